@@ -1,0 +1,177 @@
+"""The types that everything else is made of: named tuples of arrays or of pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+ArrayLike = jax.typing.ArrayLike
+Variables = dict[str, Any]
+Metrics = dict[str, Array]
+
+
+class Batch(NamedTuple):
+    """Rows of data; every field but ``x`` may be None.
+
+    Attributes:
+        x: (n, *event), float. What the model sees.
+        target: (n, *event), what to reconstruct where it is not ``x`` (denoising pairs).
+        cond: (n, c), conditions such as a temperature or a set point.
+        mask: (n, *event) or (n,), True where observed. Entries that are not observed enter neither loss nor
+            score, whatever value ``x`` has there.
+    """
+
+    x: Any
+    target: Any = None
+    cond: Any = None
+    mask: Any = None
+
+
+class Latent(NamedTuple):
+    """A code, or the Gaussian posterior over codes.
+
+    Attributes:
+        mean: (n, d).
+        log_var: (n, d), or None for a deterministic code.
+    """
+
+    mean: Array
+    log_var: Array | None = None
+
+
+class Aux(NamedTuple):
+    """What a loss returns beside its value.
+
+    Attributes:
+        metrics: scalars by name.
+        collections: the linen collections other than ``params`` (BatchNorm's running statistics), updated.
+    """
+
+    metrics: Metrics
+    collections: Variables
+
+
+class Model(NamedTuple):
+    """What is computed: pure functions of explicit variables.
+
+    Attributes:
+        init: (key, batch) -> variables, a dictionary of linen collections (``params``, ``batch_stats``).
+        encode: (variables, x, cond=None) -> Latent, in inference mode. A NaN in ``x`` is a missing value.
+        decode: (variables, z, cond=None) -> (n, *event), the mean of p(x | z), in inference mode.
+        loss: (key, variables, batch, hparams, train=True) -> (scalar, Aux). Summed over event dimensions,
+            averaged over observed examples. ``train=False`` is inference mode, for validation.
+        score: (key, variables, batch) -> (n,), per example, higher is more anomalous.
+        sample: (key, variables, num_samples, cond=None) -> (n, *event), draws from the model's distribution,
+            observation noise included; None where the model defines no distribution.
+        hparams: the defaults, a NamedTuple of scalars that may be traced and vmapped.
+    """
+
+    init: Callable[..., Variables]
+    encode: Callable[..., Latent]
+    decode: Callable[..., Array]
+    loss: Callable[..., tuple[Array, Aux]]
+    score: Callable[..., Array]
+    sample: Callable[..., Array] | None
+    hparams: Any
+
+
+class TrainState(NamedTuple):
+    """Exactly what the next training step needs, and no more.
+
+    Attributes:
+        step: int32 scalar, the number of steps taken.
+        variables: the linen collections.
+        opt_state: the optimizer's state.
+        key: the run's key; step ``t`` draws from ``fold_in(key, t)``.
+    """
+
+    step: Array
+    variables: Variables
+    opt_state: Any
+    key: Array
+
+
+class Algorithm(NamedTuple):
+    """How variables move.
+
+    Attributes:
+        init: (key, batch, hparams) -> TrainState.
+        step: (state, batch, hparams) -> (TrainState, metrics).
+        evaluate: (key, variables, batch, hparams) -> metrics, in inference mode; holds at least ``loss``.
+        variables: (state) -> the variables to evaluate and to return (their moving average, where one is kept).
+        hparams: the defaults, a pytree of scalars that may be traced and vmapped.
+    """
+
+    init: Callable[..., TrainState]
+    step: Callable[..., tuple[TrainState, Metrics]]
+    evaluate: Callable[..., Metrics]
+    variables: Callable[[TrainState], Variables]
+    hparams: Any
+
+
+class Fitted(NamedTuple):
+    """The result of a fit: arrays only. An ensemble or a sweep returns the same with leading axes.
+
+    Attributes:
+        variables: the best on validation; the last ones where there is no validation.
+        state: the TrainState at the end, to go on from.
+        history: metrics by name, each (num_epochs_run,): means over the epoch's steps, and ``val_*`` measured
+            at its end. In an ensemble NaN follows the epoch at which a member stopped.
+    """
+
+    variables: Variables
+    state: TrainState
+    history: dict[str, np.ndarray]
+
+
+def as_batch(data: Any) -> Batch:
+    """Turns rows into a Batch of float32 arrays whose missing values are masked and filled with zero.
+
+    Args:
+        data: (n, *event) array-like, NaN where a value is missing, or a Batch whose ``x`` is such an array.
+
+    Returns:
+        The Batch. ``mask`` is None where nothing is missing, so that complete data pay nothing for it.
+
+    Raises:
+        ValueError: there are no rows, a value is infinite, or the fields' row counts differ.
+
+    Example:
+        >>> as_batch([[1.0, float("nan")]]).mask
+        Array([[ True, False]], dtype=bool)
+    """
+    batch = data if isinstance(data, Batch) else Batch(data)
+    x = np.asarray(batch.x, np.float32)
+    if x.ndim < 2:
+        raise ValueError(f"x: found shape {x.shape}, expected (rows, *event), e.g. (1000, 15)")
+    if x.shape[0] == 0:
+        raise ValueError(f"x: found no rows (shape {x.shape}), expected at least one")
+    for name, field in zip(Batch._fields, batch, strict=True):
+        if field is None:
+            continue
+        rows = np.shape(field)[0]
+        if rows != x.shape[0]:
+            raise ValueError(f"{name}: found {rows} rows, expected {x.shape[0]} as in x")
+        if name in ("x", "target", "cond") and np.isinf(field).any():
+            raise ValueError(
+                f"{name}: found an infinite value, expected finite numbers; write NaN where a value is missing"
+            )
+    if batch.cond is not None and np.isnan(batch.cond).any():
+        raise ValueError("cond: found a missing value (NaN); a condition must be known, leave these rows out")
+    missing = np.isnan(x)
+    if batch.target is not None:
+        missing |= np.isnan(batch.target)
+    mask = None if batch.mask is None else np.asarray(batch.mask, bool)
+    if missing.any():
+        given = True if mask is None else mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+        mask = ~missing & given
+        x = np.where(missing, np.float32(0), x)
+
+    def device(array: Any, dtype: Any = jnp.float32) -> Array | None:
+        return None if array is None else jnp.asarray(array, dtype)
+
+    target = None if batch.target is None else np.nan_to_num(np.asarray(batch.target, np.float32), nan=0.0)
+    return Batch(device(x), device(target), device(batch.cond), device(mask, bool))

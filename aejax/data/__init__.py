@@ -1,0 +1,1 @@
+"""Data: synthetic processes with known optimum, files, scalers."""

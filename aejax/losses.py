@@ -1,0 +1,216 @@
+"""Reconstruction likelihoods, divergences and how they are reduced: arrays in, arrays out."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from aejax.base import Array, Batch
+
+_LOG_2PI = 1.8378770664093453
+
+
+class Likelihood(NamedTuple):
+    """A distribution p(x | output of a decoder), independent over the elements of an event.
+
+    Attributes:
+        init: (event_shape) -> parameters of its own, a dictionary that may be empty.
+        nll: (params, x, output) -> (n, *event), the negative log-likelihood of each element, in nats.
+        mean: (output) -> (n, *event), the mean of x.
+        sample: (key, params, output) -> (n, *event), one draw of x.
+    """
+
+    init: Callable[[tuple[int, ...]], dict[str, Array]]
+    nll: Callable[[dict[str, Array], Array, Array], Array]
+    mean: Callable[[Array], Array]
+    sample: Callable[[Array, dict[str, Array], Array], Array]
+
+
+def gaussian(scale: float | Literal["shared", "per_element"] = "per_element") -> Likelihood:
+    """X ~ Normal(output, scale^2).
+
+    A fixed scale of 1 on standardised data claims that the noise is as large as the signal: the KL term then
+    wins and codes collapse. So the scale is learned unless one is given (Rybkin, Daniilidis & Levine 2021,
+    "Simple and effective VAE training with calibrated decoders").
+
+    Args:
+        scale: a number in the units of x, ``"shared"`` to learn one for all elements (as in probabilistic PCA;
+            Tipping & Bishop 1999) or ``"per_element"`` to learn one for each (as in factor analysis). A learned
+            scale is bounded below by 0.01, since the likelihood is unbounded where it vanishes.
+
+    Returns:
+        The Likelihood.
+
+    Raises:
+        ValueError: ``scale`` is not positive or not one of the two words.
+
+    Example:
+        >>> normal = gaussian(scale=1.0)
+        >>> round(float(normal.nll({}, jnp.zeros(()), jnp.zeros(()))), 4)
+        0.9189
+    """
+    if isinstance(scale, str):
+        if scale not in ("shared", "per_element"):
+            raise ValueError(f'scale: found {scale!r}, expected a number, "shared" or "per_element"')
+    elif not scale > 0:
+        raise ValueError(f"scale: found {scale}, expected a positive number")
+
+    def init(event_shape: tuple[int, ...]) -> dict[str, Array]:
+        if scale == "shared":
+            return {"log_scale": jnp.zeros(())}
+        if scale == "per_element":
+            return {"log_scale": jnp.zeros(event_shape)}
+        return {}
+
+    def variance(params: dict[str, Array]) -> Any:
+        return jnp.exp(2 * params["log_scale"]) + 1e-4 if isinstance(scale, str) else scale**2
+
+    def nll(params: dict[str, Array], x: Array, output: Array) -> Array:
+        var = variance(params)
+        return 0.5 * (jnp.square(x - output) / var + jnp.log(var) + _LOG_2PI)
+
+    def sample(key: Array, params: dict[str, Array], output: Array) -> Array:
+        return output + jnp.sqrt(variance(params)) * jax.random.normal(key, output.shape, output.dtype)
+
+    return Likelihood(init, nll, lambda output: output, sample)
+
+
+def squared_error() -> Likelihood:
+    """The squared error as a likelihood's ``nll``: what a plain autoencoder minimises; it draws no noise.
+
+    Example:
+        >>> float(squared_error().nll({}, jnp.ones(()), jnp.zeros(())))
+        1.0
+    """
+    return Likelihood(
+        init=lambda event_shape: {},  # noqa: ARG005
+        nll=lambda params, x, output: jnp.square(x - output),  # noqa: ARG005
+        mean=lambda output: output,
+        sample=lambda key, params, output: output,  # noqa: ARG005
+    )
+
+
+def bernoulli() -> Likelihood:
+    """X in [0, 1] ~ Bernoulli(sigmoid(output)).
+
+    Example:
+        >>> round(float(bernoulli().nll({}, jnp.ones(()), jnp.zeros(()))), 4)
+        0.6931
+    """
+
+    def nll(params: dict[str, Array], x: Array, output: Array) -> Array:  # noqa: ARG001
+        return jax.nn.softplus(output) - x * output
+
+    def sample(key: Array, params: dict[str, Array], output: Array) -> Array:  # noqa: ARG001
+        return jax.random.bernoulli(key, jax.nn.sigmoid(output)).astype(output.dtype)
+
+    return Likelihood(lambda event_shape: {}, nll, jax.nn.sigmoid, sample)  # noqa: ARG005
+
+
+def poisson() -> Likelihood:
+    """Counts x ~ Poisson(exp(output)).
+
+    Example:
+        >>> round(float(poisson().nll({}, jnp.asarray(2.0), jnp.zeros(()))), 4)
+        1.6931
+    """
+
+    def nll(params: dict[str, Array], x: Array, output: Array) -> Array:  # noqa: ARG001
+        return jnp.exp(output) - x * output + jax.scipy.special.gammaln(x + 1)
+
+    def sample(key: Array, params: dict[str, Array], output: Array) -> Array:  # noqa: ARG001
+        return jax.random.poisson(key, jnp.exp(output), output.shape).astype(output.dtype)
+
+    return Likelihood(lambda event_shape: {}, nll, jnp.exp, sample)  # noqa: ARG005
+
+
+def kl_standard_normal(mean: Array, log_var: Array) -> Array:
+    """KL(Normal(mean, exp(log_var)) || Normal(0, 1)), summed over the code (Kingma & Welling 2014, appendix B).
+
+    Args:
+        mean: (n, d).
+        log_var: (n, d).
+
+    Returns:
+        (n,), in nats.
+
+    Example:
+        >>> kl_standard_normal(jnp.ones((1, 2)), jnp.zeros((1, 2)))
+        Array([1.], dtype=float32)
+    """
+    return 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_var) - 1 - log_var, axis=-1)
+
+
+def observed(batch: Batch) -> Array | None:
+    """The mask of a batch, shaped to multiply its elements; None where everything is observed.
+
+    Example:
+        >>> observed(Batch(jnp.zeros((2, 3)), mask=jnp.array([True, False]))).shape
+        (2, 1)
+    """
+    if batch.mask is None:
+        return None
+    return batch.mask.reshape(batch.mask.shape + (1,) * (batch.x.ndim - batch.mask.ndim))
+
+
+def sum_elements(values: Array, batch: Batch) -> Array:
+    """Sums (n, *event) over the observed elements of each example.
+
+    Example:
+        >>> sum_elements(jnp.ones((1, 3)), Batch(jnp.zeros((1, 3)), mask=jnp.array([[True, True, False]])))
+        Array([2.], dtype=float32)
+    """
+    mask = observed(batch)
+    kept = values if mask is None else jnp.where(mask, values, 0)
+    return jnp.sum(kept, axis=tuple(range(1, kept.ndim)))
+
+
+def mean_elements(values: Array, batch: Batch) -> Array:
+    """Averages (n, *event) over the observed elements of each example; NaN where an example has none.
+
+    Example:
+        >>> mean_elements(jnp.ones((1, 3)), Batch(jnp.zeros((1, 3)), mask=jnp.array([[True, True, False]])))
+        Array([1.], dtype=float32)
+    """
+    return sum_elements(values, batch) / sum_elements(jnp.ones_like(values), batch)
+
+
+def num_observed(batch: Batch) -> Array:
+    """The number of examples with at least one observed element.
+
+    Example:
+        >>> num_observed(Batch(jnp.zeros((2, 3)), mask=jnp.array([True, False])))
+        Array(1., dtype=float32)
+    """
+    if batch.mask is None:
+        return jnp.asarray(float(batch.x.shape[0]))
+    return jnp.sum(jnp.any(batch.mask, axis=tuple(range(1, batch.mask.ndim)))).astype(jnp.float32)
+
+
+def mean_examples(values: Array, batch: Batch) -> Array:
+    """Averages (n,) over the examples that have at least one observed element.
+
+    Example:
+        >>> mean_examples(jnp.array([4.0, 0.0]), Batch(jnp.zeros((2, 3)), mask=jnp.array([True, False])))
+        Array(4., dtype=float32)
+    """
+    if batch.mask is None:
+        return jnp.mean(values)
+    seen = jnp.any(batch.mask, axis=tuple(range(1, batch.mask.ndim)))
+    return jnp.sum(jnp.where(seen, values, 0)) / jnp.maximum(jnp.sum(seen), 1)
+
+
+def mse_elements(x: Array, reconstruction: Array, batch: Batch) -> Array:
+    """The mean squared error per observed element of a batch.
+
+    Example:
+        >>> mse_elements(jnp.ones((1, 2)), jnp.zeros((1, 2)), Batch(jnp.ones((1, 2))))
+        Array(1., dtype=float32)
+    """
+    mask = observed(batch)
+    error = jnp.square(x - reconstruction)
+    if mask is None:
+        return jnp.mean(error)
+    weight = jnp.broadcast_to(mask, error.shape)
+    return jnp.sum(jnp.where(weight, error, 0)) / jnp.maximum(jnp.sum(weight), 1)

@@ -1,0 +1,151 @@
+"""The parts that every autoencoder is made of: an encoder, a decoder and a likelihood over one set of variables."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from aejax import losses, nets
+from aejax.base import Array, Batch, Variables
+
+
+class Coder(NamedTuple):
+    """Pure functions of the joint variables, from which a model composes its loss and score.
+
+    Attributes:
+        init: (key, batch) -> variables with the parts ``encoder``, ``decoder`` and ``likelihood``.
+        encode: (variables, x, cond=None, key=None, train=False) -> (code, encoder's collections).
+        decode: (variables, z, cond=None, key=None, train=False) -> (output, decoder's collections).
+        mean: (variables, z, cond=None) -> (n, *event), the mean of p(x | z) in inference mode.
+        nll: (variables, batch, output) -> (n, *event), negative log-likelihood of the target's elements.
+        mse: (batch, output) -> mean squared error per observed element of the target.
+        sample: (key, variables, output) -> (n, *event), a draw of p(x | z).
+    """
+
+    init: Callable[..., Variables]
+    encode: Callable[..., tuple[Array, Variables]]
+    decode: Callable[..., tuple[Array, Variables]]
+    mean: Callable[..., Array]
+    nll: Callable[..., Array]
+    mse: Callable[..., Array]
+    sample: Callable[..., Array]
+
+
+def coder(
+    event_shape: Sequence[int],
+    latent_dim: int,
+    *,
+    code_size: int,
+    hidden_dims: Sequence[int],
+    activation: str,
+    dropout_rate: float,
+    batch_norm: bool,
+    likelihood: losses.Likelihood,
+    encoder: nets.Network | None = None,
+    decoder: nets.Network | None = None,
+) -> Coder:
+    """Puts encoder, decoder and likelihood together; dense networks that mirror each other unless given.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: size of the decoder's input.
+        code_size: size of the encoder's output (a Gaussian posterior has two numbers a dimension).
+        hidden_dims: widths of the dense encoder's hidden layers.
+        activation: name of the dense networks' activation.
+        dropout_rate: their Dropout.
+        batch_norm: their BatchNorm.
+        likelihood: p(x | output).
+        encoder: in place of the dense one.
+        decoder: in place of the dense one.
+
+    Returns:
+        The Coder.
+
+    Raises:
+        ValueError: a size is not a positive whole number.
+    """
+    if latent_dim < 1:
+        raise ValueError(f"latent_dim: found {latent_dim}, expected a positive whole number")
+    if not event_shape:
+        raise ValueError("event_shape: found (), expected at least one dimension, e.g. (15,)")
+    event_shape = tuple(event_shape)
+
+    def dense(widths: Sequence[int], output_shape: Sequence[int]) -> nets.Network:
+        return nets.mlp(widths, output_shape, activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm)
+
+    encoder = encoder or dense(hidden_dims, (code_size,))
+    decoder = decoder or dense(tuple(hidden_dims)[::-1], event_shape)
+
+    def init(key: Array, batch: Batch) -> Variables:
+        encoder_key, decoder_key = jax.random.split(key)
+        cond = None if batch.cond is None else batch.cond[:1]
+        params = likelihood.init(event_shape)
+        return nets.join(
+            encoder=encoder.init(encoder_key, complete(batch.x, event_shape)[:1], cond),
+            decoder=decoder.init(decoder_key, jnp.zeros((1, latent_dim)), cond),
+            likelihood={"params": params} if params else {},
+        )
+
+    def encode(
+        variables: Variables,
+        x: Array,
+        cond: Array | None = None,
+        key: Array | None = None,
+        train: bool = False,
+    ) -> tuple[Array, Variables]:
+        return encoder.apply(nets.select(variables, "encoder"), complete(x, event_shape), cond, key=key, train=train)
+
+    def decode(
+        variables: Variables,
+        z: Array,
+        cond: Array | None = None,
+        key: Array | None = None,
+        train: bool = False,
+    ) -> tuple[Array, Variables]:
+        return decoder.apply(nets.select(variables, "decoder"), z, cond, key=key, train=train)
+
+    def likelihood_params(variables: Variables) -> Variables:
+        return nets.select(variables, "likelihood").get("params", {})
+
+    def mean(variables: Variables, z: Array, cond: Array | None = None) -> Array:
+        return likelihood.mean(decode(variables, z, cond)[0])
+
+    def nll(variables: Variables, batch: Batch, output: Array) -> Array:
+        return likelihood.nll(likelihood_params(variables), _target(batch), output)
+
+    def mse(batch: Batch, output: Array) -> Array:
+        return losses.mse_elements(_target(batch), likelihood.mean(output), batch)
+
+    def sample(key: Array, variables: Variables, output: Array) -> Array:
+        return likelihood.sample(key, likelihood_params(variables), output)
+
+    return Coder(init, encode, decode, mean, nll, mse, sample)
+
+
+def complete(x: Array, event_shape: Sequence[int]) -> Array:
+    """Checks the shape of rows and puts zero, the mean of standardised data, where a value is missing.
+
+    Args:
+        x: (n, *event), NaN where missing.
+        event_shape: the expected event.
+
+    Returns:
+        (n, *event) without NaN.
+
+    Raises:
+        ValueError: another shape.
+
+    Example:
+        >>> complete(jnp.array([[1.0, jnp.nan]]), (2,))
+        Array([[1., 0.]], dtype=float32)
+    """
+    x = jnp.asarray(x)
+    if x.shape[1:] != tuple(event_shape):
+        expected = ", ".join(["n", *map(str, event_shape)])
+        raise ValueError(f"x: found shape {x.shape}, expected ({expected}) from event_shape")
+    return jnp.where(jnp.isnan(x), 0, x)
+
+
+def _target(batch: Batch) -> Array:
+    return batch.x if batch.target is None else batch.target

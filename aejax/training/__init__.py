@@ -1,0 +1,16 @@
+"""Training: the engine, and what drives it."""
+
+from aejax.training.ensembles import ensemble, sweep
+from aejax.training.fitting import DivergenceError, DivergenceWarning, Interrupted, fit
+from aejax.training.progress import ProgressBar, Report
+
+__all__ = [
+    "DivergenceError",
+    "DivergenceWarning",
+    "Interrupted",
+    "ProgressBar",
+    "Report",
+    "ensemble",
+    "fit",
+    "sweep",
+]

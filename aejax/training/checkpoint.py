@@ -1,0 +1,104 @@
+"""Checkpoints between chunks, written by Orbax: to one side, then renamed."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.training.engine import Run
+
+
+class Checkpoints:
+    """The checkpoints of one run; the newest two are kept.
+
+    Args:
+        directory: their folder, made if it is not there.
+    """
+
+    def __init__(self, directory: str | Path):
+        # Orbax takes a third of a second to import, which only runs with checkpoints should pay.
+        import orbax.checkpoint as ocp
+
+        self.directory = Path(directory).resolve()
+        self._ocp = ocp
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+        )
+
+    def save(self, run: Run) -> None:
+        """Writes a run; one that is already there at the same epoch is left as it is."""
+        epoch = int(np.max(run.epoch))
+        if epoch not in self._manager.all_steps():
+            self._manager.save(epoch, args=self._ocp.args.StandardSave(_to_arrays(run)))
+
+    def restore(self, template: Run) -> Run | None:
+        """The newest run that can be read whole.
+
+        Args:
+            template: a Run of the same shapes, such as the one before the first epoch.
+
+        Returns:
+            The Run, or None where no checkpoint can be read. One that is damaged is passed over with a warning.
+
+        Raises:
+            ValueError: the checkpoint belongs to a run with another key.
+        """
+        arrays = _to_arrays(template)
+        abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
+        for epoch in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                restored = self._manager.restore(epoch, args=self._ocp.args.StandardRestore(abstract))
+            except Exception as error:
+                warnings.warn(
+                    f"checkpoint {epoch} in {self.directory} cannot be read and is passed over: {error}",
+                    stacklevel=2,
+                )
+                continue
+            if not np.array_equal(restored["shuffle_key"], arrays["shuffle_key"]):
+                raise ValueError(
+                    f"the checkpoints in {self.directory} belong to a run with another key; resume with the key "
+                    "that it was begun with, or choose another directory"
+                )
+            return _from_arrays(restored, template)
+        return None
+
+    def is_empty(self) -> bool:
+        """Whether no checkpoint is there."""
+        return not self._manager.all_steps()
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._manager.close()
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _to_arrays(run: Run) -> dict[str, Any]:
+    """A run as nested dictionaries of plain arrays: Orbax stores neither named tuples nor typed keys as they are."""
+    leaves = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, run)._asdict()
+    flat, _ = jax.tree.flatten(leaves["state"])
+    best, _ = jax.tree.flatten(leaves["best"])
+    return {**leaves, "state": _numbered(flat), "best": _numbered(best)}
+
+
+def _numbered(leaves: list[Any]) -> dict[str, Any]:
+    return {f"{index:04d}": leaf for index, leaf in enumerate(leaves)}
+
+
+def _from_arrays(arrays: dict[str, Any], template: Run) -> Run:
+    plain = template._asdict()
+    for name in ("state", "best"):
+        structure = jax.tree.structure(plain[name])
+        arrays[name] = jax.tree.unflatten(structure, [arrays[name][index] for index in sorted(arrays[name])])
+    run = Run(**arrays)
+
+    def as_template(leaf: Any, like: Any) -> Any:
+        return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
+
+    return jax.tree.map(as_template, run, template)

@@ -1,0 +1,80 @@
+"""A line that says how far a run is, how fast it goes and how long it will take."""
+
+import sys
+import time
+from typing import Any, NamedTuple, TextIO
+
+
+class Report(NamedTuple):
+    """What the engine tells between two chunks.
+
+    Attributes:
+        epoch: the epochs done.
+        num_epochs: the most epochs that the run may take.
+        seconds: since this process began the run.
+        epochs_per_second: over that time, compilation left out.
+        metrics: the last epoch's metrics by name.
+        done: whether the run has ended.
+    """
+
+    epoch: int
+    num_epochs: int
+    seconds: float
+    epochs_per_second: float
+    metrics: dict[str, float]
+    done: bool
+
+
+class ProgressBar:
+    """Draws reports as one line on a terminal, and nothing where there is no terminal.
+
+    Args:
+        stream: where to draw, standard error by default, so that piped results stay clean.
+    """
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._last = 0.0
+
+    def __call__(self, report: Report) -> None:
+        """Draws a report, at most ten times a second."""
+        now = time.monotonic()
+        if not self._stream.isatty() or (now - self._last < 0.1 and not report.done):
+            return
+        self._last = now
+        self._stream.write("\r\x1b[K" + describe(report) + ("\n" if report.done else ""))
+        self._stream.flush()
+
+
+def describe(report: Report, width: int = 24) -> str:
+    """One line: bar, epochs, loss, rate and remaining time.
+
+    Example:
+        >>> describe(Report(5, 10, 2.0, 2.5, {"loss": 1.5}, done=False), width=4)
+        '[##..] epoch 5/10  loss 1.5  2.5 epochs/s  2 s left'
+    """
+    filled = width * report.epoch // max(report.num_epochs, 1)
+    parts = [f"[{'#' * filled}{'.' * (width - filled)}] epoch {report.epoch}/{report.num_epochs}"]
+    parts += [f"{name} {value:.4g}" for name, value in report.metrics.items() if name in ("loss", "val_loss")]
+    if report.done:
+        parts.append(f"done in {duration(report.seconds)}")
+    elif report.epochs_per_second > 0:
+        parts.append(f"{report.epochs_per_second:.3g} epochs/s")
+        left = (report.num_epochs - report.epoch) / report.epochs_per_second
+        parts.append(f"{duration(left)} left")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    Example:
+        >>> duration(3725)
+        '1 h 2 min'
+    """
+    whole: Any = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,289 @@
+"""The engine: chunks, resuming, early stopping, divergence, compilation."""
+
+import os
+import shutil
+import signal
+import threading
+import warnings
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from aejax import models
+from aejax.algorithms import MinimiseHparams, adam, minimise
+from aejax.base import Batch, as_batch
+from aejax.training import DivergenceError, DivergenceWarning, Interrupted, engine, ensemble, fit, sweep
+from tests.conftest import REGISTRY
+
+VAE = REGISTRY["vae"]
+
+
+@pytest.mark.parametrize("cuts", [[1, 2, 3, 4, 5, 6, 7], [3, 7], [6, 7], [7]])
+def test_chunks_never_change_a_result(model, rows, key, cuts):
+    algorithm = minimise(model, adam("cosine", num_steps=40, clip_norm=1.0))
+    plan = engine.Plan(num_epochs=7, batch_size=50, num_validation=30, split="random", patience=None)
+    data, hparams = as_batch(rows), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
+    whole = engine.start(algorithm, plan, (), key, data, hparams)
+    whole = engine.advance(algorithm, plan, (), whole, data, hparams, 7)
+    run = engine.start(algorithm, plan, (), key, data, hparams)
+    for until in cuts:
+        run = engine.advance(algorithm, plan, (), run, data, hparams, until)
+    chex.assert_trees_all_equal(run.best, whole.best)
+    chex.assert_trees_all_equal(run.history, whole.history)
+
+
+def test_a_run_compiles_once_whatever_its_hyperparameters(rows, key):
+    model = models.vae((6,), 2, hidden_dims=(9,))
+    before = engine.advance._cache_size()
+    for rate, beta in [(1e-3, 1.0), (1e-2, 4.0), (3e-3, 0.1)]:
+        hparams = model.hparams._replace(beta=beta)
+        fit(key, model, rows, learning_rate=rate, hparams=hparams, num_epochs=5)
+    fit(key, models.vae((6,), 2, hidden_dims=(9,)), rows, num_epochs=5)
+    assert engine.advance._cache_size() == before + 1
+
+
+def test_an_ensemble_and_a_sweep_compile_once_each(rows, key):
+    model = models.vae((6,), 2, hidden_dims=(10,))
+    before = engine.advance._cache_size()
+    for seed in range(2):
+        keys = jax.random.split(jax.random.key(seed), 3)
+        ensemble(keys, model, rows, num_epochs=3)
+        sweep(key, model, rows, num_epochs=3, learning_rate=jnp.array([1e-3, 1e-2]) * (1 + seed))
+    assert engine.advance._cache_size() == before + 2
+
+
+def test_going_on_from_a_state_equals_one_longer_run(model, rows, key):
+    whole = fit(key, model, rows, num_epochs=6)
+    first = fit(key, model, rows, num_epochs=3)
+    second = fit(key, model, rows, num_epochs=3, state=first.state)
+    chex.assert_trees_all_equal(second.state.variables, whole.state.variables)
+    # the first state is still the caller's
+    assert np.isfinite(jax.tree.leaves(first.state.variables)[0]).all()
+
+
+def test_resuming_from_checkpoints_gives_the_same_bits(model, rows, key, tmp_path):
+    whole = fit(key, model, rows, num_epochs=6)
+
+    class StopHere(Exception):
+        pass
+
+    def stop_after_three(report):
+        if report.epoch >= 3:
+            raise StopHere
+
+    with pytest.raises(StopHere):
+        fit(
+            key,
+            model,
+            rows,
+            num_epochs=6,
+            checkpoint_dir=tmp_path,
+            checkpoint_seconds=0,
+            progress=stop_after_three,
+        )
+    resumed = fit(key, model, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+    chex.assert_trees_all_equal(resumed.history, whole.history)
+
+
+def _checkpointed(key, rows, directory):
+    fit(key, VAE, rows, num_epochs=6, checkpoint_dir=directory, checkpoint_seconds=0)
+    return sorted((path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+
+
+def test_a_half_written_checkpoint_is_passed_over(rows, key, tmp_path):
+    whole = fit(key, VAE, rows, num_epochs=6)
+    newest = _checkpointed(key, rows, tmp_path)[-1]
+    damaged = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    with pytest.warns(UserWarning, match="passed over"):
+        resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+
+
+def test_a_checkpoint_that_was_never_renamed_is_not_seen(rows, key, tmp_path):
+    newest = _checkpointed(key, rows, tmp_path)[-1]
+    newest.rename(tmp_path / f"{newest.name}.orbax-checkpoint-tmp")
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=6).variables)
+
+
+def test_checkpoints_of_another_run_are_not_touched(rows, key, tmp_path):
+    _checkpointed(key, rows, tmp_path)
+    with pytest.raises(ValueError, match="resume=True"):
+        fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="another key"):
+        fit(jax.random.key(99), VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+
+
+def test_early_stopping_returns_the_best_variables(rows, key):
+    # Few rows and a wide network: validation turns while training goes on.
+    model = models.autoencoder((6,), 4, hidden_dims=(64, 64))
+    fitted = fit(key, model, rows[:40], num_epochs=400, learning_rate=1e-2, patience=15, validation=0.5)
+    loss = fitted.history["val_loss"]
+    assert len(loss) < 400
+    assert len(loss) - 1 - np.argmin(loss) == 15
+    algorithm = minimise(model)
+    plan = engine.Plan(1, 20, 20, "random", 15)
+    run = engine.start(algorithm, plan, (), key, as_batch(rows[:40]), MinimiseHparams(1e-2, model.hparams))
+    measured = algorithm.evaluate(
+        run.evaluate_key, fitted.variables, Batch(rows[:40][run.validation_rows]), MinimiseHparams(1e-2, ())
+    )
+    np.testing.assert_allclose(measured["loss"], loss.min(), rtol=1e-5)
+
+
+def test_members_stop_each_for_itself(rows, key):
+    model = models.autoencoder((6,), 4, hidden_dims=(64, 64))
+    keys = jax.random.split(key, 3)
+    options = {"num_epochs": 200, "learning_rate": 1e-2, "patience": 10, "validation": 0.5}
+    together = ensemble(keys, model, rows[:40], **options)
+    lengths = np.isfinite(together.history["loss"]).sum(axis=1)
+    # Rounding differs between one model and three, so stopping times are compared with that in mind.
+    alone = [len(fit(member, model, rows[:40], **options).history["loss"]) for member in keys]
+    assert len(set(lengths)) > 1
+    assert np.abs(lengths - np.array(alone)).max() <= 10
+
+
+def test_validation_rows_are_never_trained_on(key):
+    # Held-out rows are of another kind; a model that saw them would learn them.
+    x = np.concatenate([np.zeros((64, 4)), np.full((16, 4), 5.0)]).astype(np.float32)
+    model = models.autoencoder((4,), 1, hidden_dims=(8,))
+    fitted = fit(key, model, x[:64], validation=x[64:], num_epochs=20, learning_rate=1e-2)
+    assert fitted.history["mse"][-1] < 0.01
+    assert fitted.history["val_mse"][-1] > 1
+
+
+def test_validation_in_blocks_equals_validation_at_once(rows, key, monkeypatch):
+    model = REGISTRY["autoencoder"]
+    whole = fit(key, model, rows, num_epochs=3, validation=0.2)
+    monkeypatch.setattr(engine, "_EVALUATION_BLOCK", 30)
+    jax.clear_caches()
+    blocks = fit(key, model, rows, num_epochs=3, validation=0.2)
+    np.testing.assert_allclose(blocks.history["val_loss"], whole.history["val_loss"], rtol=1e-5)
+    jax.clear_caches()
+
+
+def test_divergence_names_epoch_and_step_and_keeps_the_last_good_variables(rows, key):
+    def explode_at_step_12(learning_rate):
+        schedule = optax.join_schedules([optax.constant_schedule(1e-3), optax.constant_schedule(jnp.inf)], [12])
+        return optax.chain(optax.sgd(learning_rate), optax.scale_by_schedule(schedule))
+
+    # 270 training rows, 64 a step: 5 steps an epoch; the update of step 12 is infinite, step 13's loss is not finite
+    with pytest.raises(DivergenceError, match=r"epoch 3, step 13.*learning rate") as caught:
+        fit(key, VAE, rows, num_epochs=10, optimizer=explode_at_step_12)
+    assert (caught.value.epoch, caught.value.step) == (3, 13)
+    chex.assert_tree_all_finite(caught.value.fitted.variables)
+    assert int(caught.value.fitted.state.step) == 10
+
+
+def test_a_diverging_member_does_not_stop_the_others(rows, key):
+    rates = jnp.array([1e-3, 1e30])
+    with pytest.warns(DivergenceWarning, match="1 of 2 members"):
+        fitted = sweep(key, VAE, rows, learning_rate=rates, num_epochs=5)
+    chex.assert_tree_all_finite(fitted.variables)
+    assert np.isfinite(fitted.history["loss"][0]).all()
+
+
+def test_fewer_rows_than_a_batch_and_a_single_row(model, rows, key):
+    for num_rows in (1, 2, 5):
+        fitted = fit(key, model, rows[:num_rows], num_epochs=2, batch_size=64)
+        assert np.isfinite(fitted.history["loss"]).all(), num_rows
+
+
+def test_each_row_is_seen_in_each_epoch(key):
+    # The gradient of the decoder's bias sees every row: with a step of size zero, the mean metric covers all rows.
+    seen = jnp.resize(jax.random.permutation(key, jnp.arange(10)), (3, 4))
+    assert set(np.asarray(seen).ravel().tolist()) == set(range(10))
+    assert engine.steps_per_epoch(10, 4) == 3
+
+
+def test_optimizer_options_do_what_they_say(rows, key):
+    plain = fit(key, VAE, rows, num_epochs=4, optimizer=adam())
+    same = fit(key, VAE, rows, num_epochs=4, optimizer=optax.adam)
+    chex.assert_trees_all_close(plain.variables, same.variables, rtol=1e-5, atol=1e-6)
+    decayed = fit(key, VAE, rows, num_epochs=4, optimizer=adam(weight_decay=10.0))
+    assert optax.tree.norm(decayed.variables) < optax.tree.norm(plain.variables)
+    frozen = fit(key, VAE, rows, num_epochs=4, optimizer=adam(warmup_steps=10**9))
+    assert abs(optax.tree.norm(frozen.variables) - optax.tree.norm(frozen.state.variables)) < 1e-4
+    averaged = fit(key, VAE, rows, num_epochs=4, ema_decay=0.9, validation=0)
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(averaged.variables, averaged.state.variables, rtol=1e-3)
+    with pytest.raises(ValueError, match="num_steps"):
+        adam("cosine")
+
+
+def test_ctrl_c_finishes_the_chunk_saves_and_says_so(rows, key, tmp_path):
+    def press(report):
+        if report.epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="checkpoint written") as caught:
+        fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, progress=press)
+    assert len(caught.value.fitted.history["loss"]) < 50
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=50).variables)
+
+
+def test_fitting_works_off_the_main_thread(rows, key):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(fit(key, VAE, rows, num_epochs=2)))
+    thread.start()
+    thread.join()
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_epochs": 0}, "num_epochs: found 0"),
+        ({"batch_size": -1}, "batch_size: found -1"),
+        ({"validation": 1.5}, "validation: found 1.5"),
+        ({"validation": 0, "patience": 3}, "patience: early stopping needs validation"),
+        ({"resume": True}, "checkpoint_dir: found None"),
+        ({"ema_decay": 2.0}, "ema_decay: found 2.0"),
+        ({"validation": np.zeros((3, 5))}, "validation: found event shape"),
+    ],
+)
+def test_bad_options_are_named(rows, key, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(key, VAE, rows, **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((0, 6)), "found no rows"),
+        (np.zeros(6), "expected \\(rows, \\*event\\)"),
+        (np.full((10, 6), np.inf), "infinite value"),
+        (np.zeros((10, 5)), "found shape"),
+    ],
+)
+def test_bad_rows_are_named(key, x, message):
+    with pytest.raises(ValueError, match=message):
+        fit(key, VAE, x)
+
+
+def test_legacy_keys_work(rows, tmp_path):
+    legacy = jax.random.PRNGKey(0)
+    whole = fit(legacy, VAE, rows, num_epochs=3, checkpoint_dir=tmp_path)
+    again = fit(legacy, VAE, rows, num_epochs=3, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(whole.variables, again.variables)
+    shutil.rmtree(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ensemble(jax.random.split(legacy, 2), VAE, rows, num_epochs=2)
+
+
+def test_batch_norm_collections_follow_training(rows, key):
+    model = models.vae((6,), 2, hidden_dims=(8,), batch_norm=True, dropout_rate=0.1)
+    fitted = fit(key, model, 5 + rows, num_epochs=20)
+    statistics = fitted.variables["batch_stats"]["encoder"]["BatchNorm_0"]["mean"]
+    assert np.abs(statistics).max() > 0.5
+    first, second = (model.encode(fitted.variables, rows[:n]).mean[0] for n in (1, 50))
+    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)  # inference mode: rows do not mix
+    assert "batch_stats" not in fit(key, VAE, rows, num_epochs=1).variables
