@@ -1,0 +1,205 @@
+"""Everything that decides the result of a training run, in one value that is stored with it."""
+
+import dataclasses
+import difflib
+import inspect
+import json
+import math
+from typing import Any, Literal
+
+from aejax.base import Model
+from aejax.models import MODELS
+
+# The length of a run where none is asked for: about this many steps, within these numbers of epochs.
+_DEFAULT_STEPS = 20_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 20, 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Options of a training run on a table.
+
+    Attributes:
+        model: name of the model in the registry.
+        latent_dim: size of the code; by default the number of principal components that hold 90 % of the variance of
+            the training rows.
+        hidden_dims: widths of the hidden layers.
+        options: further arguments of the model, NAME=VALUE, such as beta=4 or noise_level=0.2.
+        num_epochs: the most passes over the training rows; by default as many as make 20,000 steps, between 20 and
+            1000.
+        batch_size: rows a step.
+        learning_rate: of Adam.
+        schedule: of the learning rate: constant, or falling along half a cosine.
+        clip_norm: largest norm of a gradient; no clipping by default.
+        weight_decay: decoupled weight decay.
+        ema_decay: decay of a moving average of the parameters, which is then what is kept; none by default.
+        patience: epochs without a better validation loss after which training stops; by default a fifth of
+            num_epochs, at least 20.
+        seed: of the run's key.
+        condition_columns: columns that are given rather than modelled.
+        drop_columns: columns to leave out.
+        split: hold out rows at random, or the last ones in time.
+        validation_fraction: share of rows that choose the best epoch.
+        calibration_fraction: share of rows that nothing is fitted to, from which the alarm threshold comes.
+        false_alarm_rate: share of normal rows that detection may flag.
+    """
+
+    model: str = "vae"
+    latent_dim: int | None = None
+    hidden_dims: tuple[int, ...] = (64, 32)
+    options: tuple[str, ...] = ()
+    num_epochs: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    clip_norm: float | None = None
+    weight_decay: float = 0.0
+    ema_decay: float | None = None
+    patience: int | None = None
+    seed: int = 0
+    condition_columns: tuple[str, ...] = ()
+    drop_columns: tuple[str, ...] = ()
+    split: Literal["random", "time"] = "random"
+    validation_fraction: float = 0.1
+    calibration_fraction: float = 0.2
+    false_alarm_rate: float = 0.01
+
+
+def from_dict(values: dict[str, Any], where: str = "config") -> TrainConfig:
+    """A TrainConfig from parsed JSON.
+
+    Args:
+        values: options by name; what is not named keeps its default.
+        where: what the values are, for the error.
+
+    Returns:
+        The TrainConfig.
+
+    Raises:
+        ValueError: an unknown option, or a value of another kind.
+
+    Example:
+        >>> from_dict({"model": "autoencoder", "hidden_dims": [32]}).hidden_dims
+        (32,)
+    """
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig)}
+    for name, value in values.items():
+        if name not in fields:
+            raise ValueError(f"{where}: found an unknown option {name!r}{_nearest(name, fields)}")
+        if not _is_of_kind(value, str(fields[name].type)):
+            raise ValueError(f"{where}: {name}: found {value!r}, expected {fields[name].type}")
+    lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return TrainConfig(**lists_as_tuples)
+
+
+def _is_of_kind(value: Any, kind: str) -> bool:
+    if value is None:
+        return "None" in kind
+    if isinstance(value, list | tuple):
+        inner: Any = int if "int" in kind else str
+        return "tuple" in kind and all(isinstance(item, inner) for item in value)
+    if "Literal" in kind:
+        return repr(value) in kind.replace('"', "'")
+    if "float" in kind:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value).__name__ in kind and "tuple" not in kind
+
+
+def check(config: TrainConfig) -> None:
+    """Checks the options that need no data.
+
+    Args:
+        config: the TrainConfig.
+
+    Raises:
+        ValueError: an option out of range, or an unknown model; the message names it.
+    """
+    if config.model not in MODELS:
+        raise ValueError(f"model: found {config.model!r}, expected one of {', '.join(sorted(MODELS))}")
+    for name in ("latent_dim", "num_epochs", "batch_size", "learning_rate", "patience", "clip_norm"):
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name}: found {value}, expected a positive number")
+    for name in ("validation_fraction", "calibration_fraction", "false_alarm_rate"):
+        if not 0 < getattr(config, name) < 1:
+            raise ValueError(f"{name}: found {getattr(config, name)}, expected a share between 0 and 1")
+    if config.validation_fraction + config.calibration_fraction > 0.9:
+        raise ValueError("calibration_fraction: validation and calibration together leave under a tenth to train on")
+    if not 0 <= config.weight_decay < math.inf:
+        raise ValueError(f"weight_decay: found {config.weight_decay}, expected a number that is not negative")
+    if not 0 <= config.seed < 2**63:
+        raise ValueError(f"seed: found {config.seed}, expected a whole number that is not negative")
+
+
+def resolve(config: TrainConfig, num_train: int, suggested_latent_dim: int) -> TrainConfig:
+    """Puts numbers where the config leaves them to the data, so that what is stored is complete.
+
+    Args:
+        config: the TrainConfig.
+        num_train: the number of training rows.
+        suggested_latent_dim: the size of the code where none is asked for.
+
+    Returns:
+        The TrainConfig without a None in latent_dim, num_epochs and patience.
+
+    Example:
+        >>> resolve(TrainConfig(), num_train=6400, suggested_latent_dim=3).num_epochs
+        200
+    """
+    num_steps = math.ceil(num_train / min(config.batch_size, num_train))
+    num_epochs = config.num_epochs or min(max(_DEFAULT_STEPS // num_steps, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    return dataclasses.replace(
+        config,
+        latent_dim=config.latent_dim or suggested_latent_dim,
+        num_epochs=num_epochs,
+        patience=config.patience or max(num_epochs // 5, 20),
+    )
+
+
+def build_model(config: TrainConfig, num_columns: int) -> Model:
+    """The model of a resolved config.
+
+    Args:
+        config: the TrainConfig.
+        num_columns: the number of columns that it models.
+
+    Returns:
+        The Model.
+
+    Raises:
+        ValueError: an option that the model does not have, or a bad value.
+
+    Example:
+        >>> build_model(TrainConfig(latent_dim=2, options=("beta=4",)), num_columns=5).hparams.beta
+        4
+    """
+    factory = MODELS[config.model]
+    known = [
+        name
+        for name in inspect.signature(factory).parameters
+        if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder")
+    ]
+    options = {}
+    for option in config.options:
+        name, separator, text = option.partition("=")
+        if not separator or name not in known:
+            raise ValueError(
+                f"options: found {option!r}, expected NAME=VALUE with one of {', '.join(known)} for {config.model}"
+            )
+        options[name] = _value(text)
+    try:
+        return factory((num_columns,), config.latent_dim, hidden_dims=config.hidden_dims, **options)
+    except TypeError as error:
+        raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; the options are {', '.join(known)}"

@@ -1,0 +1,148 @@
+"""Models against optima that are known in closed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aejax import losses, models
+from aejax.algorithms import adam
+from aejax.base import Batch
+from aejax.tasks import generate, reconstruct
+from aejax.training import ensemble, fit
+
+
+def linear_gaussian(key, num_rows, noise=0.5, dim=6, rank=2):
+    """Rows z W + noise with a known covariance."""
+    weights = jax.random.normal(jax.random.key(100), (rank, dim)) * jnp.array([[2.0], [1.0]])
+    z_key, noise_key = jax.random.split(key)
+    z = jax.random.normal(z_key, (num_rows, rank))
+    return z @ weights + noise * jax.random.normal(noise_key, (num_rows, dim)), weights
+
+
+def test_a_linear_autoencoder_reaches_the_pca_error(key):
+    x = np.asarray(linear_gaussian(key, 2000)[0])
+    x = x - x.mean(axis=0)
+    model = models.autoencoder((6,), 2, hidden_dims=())
+    fitted = fit(key, model, x, validation=0, num_epochs=150, learning_rate=1e-2, optimizer=adam("cosine", 150 * 32))
+    eigenvalues = np.linalg.eigvalsh(x.T @ x / len(x))
+    pca_error = eigenvalues[:-2].sum() / 6
+    error = np.mean((x - reconstruct(model, fitted.variables, x)) ** 2)
+    assert error == pytest.approx(pca_error, rel=2e-3)
+    assert error >= pca_error * (1 - 1e-5)  # nothing linear is better
+
+
+def test_a_linear_gaussian_vae_reaches_the_likelihood_of_probabilistic_pca(key):
+    """Tipping & Bishop 1999, eq. 4 and 8; the bound is tight since the posterior is Gaussian with fixed variance."""
+    x = np.asarray(linear_gaussian(key, 4000)[0])
+    x = x - x.mean(axis=0)
+    covariance = x.T @ x / len(x)
+    values, vectors = np.linalg.eigh(covariance)
+    noise = values[:-2].mean()
+    model_covariance = vectors[:, -2:] * (values[-2:] - noise) @ vectors[:, -2:].T + noise * np.eye(6)
+    log_likelihood = -0.5 * (
+        6 * np.log(2 * np.pi)
+        + np.linalg.slogdet(model_covariance)[1]
+        + np.trace(np.linalg.solve(model_covariance, covariance))
+    )
+    model = models.vae((6,), 2, hidden_dims=(), likelihood=losses.gaussian("shared"))
+    fitted = fit(key, model, x, validation=0, num_epochs=300, learning_rate=1e-2, optimizer=adam("cosine", 300 * 63))
+    draws = jnp.stack(
+        [model.loss(k, fitted.variables, Batch(jnp.asarray(x)), model.hparams)[0] for k in jax.random.split(key, 20)]
+    )
+    bound = -float(draws.mean())
+    assert bound == pytest.approx(log_likelihood, abs=0.02)
+    assert bound <= log_likelihood + 3 * float(draws.std()) / np.sqrt(20)
+
+
+def test_samples_of_a_linear_gaussian_vae_have_the_covariance_of_the_data(key):
+    x = np.asarray(linear_gaussian(key, 4000)[0])
+    model = models.vae((6,), 2, hidden_dims=())
+    fitted = fit(key, model, x, num_epochs=150, learning_rate=1e-2, optimizer=adam("cosine", 150 * 57))
+    drawn = generate(key, model, fitted.variables, num_samples=20_000)
+    scale = np.sqrt(np.outer(x.var(axis=0), x.var(axis=0)))
+    np.testing.assert_array_less(np.abs(np.cov(drawn.T) - np.cov(x.T)) / scale, 0.06)
+
+
+def test_a_denoiser_stays_above_the_wiener_error_and_comes_near_it(key):
+    """On linear-Gaussian data the conditional mean is linear: no denoiser has a smaller expected error."""
+    noise = 0.8
+    clean, weights = linear_gaussian(key, 6000, noise=0.0)
+    prior = np.asarray(weights.T @ weights)
+    gain = prior @ np.linalg.inv(prior + noise**2 * np.eye(6))
+    wiener = np.trace(prior - gain @ prior) / 6
+    model = models.denoising_autoencoder((6,), 2, hidden_dims=(32,), noise_level=noise)
+    train, test = np.asarray(clean[:4000]), np.asarray(clean[4000:])
+    keys = jax.random.split(key, 3)
+    fitted = ensemble(keys, model, train, num_epochs=120, learning_rate=3e-3, optimizer=adam("cosine", 120 * 57))
+    noisy = test + noise * np.asarray(jax.random.normal(jax.random.key(5), test.shape))
+    errors = [
+        np.mean((reconstruct(model, jax.tree.map(lambda leaf, i=i: leaf[i], fitted.variables), noisy) - test) ** 2)
+        for i in range(3)
+    ]
+    sampling = np.std(np.mean((noisy @ gain.T - test) ** 2, axis=1)) / np.sqrt(len(test))
+    assert min(errors) > wiener - 4 * sampling
+    assert np.mean(errors) < 1.1 * wiener
+
+
+def test_beta_trades_reconstruction_for_the_kl_term(rows, key):
+    model = models.vae((6,), 2, hidden_dims=(16,))
+    little, much = (
+        fit(key, model, rows, hparams=model.hparams._replace(beta=beta), num_epochs=60, learning_rate=1e-2)
+        for beta in (0.1, 10.0)
+    )
+    assert much.history["val_kl"][-1] < little.history["val_kl"][-1]
+    assert much.history["val_mse"][-1] > little.history["val_mse"][-1]
+
+
+def test_denoising_draws_new_noise_at_each_step(rows, key):
+    model = models.denoising_autoencoder((6,), 2, noise_level=1.0)
+    variables = model.init(key, Batch(rows))
+    first, second = (model.loss(k, variables, Batch(rows), model.hparams)[0] for k in jax.random.split(key))
+    assert first != second
+    quiet = model.hparams._replace(noise_level=0.0)
+    plain = models.autoencoder((6,), 2)
+    np.testing.assert_allclose(
+        model.loss(key, variables, Batch(rows), quiet)[0],
+        plain.loss(key, variables, Batch(rows), plain.hparams)[0],
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+def test_masking_noise_masks_the_stated_share(key, level):
+    masked = models.masking_noise(key, jnp.ones((100, 100)), level)
+    assert float((masked == 0).mean()) == pytest.approx(level, abs=0.02)
+
+
+def test_dropout_acts_in_training_only(rows, key):
+    model = models.autoencoder((6,), 2, dropout_rate=0.5)
+    variables = model.init(key, Batch(rows))
+    first, second = jax.random.split(key)
+    train = [model.loss(k, variables, Batch(rows), model.hparams)[0] for k in (first, second)]
+    infer = [model.loss(k, variables, Batch(rows), model.hparams, train=False)[0] for k in (first, second)]
+    assert train[0] != train[1]
+    assert infer[0] == infer[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: models.autoencoder((6,), 0), "latent_dim: found 0"),
+        (lambda: models.vae((6,), 2, hidden_dims=(8, -1)), "hidden_dims: found"),
+        (lambda: models.vae((6,), 2, activation="swoosh"), "activation: found 'swoosh'"),
+        (lambda: models.vae((6,), 2, dropout_rate=1.0), "dropout_rate: found 1.0"),
+        (lambda: models.autoencoder((), 2), "event_shape: found"),
+        (lambda: models.denoising_autoencoder((6,), 2, corruption="salt"), "corruption: found 'salt'"),
+        (lambda: models.denoising_autoencoder((6,), 2, noise_level=-1.0), "noise_level: found -1.0"),
+    ],
+)
+def test_bad_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_model_without_a_distribution_says_so(rows, key):
+    model = models.autoencoder((6,), 2)
+    with pytest.raises(ValueError, match="defines no distribution"):
+        generate(key, model, model.init(key, Batch(rows)), 3)

@@ -1,0 +1,79 @@
+"""Detection: the false alarm rate is the one asked for, whatever the model."""
+
+import jax
+import numpy as np
+import pytest
+
+from aejax.base import as_batch
+from aejax.tasks import Calibration, calibrate, detect, p_values, threshold
+from aejax.training import fit
+
+
+def test_p_values_are_the_ranks_among_calibration_scores():
+    calibration = Calibration(np.array([1.0, 2.0, 3.0, 4.0]), np.ones(2))
+    np.testing.assert_allclose(p_values(calibration, np.array([0.5, 2.0, 3.5, 9.0])), [1.0, 0.8, 0.4, 0.2])
+    assert np.isnan(p_values(calibration, np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
+def test_threshold_and_p_value_agree(rate):
+    rng = np.random.default_rng(0)
+    calibration = Calibration(rng.gamma(2, size=199).round(1), np.ones(2))  # rounded, so that there are ties
+    score = rng.gamma(2, size=5000).round(1)
+    limit = threshold(calibration, rate)
+    np.testing.assert_array_equal(score > limit, p_values(calibration, score) <= rate + 1e-12)
+
+
+def test_too_few_calibration_rows_flag_nothing():
+    assert threshold(Calibration(np.arange(50.0), np.ones(1)), 0.01) == np.inf
+
+
+def test_the_false_alarm_rate_is_the_one_asked_for():
+    """Over many calibration sets, the mean rate on new normal rows is at most the rate, and near it."""
+    rng = np.random.default_rng(1)
+    rates = []
+    for _ in range(400):
+        calibration = Calibration(rng.standard_normal(99), np.ones(1))
+        rates.append((p_values(calibration, rng.standard_normal(500)) <= 0.05 + 1e-12).mean())
+    standard_error = np.std(rates) / np.sqrt(len(rates))
+    assert np.mean(rates) == pytest.approx(0.05, abs=4 * standard_error)
+
+
+def test_a_shifted_sensor_is_found_and_named(model, rows, key):
+    fitted = fit(key, model, rows[:200], num_epochs=60, learning_rate=1e-2)
+    calibration = calibrate(key, model, fitted.variables, rows[200:])
+    broken = rows[200:].copy()
+    broken[:, 3] += 6
+    normal = detect(key, model, fitted.variables, rows[200:], calibration, 0.05)
+    found = detect(key, model, fitted.variables, broken, calibration, 0.05)
+    assert normal.is_anomaly.mean() <= 0.05
+    assert found.is_anomaly.mean() > 0.5
+    # the residual spreads over correlated sensors, but the broken one leads
+    assert np.bincount(found.contribution.argmax(axis=1), minlength=6).argmax() == 3
+
+
+def test_rows_with_missing_values(model, rows, key):
+    variables = model.init(key, as_batch(rows))
+    calibration = calibrate(key, model, variables, rows)
+    gaps = rows[:5].copy()
+    gaps[0, 2] = np.nan
+    gaps[1] = np.nan
+    found = detect(key, model, variables, gaps, calibration)
+    assert np.isfinite(found.score[0])
+    assert found.contribution[0, 2] == 0
+    assert np.isnan(found.p_value[1])
+    assert not found.is_anomaly[1]
+
+
+def test_blocks_do_not_change_a_score(model, rows, key, monkeypatch):
+    variables = model.init(key, as_batch(rows))
+    whole = calibrate(key, model, variables, rows)
+    monkeypatch.setattr("aejax.tasks.rows._BLOCK", 64)
+    np.testing.assert_allclose(calibrate(key, model, variables, rows).score, whole.score, rtol=1e-5)
+
+
+def test_a_bad_rate_is_named(model, rows, key):
+    variables = model.init(key, as_batch(rows))
+    calibration = calibrate(key, model, variables, rows)
+    with pytest.raises(ValueError, match=r"false_alarm_rate: found 1\.5"):
+        detect(jax.random.key(0), model, variables, rows, calibration, 1.5)

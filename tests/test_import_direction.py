@@ -1,0 +1,78 @@
+"""Arrows point down only: a module imports what is below it, never what is above."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import aejax
+
+ROOT = Path(aejax.__file__).parent
+
+# Lower first. A module may import modules of a lower rank and those of its own package.
+RANKS = {
+    "base": 0,
+    "losses": 1,
+    "nets": 1,
+    "models": 2,
+    "algorithms": 3,
+    "training": 4,
+    "tasks": 5,
+    "config": 6,
+    "runs": 7,
+    "tables": 8,
+    "report": 9,
+    "demo": 10,
+    "cli": 11,
+    "__main__": 12,
+    "__init__": 13,
+}
+# These stand beside the column and import base at most; pages are drawn by anyone.
+BESIDE = {"data", "metrics", "plots", "pages"}
+
+MODULES = sorted(path for path in ROOT.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "aejax" else [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        rooms |= {name.split(".")[1] for name in names if name.startswith("aejax.")}
+    return rooms
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    here = room(path)
+    assert here in RANKS or here in BESIDE, f"{here} has no place in the house: give it a rank"
+    for other in imported_rooms(path) - {here}:
+        if here in BESIDE:
+            assert other == "base", f"{here} stands beside the house and imports {other}"
+        elif other not in BESIDE:
+            assert RANKS[other] < RANKS[here], f"{here} imports {other}, which is above it"
+
+
+def test_linen_stays_in_nets():
+    offenders = [path.name for path in MODULES if "flax" in path.read_text() and room(path) not in ("nets", "runs")]
+    assert offenders == []
+
+
+def test_importing_the_library_leaves_the_heavy_parts_alone():
+    """Orbax, Matplotlib and the command line are imported where they are used, not by ``import aejax``."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, aejax; print([m for m in ('orbax', 'matplotlib.pyplot', 'tyro', 'pyarrow') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
