@@ -88,8 +88,10 @@ def from_dict(values: dict[str, Any], where: str = "config") -> TrainConfig:
             raise ValueError(f"{where}: found an unknown option {name!r}{_nearest(name, fields)}")
         if not _is_of_kind(value, str(fields[name].type)):
             raise ValueError(f"{where}: {name}: found {value!r}, expected {fields[name].type}")
-    lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return TrainConfig(**lists_as_tuples)
+    options: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return TrainConfig(**options)
 
 
 def _is_of_kind(value: Any, kind: str) -> bool:

@@ -61,7 +61,7 @@ def mlp(
     hidden_dims: Sequence[int],
     output_shape: Sequence[int],
     *,
-    activation: str = "relu",
+    activation: str = "tanh",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
 ) -> Network:

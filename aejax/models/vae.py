@@ -29,7 +29,7 @@ def vae(
     *,
     hidden_dims: Sequence[int] = (64, 32),
     beta: float = 1.0,
-    activation: str = "relu",
+    activation: str = "tanh",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
     likelihood: losses.Likelihood | None = None,
@@ -51,7 +51,8 @@ def vae(
         latent_dim: size of the code.
         hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
         beta: default weight of the KL term; a hyperparameter, so that a sweep over it compiles once.
-        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``.
+        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``. On scaled sensor tables tanh
+            explains more held-out variance than the source texts' ReLU (see the README).
         dropout_rate: share of hidden units silenced in training.
         batch_norm: whether hidden layers are normalised.
         likelihood: p(x | z); a Gaussian with a learned scale for each element if None.

@@ -1,0 +1,171 @@
+"""The main job on a simulated plant: what a new user sees first."""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from aejax import metrics, pages, plots, tables, tasks
+from aejax.config import TrainConfig
+from aejax.data import plant
+from aejax.data.files import Table, write_table
+from aejax.data.scalers import scale
+from aejax.pages import Rows, Section
+from aejax.report import write_report
+from aejax.runs import Run
+from aejax.training import Report
+
+_TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 40, 20, 5
+_NUM_SAMPLES, _FAULT_START = 240, 60
+_COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
+
+CONFIG = TrainConfig(
+    model="vae",
+    latent_dim=8,
+    condition_columns=plant.CONDITIONS,
+    num_epochs=150,
+    split="time",  # trajectories follow each other: whole ones are held out, not rows beside training rows
+    calibration_fraction=0.3,
+)
+
+
+def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], None] = False) -> str:
+    """Simulates a plant, trains a conditional VAE on its normal operation, measures it on new trajectories.
+
+    Args:
+        folder: the run folder; an earlier demo there is replaced, anything else is not.
+        seed: of the plant and of the training.
+        progress: as in ``aejax.fit``.
+
+    Returns:
+        The results as text.
+
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
+    folder = Path(folder)
+    _make_room(folder)
+    train_key, test_key, fault_key = jax.random.split(jax.random.key(seed), 3)
+    normal = _table(plant.plant(train_key, _TRAINING_TRAJECTORIES, _NUM_SAMPLES))
+    write_table(folder / "plant.csv", _by_name(normal))
+    run = tables.train(
+        normal,
+        dataclasses.replace(CONFIG, seed=seed),
+        folder,
+        path=str((folder / "plant.csv").resolve()),
+        sha256=hashlib.sha256((folder / "plant.csv").read_bytes()).hexdigest(),
+        progress=progress,
+    )
+    new = plant.plant(test_key, _TEST_TRAJECTORIES, _NUM_SAMPLES)
+    faulty = {
+        fault: plant.plant(key, _FAULTY_TRAJECTORIES, _NUM_SAMPLES, fault, _FAULT_START)
+        for fault, key in zip(plant.FAULTS[1:], jax.random.split(fault_key, len(plant.FAULTS) - 1), strict=True)
+    }
+    write_table(folder / "faults.csv", _labelled(faulty))
+    overall, faults = _on_normal_operation(run, new), _on_faults(run, new, faulty)
+    sections = [
+        Section(
+            "New trajectories",
+            text=f"{_TEST_TRAJECTORIES} trajectories of four hours that the model has not seen, without a fault.",
+            table=overall,
+        ),
+        Section(
+            "Faults",
+            text="The model was trained on normal operation only. AUROC compares the rows after a fault has entered "
+            "with those of normal operation.",
+            table=faults,
+        ),
+        *_pictures(run, faulty),
+    ]
+    write_report(folder / "report.html", run, sections)
+    return (
+        f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
+        f"pictures in {folder / 'report.html'}; go on with: aejax detect {folder} {folder / 'faults.csv'}"
+    )
+
+
+def _make_room(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / "plant.csv").exists():
+            raise FileExistsError(f"out: {folder} is not empty and holds no earlier demo; choose another folder")
+        shutil.rmtree(folder)
+
+
+def _table(data: plant.PlantData) -> Table:
+    values = np.concatenate([np.asarray(data.x), np.asarray(data.cond)], axis=-1).astype(float)
+    return Table(_COLUMNS, values.reshape(-1, len(_COLUMNS)), True, ())
+
+
+def _by_name(table: Table) -> dict[str, np.ndarray]:
+    return dict(zip(table.columns, table.values.T, strict=True))
+
+
+def _labelled(faulty: dict[str, plant.PlantData]) -> dict[str, np.ndarray]:
+    """The faulty trajectories as one table; the label is text, which a run that does not know it leaves out."""
+    parts = [_by_name(_table(data)) for data in faulty.values()]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+    label = [np.where(np.ravel(data.faulty), fault, "none") for fault, data in faulty.items()]
+    return {**columns, "fault": np.concatenate(label)}
+
+
+def _on_normal_operation(run: Run, new: plant.PlantData) -> Rows:
+    table = _table(new)
+    evaluation, reconstructed = tables.evaluate(run, table), tables.reconstruct(run, table)
+    clean = scale(run.scaler, np.asarray(new.clean, float).reshape(-1, len(plant.SENSORS)))
+    measured = scale(run.scaler, table.values[:, : len(plant.SENSORS)])
+    filtered = scale(run.scaler, np.stack([reconstructed[name] for name in plant.SENSORS], axis=1))
+    cond = scale(run.cond_scaler, table.values[:, len(plant.SENSORS) :])
+    samples = tasks.generate(jax.random.key(run.config.seed), run.model, run.variables, len(cond), cond)
+    distance = metrics.ks_distance(samples, measured)
+    return [
+        ("on new trajectories", "value"),
+        ("rows", len(table.values)),
+        ("explained variance, mean over sensors", evaluation["explained_variance"]),
+        ("signal-to-noise ratio as measured, dB", metrics.snr_db(clean, measured)),
+        ("signal-to-noise ratio reconstructed, dB", metrics.snr_db(clean, filtered)),
+        ("false alarm rate asked for", run.config.false_alarm_rate),
+        ("false alarm rate obtained", evaluation["flagged"]),
+        ("generated rows, KS distance, mean over sensors", float(distance.mean())),
+        ("generated rows, KS distance, worst sensor", float(distance.max())),
+    ]
+
+
+def _on_faults(run: Run, new: plant.PlantData, faulty: dict[str, plant.PlantData]) -> Rows:
+    rows: list[tuple[Any, ...]] = [("fault", "detected", "AUROC", "sensor named most often")]
+    normal = tables.detect(run, _table(new))["score"]
+    for fault, data in faulty.items():
+        found = tables.detect(run, _table(data))
+        after = np.ravel(data.faulty)
+        score, flagged, named = (found[name][after] for name in ("score", "is_anomaly", "top_sensor"))
+        is_faulty = np.arange(len(normal) + len(score)) >= len(normal)
+        area = metrics.auroc(np.concatenate([normal, score]), is_faulty)
+        names, counts = np.unique(named, return_counts=True)
+        rows.append((fault, float(flagged.mean()), area, str(names[counts.argmax()])))
+    return rows
+
+
+def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
+    first = {fault: jax.tree.map(lambda leaf: leaf[:1], data) for fault, data in faulty.items()}
+    scores = np.concatenate([tables.detect(run, _table(data))["score"] for data in first.values()])
+    after = np.concatenate([np.ravel(data.faulty) for data in first.values()])
+    limit = tasks.threshold(run.calibration, run.config.false_alarm_rate)
+    chart = plots.score_chart(scores, limit, after)
+    chart.set_ylim(top=float(np.quantile(scores, 0.98)))
+    for index, fault in enumerate(first):
+        chart.text((index + 0.5) * _NUM_SAMPLES, 1, fault, transform=chart.get_xaxis_transform(), **_LABEL)
+    return [
+        Section(
+            "Control chart",
+            figure=chart.figure,
+            caption="Score of one trajectory with each fault. Shaded: the fault is in. Dashed: the alarm threshold. "
+            "The highest scores are cut off.",
+        )
+    ]
+
+
+_LABEL: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6}

@@ -1,0 +1,281 @@
+"""Pictures: arrays in, Axes out. Figures are made without pyplot, so that no backend and no global state is touched."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008): told apart with any kind of colour vision.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+
+
+def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: Axes | None = None) -> Axes:
+    """Training and validation loss by epoch.
+
+    Args:
+        history: metrics by name, each (num_epochs,) or (members, num_epochs); ``loss`` and ``val_loss`` are drawn.
+        best_epoch: counted from 1, marked if given.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: there is no ``loss``.
+
+    Example:
+        >>> loss_curves({"loss": np.array([2.0, 1.0])}).get_xlabel()
+        'epoch'
+    """
+    if "loss" not in history:
+        raise ValueError(f"history: found {', '.join(history) or 'nothing'}, expected at least loss")
+    ax = ax or _figure().subplots()
+    for name, label, colour in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
+        if name not in history:
+            continue
+        members = np.atleast_2d(np.asarray(history[name], float))
+        epochs = np.arange(1, members.shape[1] + 1)
+        for index, values in enumerate(members):
+            ax.plot(epochs, values, color=colour, lw=1.5 if len(members) == 1 else 0.6, label=None if index else label)
+    if all(np.nanmin(history[name]) > 0 for name in ("loss", "val_loss") if name in history):
+        ax.set_yscale("log")
+    if best_epoch is not None:
+        ax.axvline(best_epoch, color=GREY, lw=1, ls="--", label=f"best, epoch {best_epoch}")
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.legend(frameon=False)
+    return _tidy(ax)
+
+
+def explained_variance_bars(values: Any, columns: Sequence[str], ax: Axes | None = None) -> Axes:
+    """R^2 of each column as a bar, the best on top.
+
+    Args:
+        values: (c,), at most 1; NaN for a column that does not vary, which is left out.
+        columns: c names.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> len(explained_variance_bars(np.array([0.9, 0.5]), ["a", "b"]).patches)
+        2
+    """
+    values = np.asarray(values, float)
+    order = [index for index in np.argsort(values) if not np.isnan(values[index])]
+    ax = ax or _figure(height=1 + 0.25 * max(len(order), 4)).subplots()
+    # A value far below 0 would make all others invisible.
+    ax.barh(range(len(order)), np.clip(values[order], -0.5, 1), color=BLUE)
+    ax.set_yticks(range(len(order)), [columns[index] for index in order], fontsize=8)
+    ax.set(xlabel="explained variance, R²", xlim=(min(0, np.clip(np.nanmin(values, initial=0), -0.5, 0)), 1))
+    return _tidy(ax)
+
+
+def reconstructions(
+    x: Any, reconstruction: Any, columns: Sequence[str], num_panels: int = 6, figure: Figure | None = None
+) -> np.ndarray:
+    """Measured and reconstructed columns over the rows, the ones hardest to reconstruct first.
+
+    Args:
+        x: (n, c), NaN where missing.
+        reconstruction: (n, c), same units.
+        columns: c names.
+        num_panels: the most columns to draw.
+        figure: where to draw; a new one if None.
+
+    Returns:
+        (panels,) Axes.
+
+    Example:
+        >>> reconstructions(np.eye(3), np.eye(3), ["a", "b", "c"], num_panels=2).shape
+        (2,)
+    """
+    x, reconstruction = np.asarray(x, float), np.asarray(reconstruction, float)
+    spread = np.nanvar(x, axis=0) if len(x) > 1 else np.ones(x.shape[1])
+    unexplained = np.nanmean(np.square(x - reconstruction), axis=0) / np.where(spread > 0, spread, np.inf)
+    order = np.argsort(-unexplained)[:num_panels]
+    figure = figure or _figure(height=1 + 1.3 * len(order))
+    panels = np.atleast_1d(figure.subplots(len(order), 1, sharex=True))
+    for ax, index in zip(panels, order, strict=True):
+        ax.plot(x[:, index], ".", color=GREY, ms=3, label="measured")
+        ax.plot(reconstruction[:, index], color=BLUE, lw=1.2, label="reconstructed")
+        ax.set_title(f"{columns[index]}, R² {1 - unexplained[index]:.3f}", fontsize=9, loc="left")
+        _tidy(ax)
+    panels[0].legend(frameon=False, ncols=2, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    panels[-1].set_xlabel("row")
+    return panels
+
+
+def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes | None = None) -> Axes:
+    """The first two dimensions of the codes, or the only one against the row.
+
+    Args:
+        z: (n, d).
+        colour: (n,) numbers for the colours, or None.
+        colour_label: what they are, with units.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> latent_scatter(np.zeros((5, 2))).get_xlabel()
+        'z1'
+    """
+    z = np.asarray(z, float)
+    ax = ax or _figure(height=4.5).subplots()
+    across, up = (z[:, 0], z[:, 1]) if z.shape[1] > 1 else (np.arange(len(z)), z[:, 0])
+    given = {"color": BLUE} if colour is None else {"c": np.asarray(colour, float), "cmap": "viridis"}
+    points = ax.scatter(across, up, s=8, alpha=0.8, linewidths=0, **given)
+    if colour is not None:
+        ax.figure.colorbar(points, ax=ax, label=colour_label)
+    ax.set(xlabel="z1" if z.shape[1] > 1 else "row", ylabel="z2" if z.shape[1] > 1 else "z1")
+    return _tidy(ax)
+
+
+def score_histogram(
+    scores: Any, threshold: float, other: Any = None, other_label: str = "faulty rows", ax: Axes | None = None
+) -> Axes:
+    """Anomaly scores of normal rows with the threshold, and of other rows beside them.
+
+    Args:
+        scores: (n,) of held-out normal rows.
+        threshold: above it a row is called an anomaly; may be infinite.
+        other: (m,) scores to compare.
+        other_label: what they are.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> score_histogram(np.arange(1.0, 9.0), 7.5).get_ylabel()
+        'share of rows'
+    """
+    groups = [("normal rows, held out", BLUE, scores), (other_label, RED, other)]
+    groups = [
+        (label, colour, np.asarray(values, float)[np.isfinite(values)])
+        for label, colour, values in groups
+        if values is not None
+    ]
+    together = np.concatenate([values for _, _, values in groups])
+    ax = ax or _figure().subplots()
+    is_wide = together.min() > 0 and together.max() / together.min() > 50
+    bins = np.geomspace if is_wide else np.linspace
+    low, high = together.min(), max(together.max(), together.min() + 1e-12)
+    for label, colour, values in groups:
+        weights = np.full(len(values), 1 / len(values))
+        ax.hist(values, bins(low, high, 50).tolist(), weights=weights, color=colour, alpha=0.6, label=label)
+    if math.isfinite(threshold):
+        ax.axvline(threshold, color="black", lw=1, ls="--", label=f"threshold {threshold:.3g}")
+    if is_wide:
+        ax.set_xscale("log")
+    ax.set(xlabel="anomaly score", ylabel="share of rows")
+    ax.legend(frameon=False)
+    return _tidy(ax)
+
+
+def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | None = None) -> Axes:
+    """A control chart: the score of each row, the limit, and the rows known to be faulty shaded.
+
+    Args:
+        scores: (n,), in the order of time.
+        threshold: the limit.
+        faulty: (n,) bool, or None.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> score_chart(np.arange(4.0), 2.5).get_xlabel()
+        'row'
+    """
+    scores = np.asarray(scores, float)
+    rows = np.arange(len(scores))
+    ax = ax or _figure().subplots()
+    if faulty is not None:
+        span = ax.get_xaxis_transform()
+        ax.fill_between(rows, 0, 1, where=np.asarray(faulty, bool), transform=span, color=ORANGE, alpha=0.25, lw=0)
+    ax.plot(rows, scores, color=BLUE, lw=0.8)
+    above = scores > threshold
+    ax.plot(rows[above], scores[above], ".", color=RED, ms=4)
+    if math.isfinite(threshold):
+        ax.axhline(threshold, color="black", lw=1, ls="--")
+    ax.set(xlabel="row", ylabel="anomaly score")
+    return _tidy(ax)
+
+
+def contribution_bars(contributions: Any, columns: Sequence[str], num_bars: int = 10, ax: Axes | None = None) -> Axes:
+    """How much each column contributes to an anomaly, the largest on top.
+
+    Args:
+        contributions: (c,), squared residuals in units of their normal mean square.
+        columns: c names.
+        num_bars: the most columns to draw.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> contribution_bars(np.array([1.0, 9.0]), ["a", "b"]).get_yticklabels()[-1].get_text()
+        'b'
+    """
+    contributions = np.asarray(contributions, float)
+    order = np.argsort(contributions)[-num_bars:]
+    ax = ax or _figure(height=1 + 0.25 * len(order)).subplots()
+    ax.barh(range(len(order)), contributions[order], color=RED)
+    ax.set_yticks(range(len(order)), [columns[index] for index in order], fontsize=8)
+    ax.set(xlabel="contribution (1 is normal)")
+    return _tidy(ax)
+
+
+def samples_against_data(
+    samples: Any, data: Any, columns: Sequence[str], num_panels: int = 6, figure: Figure | None = None
+) -> np.ndarray:
+    """Histograms of generated and measured rows over each other.
+
+    Args:
+        samples: (n, c).
+        data: (m, c), NaN where missing, same units.
+        columns: c names.
+        num_panels: the most columns to draw, the first ones.
+        figure: where to draw; a new one if None.
+
+    Returns:
+        (panels,) Axes.
+
+    Example:
+        >>> samples_against_data(np.eye(3), np.eye(3), ["a", "b", "c"]).shape
+        (3,)
+    """
+    samples, data = np.asarray(samples, float), np.asarray(data, float)
+    num_panels = min(num_panels, len(columns))
+    num_rows = math.ceil(num_panels / 3)
+    figure = figure or _figure(height=0.6 + 2.0 * num_rows)
+    grid = np.ravel(figure.subplots(num_rows, min(num_panels, 3), squeeze=False))
+    for ax in grid[num_panels:]:
+        ax.remove()
+    for index, ax in enumerate(grid[:num_panels]):
+        both = np.concatenate([samples[:, index], data[:, index]])
+        bins = np.histogram_bin_edges(both[np.isfinite(both)], 30).tolist()
+        ax.hist(data[:, index], bins, density=True, color=GREY, alpha=0.6, label="measured")
+        ax.hist(samples[:, index], bins, density=True, histtype="step", color=RED, lw=1.5, label="generated")
+        ax.set_title(columns[index], fontsize=9)
+        ax.set_yticks([])
+        _tidy(ax)
+    grid[0].legend(frameon=False, fontsize=8)
+    return grid[:num_panels]
+
+
+def _figure(height: float = 3.2) -> Figure:
+    return Figure(figsize=(8, height), layout="constrained")
+
+
+def _tidy(ax: Axes) -> Axes:
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,134 @@
+"""What a run looks like: a short table for the terminal, and a page with its pictures."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from aejax import pages, plots, tasks
+from aejax.data.scalers import scale, unscale
+from aejax.pages import Section
+from aejax.runs import Run
+
+
+def summary(run: Run) -> str:
+    """The held-out results of a run as aligned text.
+
+    Args:
+        run: the Run.
+
+    Returns:
+        A table of two columns.
+    """
+    return pages.format_table([("held-out result", "value"), *_results(run)])
+
+
+def evaluation_table(result: dict[str, Any]) -> str:
+    """The result of ``tables.evaluate`` as aligned text.
+
+    Args:
+        result: the result.
+
+    Returns:
+        A table of two columns: the overall figures, then the explained variance of each column.
+    """
+    overall = [(name, value) for name, value in result.items() if not isinstance(value, dict)]
+    by_column = [(f"explained variance of {name}", v) for name, v in result["explained_variance_by_column"].items()]
+    return pages.format_table([("result", "value"), *overall, *by_column])
+
+
+def write_report(path: str | Path, run: Run, extra: list[Section] | None = None) -> None:
+    """Writes a self-contained page: results, loss curves, reconstructions, codes, scores, samples.
+
+    Args:
+        path: of the HTML file.
+        run: the Run.
+        extra: sections to put after the results.
+    """
+    pages.write_page(
+        path,
+        title=f"{run.config.model} of {Path(run.source.path).name or 'a table'}",
+        sections=[_overview(run), *(extra or []), *_pictures(run)],
+        subtitle=f"{len(run.columns)} columns, a code of {run.config.latent_dim}",
+    )
+
+
+def _results(run: Run) -> list[tuple[str, Any]]:
+    loss = run.history["val_loss"]
+    # NaN where training diverged in its first epoch
+    best = int(np.nanargmin(loss)) + 1 if np.isfinite(loss).any() else 0
+    varying = run.held_out.explained_variance[~np.isnan(run.held_out.explained_variance)]
+    return [
+        ("rows held out", len(run.calibration.score)),
+        ("explained variance, mean over columns", float(varying.mean()) if varying.size else math.nan),
+        ("explained variance, worst column", float(varying.min()) if varying.size else math.nan),
+        ("validation loss, best epoch", float(loss[best - 1]) if best else math.nan),
+        ("best epoch", f"{best} of {len(loss)}"),
+        ("size of the code", run.config.latent_dim),
+        (f"alarm threshold at a rate of {run.config.false_alarm_rate:g}", _threshold(run)),
+    ]
+
+
+def _threshold(run: Run) -> float:
+    return tasks.threshold(run.calibration, run.config.false_alarm_rate)
+
+
+def _overview(run: Run) -> Section:
+    return Section(
+        "Held-out results",
+        text="Measured on rows that neither training nor the choice of the best epoch has seen.",
+        table=[("result", "value"), *_results(run)],
+    )
+
+
+def _pictures(run: Run) -> list[Section]:
+    held_out, columns = run.held_out, run.columns
+    worst = columns[int(np.nanargmin(np.nan_to_num(held_out.explained_variance, nan=1.0)))]
+    sections = [
+        Section(
+            "Training",
+            figure=_figure(plots.loss_curves(run.history)),
+            caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
+        ),
+        Section(
+            "Explained variance",
+            figure=_figure(plots.explained_variance_bars(held_out.explained_variance, columns)),
+            caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
+        ),
+        Section(
+            "Reconstructions",
+            figure=_figure(plots.reconstructions(held_out.x[:200], held_out.reconstruction[:200], columns)),
+            caption="Held-out rows and what the model makes of them, the columns hardest to reconstruct first.",
+        ),
+        Section(
+            "Codes",
+            figure=_figure(plots.latent_scatter(held_out.code, colour=held_out.x[:, columns.index(worst)])),
+            caption=f"The first two dimensions of the code, coloured by {worst}.",
+        ),
+        Section(
+            "Anomaly scores",
+            figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
+            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly.",
+        ),
+    ]
+    return [*sections, _samples(run)] if run.model.sample is not None else sections
+
+
+def _samples(run: Run) -> Section:
+    held_out = run.held_out
+    cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
+    key = jax.random.key(run.config.seed)
+    drawn = tasks.generate(key, run.model, run.variables, len(held_out.x), cond)
+    return Section(
+        "Samples",
+        figure=_figure(
+            plots.samples_against_data(unscale(run.scaler, np.asarray(drawn, float)), held_out.x, run.columns)
+        ),
+        caption="Generated rows beside held-out ones" + (", at the same conditions." if cond is not None else "."),
+    )
+
+
+def _figure(axes: Any) -> Any:
+    return np.ravel(axes)[0].figure
