@@ -75,7 +75,12 @@ def explained_variance_bars(values: Any, columns: Sequence[str], ax: Axes | None
 
 
 def reconstructions(
-    x: Any, reconstruction: Any, columns: Sequence[str], num_panels: int = 6, figure: Figure | None = None
+    x: Any,
+    reconstruction: Any,
+    columns: Sequence[str],
+    explained_variance: Any,
+    num_panels: int = 6,
+    figure: Figure | None = None,
 ) -> np.ndarray:
     """Measured and reconstructed columns over the rows, the ones hardest to reconstruct first.
 
@@ -83,6 +88,7 @@ def reconstructions(
         x: (n, c), NaN where missing.
         reconstruction: (n, c), same units.
         columns: c names.
+        explained_variance: (c,), R^2 of each column, over these rows or more of them; NaN where it does not vary.
         num_panels: the most columns to draw.
         figure: where to draw; a new one if None.
 
@@ -90,19 +96,18 @@ def reconstructions(
         (panels,) Axes.
 
     Example:
-        >>> reconstructions(np.eye(3), np.eye(3), ["a", "b", "c"], num_panels=2).shape
+        >>> reconstructions(np.eye(3), np.eye(3), ["a", "b", "c"], np.ones(3), num_panels=2).shape
         (2,)
     """
     x, reconstruction = np.asarray(x, float), np.asarray(reconstruction, float)
-    spread = np.nanvar(x, axis=0) if len(x) > 1 else np.ones(x.shape[1])
-    unexplained = np.nanmean(np.square(x - reconstruction), axis=0) / np.where(spread > 0, spread, np.inf)
-    order = np.argsort(-unexplained)[:num_panels]
+    r2 = np.asarray(explained_variance, float)
+    order = np.argsort(np.nan_to_num(r2, nan=1.0))[:num_panels]
     figure = figure or _figure(height=1 + 1.3 * len(order))
     panels = np.atleast_1d(figure.subplots(len(order), 1, sharex=True))
     for ax, index in zip(panels, order, strict=True):
         ax.plot(x[:, index], ".", color=GREY, ms=3, label="measured")
         ax.plot(reconstruction[:, index], color=BLUE, lw=1.2, label="reconstructed")
-        ax.set_title(f"{columns[index]}, R² {1 - unexplained[index]:.3f}", fontsize=9, loc="left")
+        ax.set_title(columns[index] + ("" if np.isnan(r2[index]) else f", R² {r2[index]:.3f}"), fontsize=9, loc="left")
         _tidy(ax)
     panels[0].legend(frameon=False, ncols=2, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("row")
@@ -110,7 +115,7 @@ def reconstructions(
 
 
 def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes | None = None) -> Axes:
-    """The first two dimensions of the codes, or the only one against the row.
+    """The two dimensions of the codes that vary most, or the only one against the row.
 
     Args:
         z: (n, d).
@@ -122,17 +127,22 @@ def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes 
         The Axes.
 
     Example:
-        >>> latent_scatter(np.zeros((5, 2))).get_xlabel()
-        'z1'
+        >>> latent_scatter(np.array([[0.0, 0.0, 1.0], [0.1, 9.0, 5.0]])).get_xlabel()
+        'z2'
     """
     z = np.asarray(z, float)
     ax = ax or _figure(height=4.5).subplots()
-    across, up = (z[:, 0], z[:, 1]) if z.shape[1] > 1 else (np.arange(len(z)), z[:, 0])
-    given = {"color": BLUE} if colour is None else {"c": np.asarray(colour, float), "cmap": "viridis"}
-    points = ax.scatter(across, up, s=8, alpha=0.8, linewidths=0, **given)
+    given: dict[str, Any] = {"color": BLUE} if colour is None else {"c": np.asarray(colour, float), "cmap": "viridis"}
+    if z.shape[1] > 1:
+        # A VAE switches dimensions off that it does not need: the first ones may say nothing.
+        first, second = np.argsort(-z.var(axis=0), kind="stable")[:2]
+        points = ax.scatter(z[:, first], z[:, second], s=8, alpha=0.8, linewidths=0, **given)
+        ax.set(xlabel=f"z{first + 1}", ylabel=f"z{second + 1}")
+    else:
+        points = ax.scatter(np.arange(len(z)), z[:, 0], s=8, alpha=0.8, linewidths=0, **given)
+        ax.set(xlabel="row", ylabel="z1")
     if colour is not None:
         ax.figure.colorbar(points, ax=ax, label=colour_label)
-    ax.set(xlabel="z1" if z.shape[1] > 1 else "row", ylabel="z2" if z.shape[1] > 1 else "z1")
     return _tidy(ax)
 
 

@@ -85,7 +85,9 @@ def _overview(run: Run) -> Section:
 
 def _pictures(run: Run) -> list[Section]:
     held_out, columns = run.held_out, run.columns
-    worst = columns[int(np.nanargmin(np.nan_to_num(held_out.explained_variance, nan=1.0)))]
+    r2 = held_out.explained_variance
+    # The codes are coloured by the column that they hold best.
+    told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
     sections = [
         Section(
             "Training",
@@ -94,18 +96,18 @@ def _pictures(run: Run) -> list[Section]:
         ),
         Section(
             "Explained variance",
-            figure=_figure(plots.explained_variance_bars(held_out.explained_variance, columns)),
+            figure=_figure(plots.explained_variance_bars(r2, columns)),
             caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
         ),
         Section(
             "Reconstructions",
-            figure=_figure(plots.reconstructions(held_out.x[:200], held_out.reconstruction[:200], columns)),
+            figure=_figure(plots.reconstructions(held_out.x[:200], held_out.reconstruction[:200], columns, r2)),
             caption="Held-out rows and what the model makes of them, the columns hardest to reconstruct first.",
         ),
         Section(
             "Codes",
-            figure=_figure(plots.latent_scatter(held_out.code, colour=held_out.x[:, columns.index(worst)])),
-            caption=f"The first two dimensions of the code, coloured by {worst}.",
+            figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
+            caption=f"The two dimensions of the code that vary most, coloured by {columns[told]}.",
         ),
         Section(
             "Anomaly scores",
