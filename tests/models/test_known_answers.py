@@ -8,20 +8,20 @@ import pytest
 from aejax import losses, models
 from aejax.algorithms import adam
 from aejax.base import Batch
+from aejax.data import synthetic
 from aejax.tasks import generate, reconstruct
 from aejax.training import ensemble, fit
 
+LOADING = np.array(jax.random.normal(jax.random.key(100), (2, 6))) * np.array([[2.0], [1.0]])
 
-def linear_gaussian(key, num_rows, noise=0.5, dim=6, rank=2):
-    """Rows z W + noise with a known covariance."""
-    weights = jax.random.normal(jax.random.key(100), (rank, dim)) * jnp.array([[2.0], [1.0]])
-    z_key, noise_key = jax.random.split(key)
-    z = jax.random.normal(z_key, (num_rows, rank))
-    return z @ weights + noise * jax.random.normal(noise_key, (num_rows, dim)), weights
+
+def rows_of(key, num_rows, noise=0.5):
+    data = synthetic.linear_gaussian(key, num_rows, LOADING, noise)
+    return np.asarray(data.x), np.asarray(data.clean)
 
 
 def test_a_linear_autoencoder_reaches_the_pca_error(key):
-    x = np.asarray(linear_gaussian(key, 2000)[0])
+    x, _ = rows_of(key, 2000)
     x = x - x.mean(axis=0)
     model = models.autoencoder((6,), 2, hidden_dims=())
     fitted = fit(key, model, x, validation=0, num_epochs=150, learning_rate=1e-2, optimizer=adam("cosine", 150 * 32))
@@ -34,17 +34,9 @@ def test_a_linear_autoencoder_reaches_the_pca_error(key):
 
 def test_a_linear_gaussian_vae_reaches_the_likelihood_of_probabilistic_pca(key):
     """Tipping & Bishop 1999, eq. 4 and 8; the bound is tight since the posterior is Gaussian with fixed variance."""
-    x = np.asarray(linear_gaussian(key, 4000)[0])
+    x, _ = rows_of(key, 4000)
     x = x - x.mean(axis=0)
-    covariance = x.T @ x / len(x)
-    values, vectors = np.linalg.eigh(covariance)
-    noise = values[:-2].mean()
-    model_covariance = vectors[:, -2:] * (values[-2:] - noise) @ vectors[:, -2:].T + noise * np.eye(6)
-    log_likelihood = -0.5 * (
-        6 * np.log(2 * np.pi)
-        + np.linalg.slogdet(model_covariance)[1]
-        + np.trace(np.linalg.solve(model_covariance, covariance))
-    )
+    log_likelihood = synthetic.probabilistic_pca_log_likelihood(x, 2)
     model = models.vae((6,), 2, hidden_dims=(), likelihood=losses.gaussian("shared"))
     fitted = fit(key, model, x, validation=0, num_epochs=300, learning_rate=1e-2, optimizer=adam("cosine", 300 * 63))
     draws = jnp.stack(
@@ -56,7 +48,7 @@ def test_a_linear_gaussian_vae_reaches_the_likelihood_of_probabilistic_pca(key):
 
 
 def test_samples_of_a_linear_gaussian_vae_have_the_covariance_of_the_data(key):
-    x = np.asarray(linear_gaussian(key, 4000)[0])
+    x, _ = rows_of(key, 4000)
     model = models.vae((6,), 2, hidden_dims=())
     fitted = fit(key, model, x, num_epochs=150, learning_rate=1e-2, optimizer=adam("cosine", 150 * 57))
     drawn = generate(key, model, fitted.variables, num_samples=20_000)
@@ -67,20 +59,17 @@ def test_samples_of_a_linear_gaussian_vae_have_the_covariance_of_the_data(key):
 def test_a_denoiser_stays_above_the_wiener_error_and_comes_near_it(key):
     """On linear-Gaussian data the conditional mean is linear: no denoiser has a smaller expected error."""
     noise = 0.8
-    clean, weights = linear_gaussian(key, 6000, noise=0.0)
-    prior = np.asarray(weights.T @ weights)
-    gain = prior @ np.linalg.inv(prior + noise**2 * np.eye(6))
-    wiener = np.trace(prior - gain @ prior) / 6
+    noisy, clean = rows_of(key, 6000, noise)
+    wiener = synthetic.wiener_mse(LOADING, noise)
     model = models.denoising_autoencoder((6,), 2, hidden_dims=(32,), noise_level=noise)
-    train, test = np.asarray(clean[:4000]), np.asarray(clean[4000:])
+    train, test, noisy = clean[:4000], clean[4000:], noisy[4000:]
     keys = jax.random.split(key, 3)
     fitted = ensemble(keys, model, train, num_epochs=120, learning_rate=3e-3, optimizer=adam("cosine", 120 * 57))
-    noisy = test + noise * np.asarray(jax.random.normal(jax.random.key(5), test.shape))
     errors = [
         np.mean((reconstruct(model, jax.tree.map(lambda leaf, i=i: leaf[i], fitted.variables), noisy) - test) ** 2)
         for i in range(3)
     ]
-    sampling = np.std(np.mean((noisy @ gain.T - test) ** 2, axis=1)) / np.sqrt(len(test))
+    sampling = np.std(np.mean((noisy - test) ** 2, axis=1)) / np.sqrt(len(test)) * wiener / noise**2
     assert min(errors) > wiener - 4 * sampling
     assert np.mean(errors) < 1.1 * wiener
 
