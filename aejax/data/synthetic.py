@@ -234,7 +234,7 @@ def sinusoid_mse(length: int, noise: float) -> float:
 def temperature_dependent(key: Array, num_rows: int) -> TemperatureDependent:
     """Five process variables at temperatures drawn uniformly from 300 to 500 K.
 
-    Conversion follows a logistic curve, pressure and flow a line, viscosity an Arrhenius law and selectivity a parabola;
+    Conversion follows a logistic curve, pressure and flow a line, viscosity an Arrhenius law, selectivity a parabola;
     each has noise of known size, ``conditional_std``.
 
     Args:
