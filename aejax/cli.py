@@ -259,6 +259,7 @@ def _train(command: Train) -> None:
         again = f"{path} " if path == "-" else ""
         raise KeyboardInterrupt(f"{interrupt}\ngo on with: aejax train {again}--resume {folder}") from None
     except DivergenceError as error:
+        write_report(folder / "report.html", runs.load_run(folder))
         raise RuntimeError(f"{error}. They are in {folder}, which can be used as it is") from None
     write_report(folder / "report.html", run)
     print(summary(run))

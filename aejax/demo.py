@@ -20,15 +20,18 @@ from aejax.report import write_report
 from aejax.runs import Run
 from aejax.training import Report
 
-_TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 40, 20, 5
+_TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
 _NUM_SAMPLES, _FAULT_START = 240, 60
 _COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
 
 CONFIG = TrainConfig(
     model="vae",
     latent_dim=8,
+    hidden_dims=(64,),
+    learning_rate=2e-3,
+    batch_size=128,
     condition_columns=plant.CONDITIONS,
-    num_epochs=150,
+    num_epochs=60,
     split="time",  # trajectories follow each other: whole ones are held out, not rows beside training rows
     calibration_fraction=0.3,
 )
@@ -155,9 +158,11 @@ def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
     after = np.concatenate([np.ravel(data.faulty) for data in first.values()])
     limit = tasks.threshold(run.calibration, run.config.false_alarm_rate)
     chart = plots.score_chart(scores, limit, after)
-    chart.set_ylim(top=float(np.quantile(scores, 0.98)))
+    low, high = np.quantile(scores, [0, 0.97])
+    chart.set_ylim(low - 0.05 * (high - low), high)
     for index, fault in enumerate(first):
-        chart.text((index + 0.5) * _NUM_SAMPLES, 1, fault, transform=chart.get_xaxis_transform(), **_LABEL)
+        label = fault.replace("_", "\n")
+        chart.text((index + 0.5) * _NUM_SAMPLES, 1, label, transform=chart.get_xaxis_transform(), **_LABEL)
     return [
         Section(
             "Control chart",
@@ -168,4 +173,4 @@ def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
     ]
 
 
-_LABEL: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6}
+_LABEL: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7}

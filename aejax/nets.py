@@ -81,6 +81,7 @@ def mlp(
         ValueError: a width, the rate or the activation is not as above.
 
     Example:
+        >>> import jax
         >>> network = mlp((8,), (2,))
         >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 5)))
         >>> network.apply(variables, jnp.zeros((3, 5)))[0].shape

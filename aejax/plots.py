@@ -40,7 +40,8 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
         epochs = np.arange(1, members.shape[1] + 1)
         for index, values in enumerate(members):
             ax.plot(epochs, values, color=colour, lw=1.5 if len(members) == 1 else 0.6, label=None if index else label)
-    if all(np.nanmin(history[name]) > 0 for name in ("loss", "val_loss") if name in history):
+    drawn = np.concatenate([np.ravel(history[name]) for name in ("loss", "val_loss") if name in history])
+    if np.min(drawn, initial=np.inf, where=np.isfinite(drawn)) > 0:
         ax.set_yscale("log")
     if best_epoch is not None:
         ax.axvline(best_epoch, color=GREY, lw=1, ls="--", label=f"best, epoch {best_epoch}")

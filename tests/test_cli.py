@@ -323,6 +323,7 @@ def test_divergence_is_explained_and_leaves_a_run_that_works(table, tmp_path, ca
     error = capsys.readouterr().err
     assert re.search(r"not finite in epoch \d+, step \d+", error)
     assert "smaller learning rate" in error
+    assert (folder / "report.html").exists()
     assert run("encode", folder, table, "--out", tmp_path / "codes.csv") == 0
     assert np.isfinite(numbers(tmp_path / "codes.csv")).all()
 

@@ -26,7 +26,7 @@ class Report(NamedTuple):
 
 
 class ProgressBar:
-    """Draws reports as one line on a terminal, and nothing where there is no terminal.
+    """Draws reports as one line on a terminal, and nothing where standard output is not one.
 
     Args:
         stream: where to draw, standard error by default, so that piped results stay clean.
@@ -39,7 +39,8 @@ class ProgressBar:
     def __call__(self, report: Report) -> None:
         """Draws a report, at most ten times a second."""
         now = time.monotonic()
-        if not self._stream.isatty() or (now - self._last < 0.1 and not report.done):
+        is_watched = self._stream.isatty() and sys.stdout.isatty()
+        if not is_watched or (now - self._last < 0.1 and not report.done):
             return
         self._last = now
         self._stream.write("\r\x1b[K" + describe(report) + ("\n" if report.done else ""))
