@@ -48,7 +48,6 @@ class HeldOut(NamedTuple):
         cond: (n, k), conditions.
         reconstruction: (n, c).
         code: (n, d).
-        score: (n,).
         explained_variance: (c,), over all held-out rows.
     """
 
@@ -56,7 +55,6 @@ class HeldOut(NamedTuple):
     cond: np.ndarray
     reconstruction: np.ndarray
     code: np.ndarray
-    score: np.ndarray
     explained_variance: np.ndarray
 
 

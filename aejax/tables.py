@@ -110,7 +110,8 @@ def train(
     split_key, fit_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
     split = split_rows(split_key, len(table.values), config)
     x, cond = _select(table.values, source, config)
-    scaler, cond_scaler = _fit_scalers(x[split.train], cond[split.train], columns, config)
+    scaler = fit_scaler(x[split.train], columns=columns)
+    cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
     for name in _names(constant_columns(scaler, x[split.train]), columns):
         notice(f"column {name!r} is constant in the training rows; it is kept, but tells a model nothing")
     batch = _batch(x, cond, scaler, cond_scaler)
@@ -147,9 +148,17 @@ def train(
     except DivergenceError as error:
         diverged, fitted = error, error.fitted
     calibration = tasks.calibrate(score_key, model, fitted.variables, calibration_rows)
-    draft = HeldOut(*(np.zeros(0, np.float32) for _ in HeldOut._fields))
-    run = Run(config, source, model, fitted.variables, scaler, cond_scaler, calibration, fitted.history, held_out=draft)
-    run = run._replace(held_out=_held_out(run, score_key, x[split.calibration], cond[split.calibration]))
+    reconstruction = tasks.reconstruct(model, fitted.variables, calibration_rows)
+    reconstruction = unscale(scaler, reconstruction.astype(float))
+    shown = split.calibration[:_HELD_OUT_SHOWN]
+    held_out = HeldOut(
+        x=x[shown],
+        cond=cond[shown],
+        reconstruction=reconstruction[:_HELD_OUT_SHOWN],
+        code=np.asarray(tasks.encode(model, fitted.variables, _rows(batch, shown)).mean),
+        explained_variance=metrics.explained_variance(x[split.calibration], reconstruction),
+    )
+    run = Run(config, source, model, fitted.variables, scaler, cond_scaler, calibration, fitted.history, held_out)
     runs.save_run(folder, run)
     if diverged:
         raise diverged
@@ -333,12 +342,6 @@ def _check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
     return columns
 
 
-def _fit_scalers(
-    x: np.ndarray, cond: np.ndarray, columns: tuple[str, ...], config: TrainConfig
-) -> tuple[Scaler, Scaler]:
-    return fit_scaler(x, columns=columns), fit_scaler(cond, columns=config.condition_columns)
-
-
 def _select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
     """Splits the values of a table, in the order of the source's columns, into modelled ones and conditions."""
     is_condition = np.array([name in config.condition_columns for name in source.columns], bool)
@@ -377,22 +380,6 @@ def _as_table(run: Run, x: np.ndarray, cond: Any) -> dict[str, np.ndarray]:
     if cond is not None:
         by_name |= dict(zip(run.config.condition_columns, np.asarray(cond).T, strict=True))
     return {name: by_name[name] for name in run.source.columns}
-
-
-def _held_out(run: Run, key: jax.Array, x: np.ndarray, cond: np.ndarray) -> HeldOut:
-    batch = _batch(x, cond, run.scaler, run.cond_scaler)
-    reconstruction = unscale(run.scaler, tasks.reconstruct(run.model, run.variables, batch).astype(float))
-    shown = slice(0, _HELD_OUT_SHOWN)
-    code = tasks.encode(run.model, run.variables, _rows(batch, np.arange(len(x))[shown])).mean
-    found = tasks.detect(key, run.model, run.variables, batch, run.calibration, run.config.false_alarm_rate)
-    return HeldOut(
-        x=x[shown],
-        cond=cond[shown],
-        reconstruction=reconstruction[shown],
-        code=np.asarray(code),
-        score=found.score[shown],
-        explained_variance=metrics.explained_variance(x, reconstruction),
-    )
 
 
 def _names(chosen: np.ndarray, names: tuple[str, ...]) -> list[str]:
