@@ -1,10 +1,30 @@
 """Compressed and generative representations of scientific and industrial data, as pure functions in JAX."""
 
 from aejax import losses, metrics, models, nets
-from aejax.algorithms import adam, minimise
-from aejax.base import Algorithm, Aux, Batch, Fitted, Latent, Model, TrainState, as_batch
+from aejax.algorithms import adam, adversarial, contrastive_divergence, minimise, warm_up
+from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, TrainState, as_batch
 from aejax.runs import Run, load_run, save_run
-from aejax.tasks import Calibration, Detection, calibrate, detect, encode, generate, p_values, reconstruct, threshold
+from aejax.tasks import (
+    Calibration,
+    Detection,
+    Mixture,
+    Sensitivity,
+    calibrate,
+    dead_units,
+    detect,
+    encode,
+    fit_mixture,
+    generate,
+    interpolate,
+    log_likelihood,
+    name_units,
+    p_values,
+    reconstruct,
+    sample_mixture,
+    sensitivity,
+    threshold,
+    traverse,
+)
 from aejax.training import (
     DivergenceError,
     DivergenceWarning,
@@ -13,12 +33,14 @@ from aejax.training import (
     Report,
     ensemble,
     fit,
+    pretrain,
     sweep,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adversary",
     "Algorithm",
     "Aux",
     "Batch",
@@ -29,28 +51,42 @@ __all__ = [
     "Fitted",
     "Interrupted",
     "Latent",
+    "Mixture",
     "Model",
     "ProgressBar",
     "Report",
     "Run",
+    "Sensitivity",
     "TrainState",
     "adam",
+    "adversarial",
     "as_batch",
     "calibrate",
+    "contrastive_divergence",
+    "dead_units",
     "detect",
     "encode",
     "ensemble",
     "fit",
+    "fit_mixture",
     "generate",
+    "interpolate",
     "load_run",
+    "log_likelihood",
     "losses",
     "metrics",
     "minimise",
     "models",
+    "name_units",
     "nets",
     "p_values",
+    "pretrain",
     "reconstruct",
+    "sample_mixture",
     "save_run",
+    "sensitivity",
     "sweep",
     "threshold",
+    "traverse",
+    "warm_up",
 ]

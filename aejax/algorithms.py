@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from aejax.base import Algorithm, Array, Batch, Metrics, Model, TrainState, Variables
+from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, TrainState, Variables
+from aejax.models.rbm import RBM
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
+Anneal = Callable[[Array, Any], Any]
 
 
 class MinimiseHparams(NamedTuple):
@@ -32,6 +34,8 @@ def adam(
     warmup_steps: int = 0,
     clip_norm: float | None = None,
     weight_decay: float = 0.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
 ) -> Optimizer:
     """Adam (Kingma & Ba 2015) with a schedule, gradient clipping and decoupled weight decay, from Optax.
 
@@ -41,6 +45,8 @@ def adam(
         warmup_steps: steps over which the learning rate rises linearly from zero.
         clip_norm: largest global norm of the gradient; None for no clipping.
         weight_decay: decoupled weight decay (Loshchilov & Hutter 2019), biases included.
+        b1: decay of the gradient's moving average; 0.5 or 0 for adversaries, whose gradients turn.
+        b2: decay of that of its square.
 
     Returns:
         (learning_rate) -> GradientTransformation; the rate may be traced. Equal arguments give the very same
@@ -69,7 +75,7 @@ def adam(
     def optimizer(learning_rate: Any) -> optax.GradientTransformation:
         stages = [
             None if clip_norm is None else optax.clip_by_global_norm(clip_norm),
-            optax.scale_by_adam(),
+            optax.scale_by_adam(b1, b2),
             optax.add_decayed_weights(weight_decay) if weight_decay else None,
             None if shape is None else optax.scale_by_schedule(shape),
             optax.scale_by_learning_rate(learning_rate),
@@ -80,7 +86,43 @@ def adam(
 
 
 @functools.cache
-def minimise(model: Model, optimizer: Optimizer = optax.adam, ema_decay: float | None = None) -> Algorithm:
+def warm_up(name: str, num_steps: int) -> Anneal:
+    """A hyperparameter that rises linearly from zero to its value over the first steps, then stays.
+
+    For the weight of the KL term this is KL annealing (Bowman et al. 2016, section 3.1), which lets codes be of use
+    before they are made to cost something.
+
+    Args:
+        name: field of the model's hyperparameters.
+        num_steps: length of the rise.
+
+    Returns:
+        (step, hyperparameters) -> hyperparameters, for ``fit(..., anneal=...)``; equal arguments give the same
+        function.
+
+    Raises:
+        ValueError: ``num_steps`` is not positive.
+
+    Example:
+        >>> from aejax.models import VaeHparams
+        >>> float(warm_up("beta", 10)(5, VaeHparams(beta=4.0)).beta)
+        2.0
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps: found {num_steps}, expected a positive whole number")
+
+    def anneal(step: Array, hparams: Any) -> Any:
+        if name not in getattr(hparams, "_fields", ()):
+            raise ValueError(f"anneal: found {name!r}, expected one of {', '.join(hparams._fields) or 'none'}")
+        return hparams._replace(**{name: getattr(hparams, name) * jnp.minimum(1.0, step / num_steps)})
+
+    return anneal
+
+
+@functools.cache
+def minimise(
+    model: Model, optimizer: Optimizer = optax.adam, ema_decay: float | None = None, anneal: Anneal | None = None
+) -> Algorithm:
     """Gradient descent on the model's loss.
 
     Args:
@@ -89,6 +131,8 @@ def minimise(model: Model, optimizer: Optimizer = optax.adam, ema_decay: float |
             is built inside the traced step, so that learning rates can be swept without compiling again.
         ema_decay: if given, the moving average of the parameters with this decay is what is evaluated and
             returned (Polyak & Juditsky 1992); early on it forgets faster: the decay is at most (1 + t) / (10 + t).
+        anneal: (step, the model's hyperparameters) -> those of that step, such as ``warm_up("beta", 1000)``.
+            Validation is with the hyperparameters themselves.
 
     Returns:
         The Algorithm. Its metrics are the model's and ``grad_norm``, the global norm before clipping.
@@ -96,12 +140,11 @@ def minimise(model: Model, optimizer: Optimizer = optax.adam, ema_decay: float |
     Raises:
         ValueError: ``ema_decay`` is not in [0, 1).
     """
-    if ema_decay is not None and not 0 <= ema_decay < 1:
-        raise ValueError(f"ema_decay: found {ema_decay}, expected a number in [0, 1)")
+    _check_decay(ema_decay)
 
-    def init(key: Array, batch: Batch, hparams: MinimiseHparams) -> TrainState:
+    def init(key: Array, batch: Batch, hparams: MinimiseHparams, variables: Variables | None = None) -> TrainState:
         init_key, run_key = jax.random.split(key)
-        variables = model.init(init_key, batch)
+        variables = model.init(init_key, batch) if variables is None else variables
         params = variables["params"]
         average = None if ema_decay is None else params
         opt_state = (optimizer(hparams.learning_rate).init(params), average)
@@ -112,15 +155,15 @@ def minimise(model: Model, optimizer: Optimizer = optax.adam, ema_decay: float |
         params = state.variables["params"]
 
         def loss(params: Any) -> tuple[Array, Any]:
-            return model.loss(key, {**state.variables, "params": params}, batch, hparams.model)
+            return model.loss(key, {**state.variables, "params": params}, batch, model_hparams)
 
+        model_hparams = hparams.model if anneal is None else anneal(state.step, hparams.model)
         (_, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
         opt_state, average = state.opt_state
         updates, opt_state = optimizer(hparams.learning_rate).update(gradient, opt_state, params)
         params = optax.apply_updates(params, updates)
         if ema_decay is not None:
-            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-            average = optax.incremental_update(params, average, 1 - decay)
+            average = _averaged(average, params, ema_decay, state.step)
         metrics = {**aux.metrics, "grad_norm": optax.tree.norm(gradient)}
         variables = {**aux.collections, "params": params}
         return TrainState(state.step + 1, variables, (opt_state, average), state.key), metrics
@@ -134,3 +177,203 @@ def minimise(model: Model, optimizer: Optimizer = optax.adam, ema_decay: float |
         return state.variables if average is None else {**state.variables, "params": average}
 
     return Algorithm(init, step, evaluate, variables, MinimiseHparams(1e-3, model.hparams))
+
+
+class AdversarialHparams(NamedTuple):
+    """Hyperparameters of ``adversarial``, all of them traced.
+
+    Attributes:
+        learning_rate: of both players.
+        model: the adversary's.
+    """
+
+    learning_rate: Any
+    model: Any
+
+
+@functools.cache
+def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_decay: float | None = None) -> Algorithm:
+    """Two players in turn: some steps of the discriminator, then one of the generator (Goodfellow et al. 2014).
+
+    Args:
+        adversary: the Adversary.
+        optimizer: (learning_rate) -> GradientTransformation, of each player for itself.
+        ema_decay: if given, the moving average of the generator's parameters and running statistics is what is
+            evaluated and returned (Yazici et al. 2019): the generator circles its optimum, the average lies inside.
+
+    Returns:
+        The Algorithm. Its ``loss`` in training is the generator's, in validation the energy distance.
+
+    Raises:
+        ValueError: ``ema_decay`` is not in [0, 1).
+    """
+    _check_decay(ema_decay)
+
+    def init(key: Array, batch: Batch, hparams: AdversarialHparams, variables: Variables | None = None) -> TrainState:
+        init_key, run_key = jax.random.split(key)
+        variables = adversary.init(init_key, batch) if variables is None else variables
+        transformation = optimizer(hparams.learning_rate)
+        players = {player: transformation.init(part) for player, part in variables["params"].items()}
+        average = None if ema_decay is None else _generator(variables)
+        return TrainState(jnp.zeros((), jnp.int32), variables, (players, average), run_key)
+
+    def turn(
+        player: str, loss: Callable[..., tuple[Array, Any]], key: Array, state: Any, batch: Batch, hparams: Any
+    ) -> tuple[Any, Metrics]:
+        """One step of one player, the other standing still."""
+        variables, opt_states = state
+        params = variables["params"]
+
+        def own_loss(own: Any) -> tuple[Array, Any]:
+            return loss(key, {**variables, "params": {**params, player: own}}, batch, hparams.model)
+
+        (_, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(params[player])
+        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, opt_states[player], params[player])
+        params = {**params, player: optax.apply_updates(params[player], updates)}
+        metrics = {**aux.metrics, f"{player}_grad_norm": optax.tree.norm(gradient)}
+        return ({**aux.collections, "params": params}, {**opt_states, player: opt_state}), metrics
+
+    def step(state: TrainState, batch: Batch, hparams: AdversarialHparams) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        generator_key, discriminator_key = jax.random.split(key)
+        opt_states, average = state.opt_state
+
+        def discriminator_turn(carry: Any, key: Array) -> tuple[Any, Metrics]:
+            return turn("discriminator", adversary.discriminator_loss, key, carry, batch, hparams)
+
+        carry, per_turn = jax.lax.scan(
+            discriminator_turn,
+            (state.variables, opt_states),
+            jax.random.split(discriminator_key, adversary.num_discriminator_steps),
+        )
+        carry, metrics = turn("generator", adversary.generator_loss, generator_key, carry, batch, hparams)
+        variables, opt_states = carry
+        if ema_decay is not None:
+            average = _averaged(average, _generator(variables), ema_decay, state.step)
+        metrics = {"loss": metrics["generator_loss"], **jax.tree.map(jnp.mean, per_turn), **metrics}
+        return TrainState(state.step + 1, variables, (opt_states, average), state.key), metrics
+
+    def evaluate(key: Array, variables: Variables, batch: Batch, hparams: AdversarialHparams) -> Metrics:
+        return adversary.evaluate(key, variables, batch, hparams.model)
+
+    def variables(state: TrainState) -> Variables:
+        average = state.opt_state[1]
+        if average is None:
+            return state.variables
+        return {
+            name: {**parts, "generator": average[name]} if name in average else parts
+            for name, parts in state.variables.items()
+        }
+
+    return Algorithm(init, step, evaluate, variables, AdversarialHparams(1e-3, adversary.hparams))
+
+
+def _generator(variables: Variables) -> Variables:
+    return {name: parts["generator"] for name, parts in variables.items() if "generator" in parts}
+
+
+def _averaged(average: Any, newest: Any, decay: float, step: Array) -> Any:
+    """The moving average after a step; early on it forgets faster than ``decay`` says."""
+    return optax.incremental_update(newest, average, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))
+
+
+def _check_decay(ema_decay: float | None) -> None:
+    if ema_decay is not None and not 0 <= ema_decay < 1:
+        raise ValueError(f"ema_decay: found {ema_decay}, expected a number in [0, 1)")
+
+
+class ContrastiveDivergenceHparams(NamedTuple):
+    """Hyperparameters of ``contrastive_divergence``, all of them traced.
+
+    Attributes:
+        learning_rate: the optimizer's.
+        weight_decay: weight of half the sum of squares of the kernel in what is minimised.
+    """
+
+    learning_rate: Any
+    weight_decay: Any
+
+
+def momentum(learning_rate: Any) -> optax.GradientTransformation:
+    """Stochastic gradient descent with momentum 0.9, what Boltzmann machines are trained by."""
+    return optax.sgd(learning_rate, momentum=0.9)
+
+
+@functools.cache
+def contrastive_divergence(
+    machine: RBM,
+    num_gibbs_steps: int = 1,
+    num_chains: int | None = None,
+    optimizer: Optimizer = momentum,
+) -> Algorithm:
+    """Contrastive divergence, CD-k (Hinton 2002), or persistent contrastive divergence (Tieleman 2008).
+
+    The gradient is that of the mean free energy of the data less the mean free energy of samples, which k steps of
+    Gibbs sampling take from the data, or on from where a set of chains stood.
+
+    Args:
+        machine: the RBM.
+        num_gibbs_steps: k, of hidden and visible units each.
+        num_chains: if given, so many chains persist from step to step; their states are the collection ``chains``.
+        optimizer: (learning_rate) -> GradientTransformation.
+
+    Returns:
+        The Algorithm. Its ``loss`` is the squared error of a reconstruction by the units' means, summed over a row:
+        what can be watched at little cost, though it is not what is minimised.
+
+    Raises:
+        ValueError: a number of steps or chains that is not positive.
+    """
+    for name, value in (("num_gibbs_steps", num_gibbs_steps), ("num_chains", num_chains)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: found {value}, expected a positive whole number")
+
+    def init(
+        key: Array, batch: Batch, hparams: ContrastiveDivergenceHparams, variables: Variables | None = None
+    ) -> TrainState:
+        init_key, chain_key, run_key = jax.random.split(key, 3)
+        variables = machine.init(init_key, batch) if variables is None else variables
+        if num_chains is not None and "chains" not in variables:
+            hidden = jnp.zeros((num_chains, variables["params"]["hidden_bias"].shape[0]))
+            chains = machine.sample_visible(chain_key, variables["params"], hidden)
+            variables = {**variables, "chains": {"visible": chains}}
+        opt_state = optimizer(hparams.learning_rate).init(variables["params"])
+        return TrainState(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
+
+    def gibbs(key: Array, params: Any, visible: Array) -> Array:
+        def step(visible: Array, key: Array) -> tuple[Array, None]:
+            hidden_key, visible_key = jax.random.split(key)
+            hidden = machine.sample_hidden(hidden_key, params, visible)
+            return machine.sample_visible(visible_key, params, hidden), None
+
+        return jax.lax.scan(step, visible, jax.random.split(key, num_gibbs_steps))[0]
+
+    def step(state: TrainState, batch: Batch, hparams: ContrastiveDivergenceHparams) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        params = state.variables["params"]
+        data = batch.x.reshape(batch.x.shape[0], -1)
+        start = data if num_chains is None else state.variables["chains"]["visible"]
+        samples = jax.lax.stop_gradient(gibbs(key, params, start))
+
+        def contrast(params: Any) -> Array:
+            decay = 0.5 * hparams.weight_decay * jnp.sum(jnp.square(params["kernel"]))
+            return machine.free_energy(params, data).mean() - machine.free_energy(params, samples).mean() + decay
+
+        gradient = jax.grad(contrast)(params)
+        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, state.opt_state, params)
+        variables = {**state.variables, "params": optax.apply_updates(params, updates)}
+        if num_chains is not None:
+            variables["chains"] = {"visible": samples}
+        metrics = {**_reconstruction(params, batch), "grad_norm": optax.tree.norm(gradient)}
+        return TrainState(state.step + 1, variables, opt_state, state.key), metrics
+
+    def evaluate(key: Array, variables: Variables, batch: Batch, hparams: Any) -> Metrics:
+        del key, hparams
+        return _reconstruction(variables["params"], batch)
+
+    def _reconstruction(params: Any, batch: Batch) -> Metrics:
+        data = batch.x.reshape(batch.x.shape[0], -1)
+        error = jnp.square(data - machine.visible_mean(params, machine.hidden_mean(params, data)))
+        return {"loss": error.sum(axis=-1).mean(), "mse": error.mean()}
+
+    return Algorithm(init, step, evaluate, lambda state: state.variables, ContrastiveDivergenceHparams(0.01, 2e-4))

@@ -22,12 +22,14 @@ class Batch(NamedTuple):
         cond: (n, c), conditions such as a temperature or a set point.
         mask: (n, *event) or (n,), True where observed. Entries that are not observed enter neither loss nor
             score, whatever value ``x`` has there.
+        weight: (n, *event), at least 0: how much each element's error counts in loss and score; 1 if None.
     """
 
     x: Any
     target: Any = None
     cond: Any = None
     mask: Any = None
+    weight: Any = None
 
 
 class Latent(NamedTuple):
@@ -64,8 +66,11 @@ class Model(NamedTuple):
         loss: (key, variables, batch, hparams, train=True) -> (scalar, Aux). Summed over event dimensions,
             averaged over observed examples. ``train=False`` is inference mode, for validation.
         score: (key, variables, batch) -> (n,), per example, higher is more anomalous.
-        sample: (key, variables, num_samples, cond=None) -> (n, *event), draws from the model's distribution,
-            observation noise included; None where the model defines no distribution.
+        sample: (key, variables, num_samples, cond=None, z=None) -> (n, *event), draws from the model's
+            distribution, observation noise included, from codes z where they are given and from the prior where not;
+            None where the model defines no distribution.
+        log_likelihood: (key, variables, batch, num_samples) -> (n,), an estimate of log p(x | cond) of the observed
+            elements, in nats, from below on average; None where the model defines none.
         hparams: the defaults, a NamedTuple of scalars that may be traced and vmapped.
     """
 
@@ -75,6 +80,35 @@ class Model(NamedTuple):
     loss: Callable[..., tuple[Array, Aux]]
     score: Callable[..., Array]
     sample: Callable[..., Array] | None
+    log_likelihood: Callable[..., Array] | None
+    hparams: Any
+
+
+class Adversary(NamedTuple):
+    """A generator and the discriminator that it plays against: pure functions of joint variables.
+
+    Attributes:
+        init: (key, batch) -> variables, whose ``params`` have the parts ``generator`` and ``discriminator``.
+        generate: (variables, z, cond=None) -> (n, *event), in inference mode.
+        discriminate: (variables, x, cond=None) -> (n,), higher where x looks more like data, in inference mode.
+        generator_loss: (key, variables, batch, hparams) -> (scalar, Aux).
+        discriminator_loss: (key, variables, batch, hparams) -> (scalar, Aux).
+        evaluate: (key, variables, batch, hparams) -> metrics in inference mode; ``loss`` chooses the best epoch.
+        score: (key, variables, batch) -> (n,), per example, higher is more anomalous.
+        sample: (key, variables, num_samples, cond=None, z=None) -> (n, *event).
+        num_discriminator_steps: the discriminator's steps before each of the generator's.
+        hparams: the defaults, a NamedTuple of scalars that may be traced and vmapped.
+    """
+
+    init: Callable[..., Variables]
+    generate: Callable[..., Array]
+    discriminate: Callable[..., Array]
+    generator_loss: Callable[..., tuple[Array, Aux]]
+    discriminator_loss: Callable[..., tuple[Array, Aux]]
+    evaluate: Callable[..., Metrics]
+    score: Callable[..., Array]
+    sample: Callable[..., Array]
+    num_discriminator_steps: int
     hparams: Any
 
 
@@ -98,7 +132,7 @@ class Algorithm(NamedTuple):
     """How variables move.
 
     Attributes:
-        init: (key, batch, hparams) -> TrainState.
+        init: (key, batch, hparams, variables=None) -> TrainState; it begins from the variables, where given.
         step: (state, batch, hparams) -> (TrainState, metrics).
         evaluate: (key, variables, batch, hparams) -> metrics, in inference mode; holds at least ``loss``.
         variables: (state) -> the variables to evaluate and to return (their moving average, where one is kept).
@@ -155,12 +189,14 @@ def as_batch(data: Any) -> Batch:
         rows = np.shape(field)[0]
         if rows != x.shape[0]:
             raise ValueError(f"{name}: found {rows} rows, expected {x.shape[0]} as in x")
-        if name in ("x", "target", "cond") and np.isinf(field).any():
+        if name != "mask" and np.isinf(field).any():
             raise ValueError(
                 f"{name}: found an infinite value, expected finite numbers; write NaN where a value is missing"
             )
     if batch.cond is not None and np.isnan(batch.cond).any():
         raise ValueError("cond: found a missing value (NaN); a condition must be known, leave these rows out")
+    if batch.weight is not None and not (np.asarray(batch.weight) >= 0).all():
+        raise ValueError("weight: found a negative or missing value, expected numbers of at least 0")
     missing = np.isnan(x)
     if batch.target is not None:
         missing |= np.isnan(batch.target)
@@ -174,4 +210,4 @@ def as_batch(data: Any) -> Batch:
         return None if array is None else jnp.asarray(array, dtype)
 
     target = None if batch.target is None else np.nan_to_num(np.asarray(batch.target, np.float32), nan=0.0)
-    return Batch(device(x), device(target), device(batch.cond), device(mask, bool))
+    return Batch(device(x), device(target), device(batch.cond), device(mask, bool), device(batch.weight))

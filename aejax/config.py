@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any, Literal
 
-from aejax.base import Model
+from aejax.base import Adversary, Model
 from aejax.models import MODELS
 
 # The length of a run where none is asked for: about this many steps, within these numbers of epochs.
@@ -35,6 +35,8 @@ class TrainConfig:
         ema_decay: decay of a moving average of the parameters, which is then what is kept; none by default.
         patience: epochs without a better validation loss after which training stops; by default a fifth of
             num_epochs, at least 20.
+        pretrain_epochs: passes over the training rows for each Boltzmann machine that deep_autoencoder begins from;
+            none by default.
         seed: of the run's key.
         condition_columns: columns that are given rather than modelled.
         drop_columns: columns to leave out.
@@ -56,6 +58,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     ema_decay: float | None = None
     patience: int | None = None
+    pretrain_epochs: int = 0
     seed: int = 0
     condition_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
@@ -127,6 +130,8 @@ def check(config: TrainConfig) -> None:
             raise ValueError(f"{name}: found {getattr(config, name)}, expected a share between 0 and 1")
     if config.validation_fraction + config.calibration_fraction > 0.9:
         raise ValueError("calibration_fraction: validation and calibration together leave under a tenth to train on")
+    if config.pretrain_epochs < 0:
+        raise ValueError(f"pretrain_epochs: found {config.pretrain_epochs}, expected at least 0")
     if not 0 <= config.weight_decay < math.inf:
         raise ValueError(f"weight_decay: found {config.weight_decay}, expected a number that is not negative")
     if not 0 <= config.seed < 2**63:
@@ -158,7 +163,7 @@ def resolve(config: TrainConfig, num_train: int, suggested_latent_dim: int) -> T
     )
 
 
-def build_model(config: TrainConfig, num_columns: int) -> Model:
+def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
     """The model of a resolved config.
 
     Args:
@@ -166,7 +171,7 @@ def build_model(config: TrainConfig, num_columns: int) -> Model:
         num_columns: the number of columns that it models.
 
     Returns:
-        The Model.
+        The Model or Adversary.
 
     Raises:
         ValueError: an option that the model does not have, or a bad value.

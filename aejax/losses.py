@@ -1,5 +1,6 @@
 """Reconstruction likelihoods, divergences and how they are reduced: arrays in, arrays out."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -19,15 +20,18 @@ class Likelihood(NamedTuple):
         nll: (params, x, output) -> (n, *event), the negative log-likelihood of each element, in nats.
         mean: (output) -> (n, *event), the mean of x.
         sample: (key, params, output) -> (n, *event), one draw of x.
+        num_outputs: how many numbers a decoder gives for each element; where more than one, along a last axis.
     """
 
     init: Callable[[tuple[int, ...]], dict[str, Array]]
     nll: Callable[[dict[str, Array], Array, Array], Array]
     mean: Callable[[Array], Array]
     sample: Callable[[Array, dict[str, Array], Array], Array]
+    num_outputs: int = 1
 
 
-def gaussian(scale: float | Literal["shared", "per_element"] = "per_element") -> Likelihood:
+@functools.cache
+def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per_element") -> Likelihood:
     """X ~ Normal(output, scale^2).
 
     A fixed scale of 1 on standardised data claims that the noise is as large as the signal: the KL term then
@@ -36,14 +40,16 @@ def gaussian(scale: float | Literal["shared", "per_element"] = "per_element") ->
 
     Args:
         scale: a number in the units of x, ``"shared"`` to learn one for all elements (as in probabilistic PCA;
-            Tipping & Bishop 1999) or ``"per_element"`` to learn one for each (as in factor analysis). A learned
-            scale is bounded below by 0.01, since the likelihood is unbounded where it vanishes.
+            Tipping & Bishop 1999), ``"per_element"`` to learn one for each (as in factor analysis), or
+            ``"predicted"`` where the noise depends on code and conditions: the decoder gives mean and log-scale
+            (Kingma & Welling 2014, appendix C.2). A learned scale is bounded below by 0.01, since the likelihood is
+            unbounded where it vanishes.
 
     Returns:
         The Likelihood.
 
     Raises:
-        ValueError: ``scale`` is not positive or not one of the two words.
+        ValueError: ``scale`` is not positive or not one of the three words.
 
     Example:
         >>> normal = gaussian(scale=1.0)
@@ -51,8 +57,8 @@ def gaussian(scale: float | Literal["shared", "per_element"] = "per_element") ->
         0.9189
     """
     if isinstance(scale, str):
-        if scale not in ("shared", "per_element"):
-            raise ValueError(f'scale: found {scale!r}, expected a number, "shared" or "per_element"')
+        if scale not in ("shared", "per_element", "predicted"):
+            raise ValueError(f'scale: found {scale!r}, expected a number, "shared", "per_element" or "predicted"')
     elif not scale > 0:
         raise ValueError(f"scale: found {scale}, expected a positive number")
 
@@ -63,19 +69,28 @@ def gaussian(scale: float | Literal["shared", "per_element"] = "per_element") ->
             return {"log_scale": jnp.zeros(event_shape)}
         return {}
 
-    def variance(params: dict[str, Array]) -> Any:
-        return jnp.exp(2 * params["log_scale"]) + 1e-4 if isinstance(scale, str) else scale**2
+    def mean(output: Array) -> Array:
+        return output[..., 0] if scale == "predicted" else output
+
+    def variance(params: dict[str, Array], output: Array) -> Any:
+        if not isinstance(scale, str):
+            return scale**2
+        # A predicted scale is bounded above too, or a first wild step is one that no later gradient undoes.
+        log_scale = 3 * jnp.tanh(output[..., 1] / 3) if scale == "predicted" else params["log_scale"]
+        return jnp.exp(2 * log_scale) + 1e-4
 
     def nll(params: dict[str, Array], x: Array, output: Array) -> Array:
-        var = variance(params)
-        return 0.5 * (jnp.square(x - output) / var + jnp.log(var) + _LOG_2PI)
+        var = variance(params, output)
+        return 0.5 * (jnp.square(x - mean(output)) / var + jnp.log(var) + _LOG_2PI)
 
     def sample(key: Array, params: dict[str, Array], output: Array) -> Array:
-        return output + jnp.sqrt(variance(params)) * jax.random.normal(key, output.shape, output.dtype)
+        centre = mean(output)
+        return centre + jnp.sqrt(variance(params, output)) * jax.random.normal(key, centre.shape, centre.dtype)
 
-    return Likelihood(init, nll, lambda output: output, sample)
+    return Likelihood(init, nll, mean, sample, num_outputs=2 if scale == "predicted" else 1)
 
 
+@functools.cache
 def squared_error() -> Likelihood:
     """The squared error as a likelihood's ``nll``: what a plain autoencoder minimises; it draws no noise.
 
@@ -91,6 +106,7 @@ def squared_error() -> Likelihood:
     )
 
 
+@functools.cache
 def bernoulli() -> Likelihood:
     """X in [0, 1] ~ Bernoulli(sigmoid(output)).
 
@@ -108,6 +124,7 @@ def bernoulli() -> Likelihood:
     return Likelihood(lambda event_shape: {}, nll, jax.nn.sigmoid, sample)  # noqa: ARG005
 
 
+@functools.cache
 def poisson() -> Likelihood:
     """Counts x ~ Poisson(exp(output)).
 
@@ -142,6 +159,54 @@ def kl_standard_normal(mean: Array, log_var: Array) -> Array:
     return 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_var) - 1 - log_var, axis=-1)
 
 
+def kl_sparsity(rate: Array, target: float | Array) -> Array:
+    """KL(Bernoulli(target) || Bernoulli(rate)), how far each unit's mean activity is from the one asked for (Ng 2011).
+
+    A rate is a mean of numbers in (0, 1), such as those of a sigmoid. A source text puts the mean of a ReLU here, whose
+    log(1 - rate) is that of a negative number once the mean passes 1.
+
+    Args:
+        rate: (d,) in (0, 1).
+        target: in (0, 1).
+
+    Returns:
+        (d,), in nats, at least 0.
+
+    Example:
+        >>> [round(float(value), 3) for value in kl_sparsity(jnp.array([0.05, 0.5]), 0.05)]
+        [0.0, 0.495]
+    """
+    rate = jnp.clip(rate, 1e-6, 1 - 1e-6)  # a sigmoid rounds to 0 and 1
+    return target * jnp.log(target / rate) + (1 - target) * jnp.log((1 - target) / (1 - rate))
+
+
+def energy_distance(first: Array, second: Array) -> Array:
+    """The squared energy distance of two samples, 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely & Rizzo 2013, eq. 5).
+
+    Args:
+        first: (n, c).
+        second: (m, c).
+
+    Returns:
+        Scalar; zero in expectation if and only if both are of one distribution. The estimate is unbiased: pairs of a
+        row with itself are left out.
+
+    Example:
+        >>> float(energy_distance(jnp.array([[0.0], [0.0]]), jnp.array([[1.0], [1.0]])))
+        2.0
+    """
+
+    def distances(a: Array, b: Array) -> Array:
+        squares = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1) - 2 * a @ b.T
+        return jnp.sqrt(jnp.maximum(squares, 0))
+
+    def within(a: Array) -> Array:
+        apart = distances(a, a) * (1 - jnp.eye(a.shape[0]))
+        return apart.sum() / max(a.shape[0] * (a.shape[0] - 1), 1)
+
+    return 2 * distances(first, second).mean() - within(first) - within(second)
+
+
 def observed(batch: Batch) -> Array | None:
     """The mask of a batch, shaped to multiply its elements; None where everything is observed.
 
@@ -155,7 +220,7 @@ def observed(batch: Batch) -> Array | None:
 
 
 def sum_elements(values: Array, batch: Batch) -> Array:
-    """Sums (n, *event) over the observed elements of each example.
+    """Sums (n, *event) over the observed elements of each example, weighted where the batch has weights.
 
     Example:
         >>> sum_elements(jnp.ones((1, 3)), Batch(jnp.zeros((1, 3)), mask=jnp.array([[True, True, False]])))
@@ -163,6 +228,7 @@ def sum_elements(values: Array, batch: Batch) -> Array:
     """
     mask = observed(batch)
     kept = values if mask is None else jnp.where(mask, values, 0)
+    kept = kept if batch.weight is None else kept * batch.weight
     return jnp.sum(kept, axis=tuple(range(1, kept.ndim)))
 
 

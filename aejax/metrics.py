@@ -1,5 +1,8 @@
 """How good a result is: signal-to-noise ratio, explained variance, ranking of anomalies, distance of samples."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from aejax.base import ArrayLike
@@ -22,6 +25,84 @@ def snr_db(clean: ArrayLike, estimate: ArrayLike) -> float:
     clean, estimate = np.asarray(clean, float), np.asarray(estimate, float)
     error = np.sum(np.square(clean - estimate))
     return float(10 * np.log10(np.sum(np.square(clean)) / error)) if error > 0 else float("inf")
+
+
+def psnr_db(image: ArrayLike, estimate: ArrayLike, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio of images, 10 log10(peak^2 / mean squared error), in dB.
+
+    Args:
+        image: the true images, any shape.
+        estimate: the same shape.
+        peak: the range of the data, 1 for images in [0, 1].
+
+    Returns:
+        dB; infinite for a perfect estimate.
+
+    Example:
+        >>> round(psnr_db(np.zeros(4), np.full(4, 0.1)), 6)
+        20.0
+    """
+    error = np.mean(np.square(np.asarray(image, float) - np.asarray(estimate, float)))
+    return float(10 * np.log10(peak**2 / error)) if error > 0 else float("inf")
+
+
+def ssim(images: ArrayLike, estimates: ArrayLike, peak: float = 1.0, num_spatial_dims: int = 2) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004, eq. 13) with its Gaussian window, 11 wide, of standard deviation 1.5.
+
+    Means, variances and covariance are taken in the window about each position at which it lies inside the image; along
+    an axis shorter than 11 the window is as long as the axis.
+
+    Args:
+        images: (n, *spatial) or (n, *spatial, channels).
+        estimates: the same shape.
+        peak: the range of the data, 1 for images in [0, 1].
+        num_spatial_dims: number of spatial axes, 1, 2 or 3.
+
+    Returns:
+        (n,), averaged over positions and channels; 1 if and only if the two are equal.
+
+    Raises:
+        ValueError: shapes that differ or do not have so many spatial axes.
+
+    Example:
+        >>> image = np.arange(256.0).reshape(1, 16, 16) / 255
+        >>> ssim(image, image)
+        array([1.])
+    """
+    first, second = np.asarray(images, float), np.asarray(estimates, float)
+    if first.shape != second.shape or first.ndim - 1 - num_spatial_dims not in (0, 1):
+        raise ValueError(
+            f"images: found shapes {first.shape} and {second.shape}, expected (n, *spatial) or (n, *spatial, channels) "
+            f"with {num_spatial_dims} spatial axes, twice the same"
+        )
+
+    def windowed(values: np.ndarray) -> np.ndarray:
+        for axis in range(1, num_spatial_dims + 1):
+            size = min(11, values.shape[axis])
+            weight = np.exp(-0.5 * np.square((np.arange(size) - (size - 1) / 2) / 1.5))
+            windows = np.lib.stride_tricks.sliding_window_view(values, size, axis=axis)
+            values = windows @ (weight / weight.sum())
+        return values
+
+    mean_first, mean_second = windowed(first), windowed(second)
+    var_first = windowed(first**2) - mean_first**2
+    var_second = windowed(second**2) - mean_second**2
+    covariance = windowed(first * second) - mean_first * mean_second
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    similarity = ((2 * mean_first * mean_second + c1) * (2 * covariance + c2)) / (
+        (mean_first**2 + mean_second**2 + c1) * (var_first + var_second + c2)
+    )
+    return similarity.reshape(len(first), -1).mean(axis=1)
+
+
+def compression_ratio(event_shape: Sequence[int], latent_dim: int) -> float:
+    """Numbers in an example for each number in its code; the decoder, which both sides must have, is not counted.
+
+    Example:
+        >>> compression_ratio((224, 224, 3), 128)
+        1176.0
+    """
+    return math.prod(event_shape) / latent_dim
 
 
 def explained_variance(x: ArrayLike, reconstruction: ArrayLike) -> np.ndarray:
@@ -80,11 +161,11 @@ def ks_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     """Kolmogorov-Smirnov distance between two samples, column by column.
 
     Args:
-        first: (n, c).
-        second: (m, c).
+        first: (n, c), NaN where missing.
+        second: (m, c), likewise.
 
     Returns:
-        (c,) in [0, 1].
+        (c,) in [0, 1]; NaN for a column without a value.
 
     Example:
         >>> ks_distance(np.array([[0.0], [1.0]]), np.array([[5.0], [6.0]]))
@@ -93,6 +174,9 @@ def ks_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     first, second = np.asarray(first, float), np.asarray(second, float)
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
+        a, b = a[~np.isnan(a)], b[~np.isnan(b)]
+        if not len(a) or not len(b):
+            return np.nan
         at = np.concatenate([a, b])
         return np.max(
             np.abs(
@@ -101,3 +185,21 @@ def ks_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
         )
 
     return np.array([distance(a, b) for a, b in zip(first.T, second.T, strict=True)])
+
+
+def correlation_error(first: ArrayLike, second: ArrayLike) -> float:
+    """The largest difference between the correlations of two samples' columns.
+
+    Args:
+        first: (n, c).
+        second: (m, c).
+
+    Returns:
+        In [0, 2].
+
+    Example:
+        >>> x = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+        >>> round(correlation_error(x, x * [1, -1]), 6)
+        2.0
+    """
+    return float(np.max(np.abs(np.corrcoef(np.asarray(first).T) - np.corrcoef(np.asarray(second).T))))

@@ -1,5 +1,6 @@
 """Networks. Linen lives here and nowhere else: what leaves this file is a pair of pure functions."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -7,10 +8,12 @@ import flax.errors
 import flax.linen as nn
 import jax.numpy as jnp
 
+from aejax import conv
 from aejax.base import Array, Variables
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
+    "leaky_relu": lambda x: nn.leaky_relu(x, 0.2),
     "silu": nn.silu,
     "gelu": nn.gelu,
     "tanh": nn.tanh,
@@ -32,29 +35,99 @@ class Network(NamedTuple):
     apply: Callable[..., tuple[Array, Variables]]
 
 
+# Layers are called layer_0, layer_1, ... and the normalisation behind layer i norm_i: that is the order in which
+# ``interop`` pairs them with the layers of a PyTorch module.
+def _after_layer(module: Any, h: Array, index: int, train: bool) -> Array:
+    """BatchNorm, activation and Dropout behind hidden layer ``index`` of a module that is being traced."""
+    if module.batch_norm:
+        # PyTorch's momentum of 0.1 is 0.9 here; the running variance is the biased one.
+        h = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name=f"norm_{index}")(h)
+    h = ACTIVATIONS[module.activation](h)
+    if module.dropout_rate > 0:
+        h = nn.Dropout(module.dropout_rate, deterministic=not train)(h)
+    return h
+
+
 class _MLP(nn.Module):
     hidden_dims: tuple[int, ...]
     output_shape: tuple[int, ...]
+    activation: str
+    output_activation: str
+    dropout_rate: float
+    batch_norm: bool
+
+    @nn.compact
+    def __call__(self, x: Array, cond: Array | None, train: bool) -> Array:
+        h = _with_conditions(x.reshape(x.shape[0], -1), cond)
+        for index, width in enumerate(self.hidden_dims):
+            h = nn.Dense(width, name=f"layer_{index}")(h)
+            h = _after_layer(self, h, index, train)
+        h = nn.Dense(math.prod(self.output_shape), name=f"layer_{len(self.hidden_dims)}")(h)
+        return ACTIVATIONS[self.output_activation](h).reshape(x.shape[0], *self.output_shape)
+
+
+class _Convolution(nn.Module):
+    """One layer of ``conv``: down without ``spatial``, up onto it with."""
+
+    channels: int
+    spatial: tuple[int, ...] | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (conv.WIDTH,) * (x.ndim - 2) + (x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
+        y = conv.downsample(x, kernel) if self.spatial is None else conv.upsample(x, kernel, self.spatial)
+        return y + bias
+
+
+class _ConvolutionalEncoder(nn.Module):
+    spatial: tuple[int, ...]
+    hidden_dims: tuple[int, ...]
+    output_size: int
     activation: str
     dropout_rate: float
     batch_norm: bool
 
     @nn.compact
     def __call__(self, x: Array, cond: Array | None, train: bool) -> Array:
-        h = x.reshape(x.shape[0], -1)
-        if cond is not None:
-            h = jnp.concatenate([h, cond], axis=-1)
-        for width in self.hidden_dims:
-            h = nn.Dense(width)(h)
-            if self.batch_norm:
-                h = nn.BatchNorm(use_running_average=not train)(h)
-            h = ACTIVATIONS[self.activation](h)
-            if self.dropout_rate > 0:
-                h = nn.Dropout(self.dropout_rate, deterministic=not train)(h)
-        size = 1
-        for dim in self.output_shape:
-            size *= dim
-        return nn.Dense(size)(h).reshape(x.shape[0], *self.output_shape)
+        h = x.reshape(x.shape[0], *self.spatial, -1)
+        for index, channels in enumerate(self.hidden_dims):
+            h = _Convolution(channels, name=f"layer_{index}")(h)
+            h = _after_layer(self, h, index, train)
+        # Channels first, as PyTorch flattens, so that the weights of the dense layer carry over as they are.
+        h = _with_conditions(jnp.moveaxis(h, -1, 1).reshape(x.shape[0], -1), cond)
+        return nn.Dense(self.output_size, name=f"layer_{len(self.hidden_dims)}")(h)
+
+
+class _ConvolutionalDecoder(nn.Module):
+    spatial: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    hidden_dims: tuple[int, ...]
+    activation: str
+    dropout_rate: float
+    batch_norm: bool
+
+    @nn.compact
+    def __call__(self, z: Array, cond: Array | None, train: bool) -> Array:
+        sizes = [self.spatial]
+        for _ in self.hidden_dims:
+            sizes.append(tuple(conv.halved(size) for size in sizes[-1]))
+        smallest, *larger = sizes[::-1]
+        first, *others = self.hidden_dims
+        h = nn.Dense(first * math.prod(smallest), name="layer_0")(_with_conditions(z, cond))
+        h = jnp.moveaxis(h.reshape(z.shape[0], first, *smallest), 1, -1)
+        h = _after_layer(self, h, 0, train)
+        for index, (channels, spatial) in enumerate(zip(others, larger, strict=False), start=1):
+            h = _Convolution(channels, spatial, name=f"layer_{index}")(h)
+            h = _after_layer(self, h, index, train)
+        num_channels = math.prod(self.output_shape) // math.prod(self.spatial)
+        h = _Convolution(num_channels, self.spatial, name=f"layer_{len(self.hidden_dims)}")(h)
+        return h.reshape(z.shape[0], *self.output_shape)
+
+
+def _with_conditions(h: Array, cond: Array | None) -> Array:
+    return h if cond is None else jnp.concatenate([h, cond], axis=-1)
 
 
 def mlp(
@@ -62,6 +135,7 @@ def mlp(
     output_shape: Sequence[int],
     *,
     activation: str = "tanh",
+    output_activation: str = "identity",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
 ) -> Network:
@@ -69,8 +143,9 @@ def mlp(
 
     Args:
         hidden_dims: widths of the hidden layers; none makes an affine map.
-        output_shape: the event shape of its output, which has no activation.
-        activation: one of ``ACTIVATIONS``.
+        output_shape: the event shape of its output.
+        activation: of the hidden layers, one of ``ACTIVATIONS``.
+        output_activation: of the output, likewise; none by default.
         dropout_rate: share of hidden units silenced in training, in [0, 1).
         batch_norm: whether each hidden layer is normalised; without it there is no ``batch_stats`` collection.
 
@@ -87,14 +162,101 @@ def mlp(
         >>> network.apply(variables, jnp.zeros((3, 5)))[0].shape
         (3, 2)
     """
+    _check(activation, dropout_rate, hidden_dims=hidden_dims, output_shape=output_shape)
+    _check(output_activation, dropout_rate)
+    return as_network(
+        _MLP(tuple(hidden_dims), tuple(output_shape), activation, output_activation, dropout_rate, batch_norm)
+    )
+
+
+def convolutional_encoder(
+    spatial: Sequence[int],
+    hidden_dims: Sequence[int],
+    output_size: int,
+    *,
+    activation: str = "relu",
+    dropout_rate: float = 0.0,
+    batch_norm: bool = True,
+) -> Network:
+    """Convolutions of width 3 and stride 2 (BatchNorm, activation, Dropout behind each), then a dense layer.
+
+    Args:
+        spatial: sizes of the spatial axes, any number of them; what is left of an event are its channels, last.
+        hidden_dims: channels of the layers, each of which halves the grid, rounding up.
+        output_size: size of the output. Conditions enter with the input of the dense layer.
+        activation: one of ``ACTIVATIONS``.
+        dropout_rate: share of activations silenced in training, in [0, 1).
+        batch_norm: whether each layer is normalised.
+
+    Returns:
+        The Network, (n, *spatial) or (n, *spatial, channels) -> (n, output_size).
+
+    Raises:
+        ValueError: a size, the rate or the activation is not as above.
+
+    Example:
+        >>> import jax
+        >>> network = convolutional_encoder((28, 28), (8, 16), 10)
+        >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 28, 28)))
+        >>> variables["params"]["layer_1"]["kernel"].shape, variables["params"]["layer_2"]["kernel"].shape
+        ((3, 3, 8, 16), (784, 10))
+    """
+    _check(activation, dropout_rate, spatial=spatial, hidden_dims=hidden_dims, output_size=(output_size,))
+    return as_network(
+        _ConvolutionalEncoder(tuple(spatial), tuple(hidden_dims), output_size, activation, dropout_rate, batch_norm)
+    )
+
+
+def convolutional_decoder(
+    spatial: Sequence[int],
+    output_shape: Sequence[int],
+    hidden_dims: Sequence[int],
+    *,
+    activation: str = "relu",
+    dropout_rate: float = 0.0,
+    batch_norm: bool = True,
+) -> Network:
+    """A dense layer, then transposed convolutions that double the grid up to exactly the size asked for.
+
+    Args:
+        spatial: sizes of the output's spatial axes, even or odd.
+        output_shape: the event shape of the output, which starts with ``spatial``; what is left are channels.
+        hidden_dims: channels before each doubling, at least one.
+        activation: one of ``ACTIVATIONS``; the output has none.
+        dropout_rate: share of activations silenced in training, in [0, 1).
+        batch_norm: whether each hidden layer is normalised.
+
+    Returns:
+        The Network, (n, d) -> (n, *output_shape).
+
+    Raises:
+        ValueError: a size, the rate or the activation is not as above.
+
+    Example:
+        >>> import jax
+        >>> network = convolutional_decoder((7, 5), (7, 5), (8, 4))
+        >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 2)))
+        >>> network.apply(variables, jnp.zeros((3, 2)))[0].shape
+        (3, 7, 5)
+    """
+    _check(activation, dropout_rate, spatial=spatial, hidden_dims=hidden_dims, output_shape=output_shape)
+    if not hidden_dims:
+        raise ValueError("hidden_dims: found none, expected the channels of at least one layer, e.g. (32, 64)")
+    return as_network(
+        _ConvolutionalDecoder(
+            tuple(spatial), tuple(output_shape), tuple(hidden_dims), activation, dropout_rate, batch_norm
+        )
+    )
+
+
+def _check(activation: str, dropout_rate: float, **sizes: Sequence[int]) -> None:
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: found {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
     if not 0 <= dropout_rate < 1:
         raise ValueError(f"dropout_rate: found {dropout_rate}, expected a number in [0, 1)")
-    for name, dims in (("hidden_dims", hidden_dims), ("output_shape", output_shape)):
+    for name, dims in sizes.items():
         if any(dim < 1 for dim in dims):
             raise ValueError(f"{name}: found {tuple(dims)}, expected positive whole numbers")
-    return as_network(_MLP(tuple(hidden_dims), tuple(output_shape), activation, dropout_rate, batch_norm))
 
 
 def as_network(module: nn.Module) -> Network:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from aejax import pages, plots, tasks
+from aejax.base import Model
 from aejax.data.scalers import scale, unscale
 from aejax.pages import Section
 from aejax.runs import Run
@@ -32,10 +33,15 @@ def evaluation_table(result: dict[str, Any]) -> str:
         result: the result.
 
     Returns:
-        A table of two columns: the overall figures, then the explained variance of each column.
+        A table of two columns: the overall figures, then those of each column.
     """
     overall = [(name, value) for name, value in result.items() if not isinstance(value, dict)]
-    by_column = [(f"explained variance of {name}", v) for name, v in result["explained_variance_by_column"].items()]
+    by_column = [
+        (f"{name.removesuffix('_by_column').replace('_', ' ')} of {column}", value)
+        for name, values in result.items()
+        if isinstance(values, dict)
+        for column, value in values.items()
+    ]
     return pages.format_table([("result", "value"), *overall, *by_column])
 
 
@@ -60,10 +66,13 @@ def _results(run: Run) -> list[tuple[str, Any]]:
     # NaN where training diverged in its first epoch
     best = int(np.nanargmin(loss)) + 1 if np.isfinite(loss).any() else 0
     varying = run.held_out.explained_variance[~np.isnan(run.held_out.explained_variance)]
-    return [
-        ("rows held out", len(run.calibration.score)),
+    explained = [
         ("explained variance, mean over columns", float(varying.mean()) if varying.size else math.nan),
         ("explained variance, worst column", float(varying.min()) if varying.size else math.nan),
+    ]
+    return [
+        ("rows held out", len(run.calibration.score)),
+        *(explained if isinstance(run.model, Model) else []),
         ("validation loss, best epoch", float(loss[best - 1]) if best else math.nan),
         ("best epoch", f"{best} of {len(loss)}"),
         ("size of the code", run.config.latent_dim),
@@ -84,16 +93,29 @@ def _overview(run: Run) -> Section:
 
 
 def _pictures(run: Run) -> list[Section]:
-    held_out, columns = run.held_out, run.columns
-    r2 = held_out.explained_variance
-    # The codes are coloured by the column that they hold best.
-    told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
+    reconstructed = _reconstructions(run) if isinstance(run.model, Model) else []
     sections = [
         Section(
             "Training",
             figure=_figure(plots.loss_curves(run.history)),
             caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
         ),
+        *reconstructed,
+        Section(
+            "Anomaly scores",
+            figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
+            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly.",
+        ),
+    ]
+    return [*sections, _samples(run)] if run.model.sample is not None else sections
+
+
+def _reconstructions(run: Run) -> list[Section]:
+    held_out, columns = run.held_out, run.columns
+    r2 = held_out.explained_variance
+    # The codes are coloured by the column that they hold best.
+    told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
+    return [
         Section(
             "Explained variance",
             figure=_figure(plots.explained_variance_bars(r2, columns)),
@@ -109,13 +131,7 @@ def _pictures(run: Run) -> list[Section]:
             figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
             caption=f"The two dimensions of the code that vary most, coloured by {columns[told]}.",
         ),
-        Section(
-            "Anomaly scores",
-            figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
-            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly.",
-        ),
     ]
-    return [*sections, _samples(run)] if run.model.sample is not None else sections
 
 
 def _samples(run: Run) -> Section:

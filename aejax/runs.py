@@ -16,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from aejax import config as configs
-from aejax.base import Batch, Model, Variables
+from aejax.base import Adversary, Batch, Model, Variables
 from aejax.config import TrainConfig
 from aejax.data.scalers import Scaler
 from aejax.tasks.monitoring import Calibration
@@ -46,9 +46,9 @@ class HeldOut(NamedTuple):
     Attributes:
         x: (n, c), NaN where missing.
         cond: (n, k), conditions.
-        reconstruction: (n, c).
-        code: (n, d).
-        explained_variance: (c,), over all held-out rows.
+        reconstruction: (n, c); NaN for an Adversary, which reconstructs nothing.
+        code: (n, d); (n, 0) for an Adversary.
+        explained_variance: (c,), over all held-out rows; NaN for an Adversary.
     """
 
     x: np.ndarray
@@ -64,7 +64,7 @@ class Run(NamedTuple):
     Attributes:
         config: the resolved TrainConfig.
         source: the table that it was trained on.
-        model: the Model.
+        model: the Model or Adversary.
         variables: its variables, the best on validation.
         scaler: of the modelled columns.
         cond_scaler: of the condition columns.
@@ -75,7 +75,7 @@ class Run(NamedTuple):
 
     config: TrainConfig
     source: Source
-    model: Model
+    model: Model | Adversary
     variables: Variables
     scaler: Scaler
     cond_scaler: Scaler
@@ -216,7 +216,7 @@ def load_run(folder: str | Path) -> Run:
     return run
 
 
-def expected_variables(model: Model, num_columns: int, num_conditions: int) -> Variables:
+def expected_variables(model: Model | Adversary, num_columns: int, num_conditions: int) -> Variables:
     """The shapes and types of a model's variables, without computing them."""
     cond = jnp.zeros((1, num_conditions)) if num_conditions else None
     return jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, num_columns)), cond=cond))

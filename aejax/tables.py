@@ -10,13 +10,13 @@ import numpy as np
 
 from aejax import config as configs
 from aejax import metrics, runs, tasks
-from aejax.algorithms import adam
-from aejax.base import Batch
+from aejax.algorithms import Optimizer, adam
+from aejax.base import Adversary, Batch, Model, Variables
 from aejax.config import TrainConfig
 from aejax.data.files import Table, select_columns
 from aejax.data.scalers import Scaler, constant_columns, fit_scaler, scale, unscale
 from aejax.runs import HeldOut, Run, Source
-from aejax.training import DivergenceError, Report, fit
+from aejax.training import DivergenceError, Report, fit, pretrain
 from aejax.training.engine import steps_per_epoch
 
 _FEWEST_ROWS = 10
@@ -108,6 +108,7 @@ def train(
     source = Source(path, sha256, table.columns, table.has_header)
     columns = _check_columns(table, config)
     split_key, fit_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
+    pretrain_key = jax.random.fold_in(fit_key, 0)
     split = split_rows(split_key, len(table.values), config)
     x, cond = _select(table.values, source, config)
     scaler = fit_scaler(x[split.train], columns=columns)
@@ -126,6 +127,7 @@ def train(
     model = configs.build_model(config, len(columns))
     assert config.num_epochs is not None  # resolved above
     runs.save_config(folder, config, source)
+    start = _pretrained(pretrain_key, model, train_batch, config)
     diverged = None
     num_steps = config.num_epochs * steps_per_epoch(len(split.train), min(config.batch_size, len(split.train)))
     try:
@@ -137,8 +139,9 @@ def train(
             num_epochs=config.num_epochs,
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
-            optimizer=adam(config.schedule, num_steps, clip_norm=config.clip_norm, weight_decay=config.weight_decay),
+            optimizer=_optimizer(config, model, num_steps),
             ema_decay=config.ema_decay,
+            variables=start,
             patience=config.patience,
             checkpoint_dir=Path(folder) / "checkpoints",
             checkpoint_seconds=checkpoint_seconds,
@@ -148,15 +151,8 @@ def train(
     except DivergenceError as error:
         diverged, fitted = error, error.fitted
     calibration = tasks.calibrate(score_key, model, fitted.variables, calibration_rows)
-    reconstruction = tasks.reconstruct(model, fitted.variables, calibration_rows)
-    reconstruction = unscale(scaler, reconstruction.astype(float))
-    shown = split.calibration[:_HELD_OUT_SHOWN]
-    held_out = HeldOut(
-        x=x[shown],
-        cond=cond[shown],
-        reconstruction=reconstruction[:_HELD_OUT_SHOWN],
-        code=np.asarray(tasks.encode(model, fitted.variables, _rows(batch, shown)).mean),
-        explained_variance=metrics.explained_variance(x[split.calibration], reconstruction),
+    held_out = _held_out(
+        model, fitted.variables, scaler, calibration_rows, x[split.calibration], cond[split.calibration]
     )
     run = Run(config, source, model, fitted.variables, scaler, cond_scaler, calibration, fitted.history, held_out)
     runs.save_run(folder, run)
@@ -165,6 +161,44 @@ def train(
     # With the variables written the run is complete, and its checkpoints are only weight.
     shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
     return run
+
+
+def _optimizer(config: TrainConfig, model: Model | Adversary, num_steps: int) -> Optimizer:
+    return adam(
+        config.schedule,
+        num_steps,
+        clip_norm=config.clip_norm,
+        weight_decay=config.weight_decay,
+        # two players' gradients turn: a long memory of them would not
+        b1=0.5 if isinstance(model, Adversary) else 0.9,
+    )
+
+
+def _pretrained(key: jax.Array, model: Model | Adversary, batch: Batch, config: TrainConfig) -> Variables | None:
+    if not config.pretrain_epochs:
+        return None
+    if config.model != "deep_autoencoder":
+        raise ValueError(
+            f"pretrain_epochs: found {config.pretrain_epochs} with {config.model}; it is for deep_autoencoder"
+        )
+    assert isinstance(model, Model)  # by its name
+    return pretrain(key, model, batch, num_epochs=config.pretrain_epochs)
+
+
+def _held_out(
+    model: Model | Adversary, variables: Variables, scaler: Scaler, batch: Batch, x: np.ndarray, cond: np.ndarray
+) -> HeldOut:
+    """What the report shows of held-out rows: scaled ones in ``batch``, the same in the units of the table."""
+    if isinstance(model, Adversary):
+        nothing = np.full(x.shape, np.nan)
+        reconstruction, code = nothing, np.zeros((len(x), 0), np.float32)
+        explained_variance = nothing[0]
+    else:
+        reconstruction = unscale(scaler, tasks.reconstruct(model, variables, batch).astype(float))
+        code = np.asarray(tasks.encode(model, variables, batch).mean)
+        explained_variance = metrics.explained_variance(x, reconstruction)
+    shown = slice(_HELD_OUT_SHOWN)
+    return HeldOut(x[shown], cond[shown], reconstruction[shown], code[shown], explained_variance)
 
 
 def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
@@ -239,7 +273,8 @@ def detect(
         notice: takes what a user should know.
 
     Returns:
-        Columns ``score``, ``p_value``, ``is_anomaly`` and ``top_sensor``, the column that contributed most.
+        Columns ``score``, ``p_value``, ``is_anomaly`` and ``top_sensor``, the column that contributed most; empty for a
+        GAN, which has no residual.
 
     Raises:
         ValueError: columns that differ from the training columns, or a rate out of range.
@@ -249,11 +284,12 @@ def detect(
     batch = _prepare(run, table, notice)
     found = tasks.detect(key, run.model, run.variables, batch, run.calibration, rate)
     top = np.array(run.columns)[np.argmax(found.contribution, axis=1)]
+    has_residual = found.contribution.any(axis=1)
     return {
         "score": found.score,
         "p_value": found.p_value,
         "is_anomaly": found.is_anomaly,
-        "top_sensor": np.where(np.isnan(found.score), "", top),
+        "top_sensor": np.where(has_residual, top, ""),
     }
 
 
@@ -298,29 +334,40 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
         notice: takes what a user should know.
 
     Returns:
-        ``num_rows``; ``mse`` per observed element in units of the training variance; ``explained_variance``, its mean
-        over the columns that vary; ``explained_variance_by_column``; ``mean_score``; ``flagged``, the share of rows
-        that detection flags at ``false_alarm_rate``.
+        ``num_rows``; ``mean_score``; ``flagged``, the share of rows that detection flags at ``false_alarm_rate``. Of a
+        model that reconstructs: ``mse`` per observed element in units of the training variance; ``explained_variance``,
+        its mean over the columns that vary; ``explained_variance_by_column``. Of one that generates: ``ks_distance`` of
+        as many new rows, at the same conditions, to those of the table, its mean over columns;
+        ``ks_distance_by_column``.
 
     Raises:
         ValueError: columns that differ from the training columns.
     """
     batch = _prepare(run, table, notice)
-    reconstruction = tasks.reconstruct(run.model, run.variables, batch)
     found = detect(run, table)
-    by_column = metrics.explained_variance(batch.x, reconstruction)
-    varying = by_column[~np.isnan(by_column)]
-    return {
+    result: dict[str, Any] = {
         "num_rows": len(table.values),
-        "mse": float(np.nanmean(np.square(batch.x - reconstruction))),
-        "explained_variance": float(varying.mean()) if varying.size else None,
-        "explained_variance_by_column": {
-            name: None if np.isnan(value) else float(value) for name, value in zip(run.columns, by_column, strict=True)
-        },
         "mean_score": float(np.nanmean(found["score"])),
         "flagged": float(found["is_anomaly"].mean()),
         "false_alarm_rate": run.config.false_alarm_rate,
     }
+    if isinstance(run.model, Model):
+        reconstruction = tasks.reconstruct(run.model, run.variables, batch)
+        result["mse"] = float(np.nanmean(np.square(batch.x - reconstruction)))
+        result |= _by_column(run, "explained_variance", metrics.explained_variance(batch.x, reconstruction))
+    if run.model.sample is not None:
+        key = jax.random.key(run.config.seed)
+        drawn = np.asarray(tasks.generate(key, run.model, run.variables, len(batch.x), batch.cond))
+        result |= _by_column(run, "ks_distance", metrics.ks_distance(drawn, batch.x))
+    return result
+
+
+def _by_column(run: Run, name: str, values: np.ndarray) -> dict[str, Any]:
+    finite = values[np.isfinite(values)]
+    by_column = {
+        column: float(value) if np.isfinite(value) else None for column, value in zip(run.columns, values, strict=True)
+    }
+    return {name: float(finite.mean()) if finite.size else None, f"{name}_by_column": by_column}
 
 
 def _check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:

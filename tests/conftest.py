@@ -8,17 +8,33 @@ import numpy as np
 import pytest
 
 from aejax import models
+from aejax.base import Batch, Model
 
 NUM_COLUMNS = 6
 
 # One small instance of every model in the registry; a new model is tested by being registered.
 REGISTRY = {name: factory((NUM_COLUMNS,), 2, hidden_dims=(8,)) for name, factory in sorted(models.MODELS.items())}
+CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)]
 
 
 @pytest.fixture(params=list(REGISTRY))
-def model(request):
-    """Each model of the registry."""
+def member(request):
+    """Each Model and Adversary of the registry."""
     return REGISTRY[request.param]
+
+
+@pytest.fixture(params=CODING)
+def model(request):
+    """Each Model of the registry: what has an encoder."""
+    return REGISTRY[request.param]
+
+
+@pytest.fixture
+def data(request, rows):
+    """The rows as a Batch, with conditions for the models that want them."""
+    names = [request.node.callspec.params.get(name, "") for name in ("model", "member")]
+    wants_conditions = any(name.startswith("conditional") for name in names)
+    return Batch(rows, cond=rows[:, :1] if wants_conditions else None)
 
 
 @pytest.fixture(scope="session")

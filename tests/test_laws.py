@@ -10,7 +10,7 @@ import pytest
 
 import aejax
 from aejax import models
-from aejax.base import Aux, Batch, Latent, Model, as_batch
+from aejax.base import Adversary, Aux, Batch, Latent, Model, as_batch
 from aejax.training import ensemble, fit, sweep
 
 SIGNATURES = {
@@ -19,146 +19,194 @@ SIGNATURES = {
     "decode": ["variables", "z", "cond"],
     "loss": ["key", "variables", "batch", "hparams", "train"],
     "score": ["key", "variables", "batch"],
-    "sample": ["key", "variables", "num_samples", "cond"],
+    "sample": ["key", "variables", "num_samples", "cond", "z"],
+    "log_likelihood": ["key", "variables", "batch", "num_samples"],
+    "generate": ["variables", "z", "cond"],
+    "discriminate": ["variables", "x", "cond"],
+    "generator_loss": ["key", "variables", "batch", "hparams"],
+    "discriminator_loss": ["key", "variables", "batch", "hparams"],
+    "evaluate": ["key", "variables", "batch", "hparams"],
 }
 
 
 @pytest.fixture
-def variables(model, rows, key):
-    return model.init(key, Batch(rows))
+def variables(request, data, key):
+    one = request.getfixturevalue("model" if "model" in request.fixturenames else "member")
+    return one.init(key, data)
 
 
-def calls(model, variables, rows, key):
-    """Each function of a model, ready to call."""
-    batch = as_batch(rows)
-    z = model.encode(variables, rows).mean
-    made = {
-        "encode": (lambda v: model.encode(v, rows), variables),
-        "decode": (lambda v: model.decode(v, z), variables),
-        "loss": (lambda v: model.loss(key, v, batch, model.hparams), variables),
-        "score": (lambda v: model.score(key, v, batch), variables),
-    }
-    if model.sample is not None:
-        made["sample"] = (lambda v: model.sample(key, v, 5), variables)
+def calls(one, variables, data, key):
+    """Each function of a Model or an Adversary, ready to call."""
+    batch = as_batch(data)
+    cond = None if batch.cond is None else batch.cond[:5]
+    made = {"score": (lambda v: one.score(key, v, batch), variables)}
+    if isinstance(one, Adversary):
+        z = jnp.ones((300, 2))
+        made |= {
+            "generate": (lambda v: one.generate(v, z, batch.cond), variables),
+            "discriminate": (lambda v: one.discriminate(v, batch.x, batch.cond), variables),
+            "generator_loss": (lambda v: one.generator_loss(key, v, batch, one.hparams), variables),
+            "discriminator_loss": (lambda v: one.discriminator_loss(key, v, batch, one.hparams), variables),
+            "evaluate": (lambda v: one.evaluate(key, v, batch, one.hparams), variables),
+        }
+    else:
+        z = one.encode(variables, batch.x, batch.cond).mean
+        made |= {
+            "encode": (lambda v: one.encode(v, batch.x, batch.cond), variables),
+            "decode": (lambda v: one.decode(v, z, batch.cond), variables),
+            "loss": (lambda v: one.loss(key, v, batch, one.hparams), variables),
+        }
+        if one.log_likelihood is not None:
+            made["log_likelihood"] = (lambda v: one.log_likelihood(key, v, batch, 3), variables)
+    if one.sample is not None:
+        made["sample"] = (lambda v: one.sample(key, v, 5, cond), variables)
     return made
 
 
-def test_signatures_follow_the_naming_law(model):
+def losses_of(one):
+    """The losses of a Model or an Adversary as (key, variables, batch) -> (scalar, Aux)."""
+    names = ["generator_loss", "discriminator_loss"] if isinstance(one, Adversary) else ["loss"]
+    return [lambda k, v, b, name=name: getattr(one, name)(k, v, b, one.hparams) for name in names]
+
+
+def test_signatures_follow_the_naming_law(member):
     for name, expected in SIGNATURES.items():
-        function = getattr(model, name)
+        function = getattr(member, name, None)
         if function is not None:
             assert list(inspect.signature(function).parameters) == expected, name
 
 
-def test_shapes_and_types(model, variables, rows, key):
-    latent = model.encode(variables, rows)
-    assert isinstance(model, Model)
-    assert isinstance(latent, Latent)
-    chex.assert_shape(latent.mean, (300, 2))
-    chex.assert_shape(model.decode(variables, latent.mean), rows.shape)
-    chex.assert_shape(model.score(key, variables, Batch(rows)), (300,))
-    value, aux = model.loss(key, variables, Batch(rows), model.hparams)
-    chex.assert_shape(value, ())
-    assert isinstance(aux, Aux)
-    assert {"loss", "mse"} <= set(aux.metrics)
-    if model.sample is not None:
-        chex.assert_shape(model.sample(key, variables, 5), (5, 6))
+def test_shapes_and_types(member, variables, data, key):
+    assert isinstance(member, Model | Adversary)
+    results = {name: function(argument) for name, (function, argument) in calls(member, variables, data, key).items()}
+    shapes = {"score": (300,), "generate": (300, 6), "discriminate": (300,), "decode": (300, 6), "sample": (5, 6)}
+    shapes["log_likelihood"] = (300,)
+    for name, result in results.items():
+        if name in shapes:
+            chex.assert_shape(result, shapes[name])
+    if isinstance(member, Model):
+        assert isinstance(results["encode"], Latent)
+        chex.assert_shape(results["encode"].mean, (300, 2))
+        assert {"loss", "mse"} <= set(results["loss"][1].metrics)
+    for loss in losses_of(member):
+        value, aux = loss(key, variables, as_batch(data))
+        chex.assert_shape(value, ())
+        assert isinstance(aux, Aux)
 
 
-def test_outputs_hold_arrays_only(model, variables, rows, key):
-    for name, (function, argument) in calls(model, variables, rows, key).items():
+def test_outputs_hold_arrays_only(member, variables, data, key):
+    for name, (function, argument) in calls(member, variables, data, key).items():
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(function(argument))), name
-    fitted = fit(key, model, rows, num_epochs=2)
-    assert all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(fitted))
 
 
-def test_jit_equals_no_jit(model, variables, rows, key):
-    for function, argument in calls(model, variables, rows, key).values():
-        chex.assert_trees_all_close(jax.jit(function)(argument), function(argument), rtol=1e-5, atol=1e-5)
+def test_jit_equals_no_jit(member, variables, data, key):
+    for name, (function, argument) in calls(member, variables, data, key).items():
+        expected = function(argument)
+        chex.assert_trees_all_close(jax.jit(function)(argument), expected, rtol=1e-4, atol=1e-5, custom_message=name)
 
 
-def test_vmap_equals_a_loop(model, rows, key):
+def test_vmap_equals_a_loop(member, data, key):
     keys = jax.random.split(key, 3)
-    stacked = jax.vmap(lambda key: model.init(key, Batch(rows)))(keys)
-    single = [model.init(key, Batch(rows)) for key in keys]
-    for name, (function, _) in calls(model, single[0], rows, key).items():
+    stacked = jax.vmap(lambda key: member.init(key, data))(keys)
+    single = [member.init(key, data) for key in keys]
+    for name, (function, _) in calls(member, single[0], data, key).items():
         mapped = jax.vmap(function)(stacked)
         looped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[function(v) for v in single])
         chex.assert_trees_all_close(mapped, looped, rtol=1e-4, atol=1e-4, custom_message=name)
 
 
-def test_the_same_key_gives_the_same_bits(model, rows, key):
-    first, second = (fit(key, model, rows, num_epochs=2) for _ in range(2))
+def test_the_same_key_gives_the_same_bits(member, data, key):
+    first, second = (fit(key, member, data, num_epochs=2) for _ in range(2))
+    assert all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(first))
     chex.assert_trees_all_equal(first.variables, second.variables)
-    other = fit(jax.random.key(8), model, rows, num_epochs=2)
+    other = fit(jax.random.key(8), member, data, num_epochs=2)
     assert not np.array_equal(first.history["loss"], other.history["loss"])
 
 
-def test_missing_values_do_not_reach_loss_or_score(model, variables, rows, key):
-    with_gaps = rows.copy()
+def test_missing_values_do_not_reach_loss_or_score(member, variables, data, key):
+    with_gaps = np.array(data.x)
     with_gaps[::3, 1] = np.nan
     with_gaps[5] = np.nan  # a row of which nothing is observed
-    batch = as_batch(with_gaps)
-    filled = batch._replace(x=jnp.where(batch.mask, batch.x, 1e3), target=batch.x)
-    value, aux = model.loss(key, variables, batch, model.hparams)
-    assert np.isfinite(value)
-    assert all(np.isfinite(metric) for metric in aux.metrics.values())
-    gradient = jax.grad(lambda v: model.loss(key, v, batch, model.hparams)[0])(variables)
-    chex.assert_tree_all_finite(gradient)
-    score = np.asarray(model.score(key, variables, batch))
+    batch = as_batch(data._replace(x=with_gaps))
+    for loss in losses_of(member):
+        value, aux = loss(key, variables, batch)
+        assert np.isfinite(value)
+        assert all(np.isfinite(metric) for metric in aux.metrics.values())
+        gradient = jax.grad(lambda p, loss=loss: loss(key, {**variables, "params": p}, batch)[0])(variables["params"])
+        chex.assert_tree_all_finite(gradient)
+    score = np.asarray(member.score(key, variables, batch))
     assert np.isnan(score[5])
     assert np.isfinite(np.delete(score, 5)).all()
-    # what stands in a masked target is never read
-    other_target = filled._replace(x=batch.x, target=jnp.where(batch.mask, batch.x, 1e6))
-    np.testing.assert_array_equal(model.loss(key, variables, other_target, model.hparams)[0], value)
+    if isinstance(member, Model):  # what stands in a masked target is never read
+        given, other = (batch._replace(target=jnp.where(batch.mask, batch.x, hidden)) for hidden in (0, 1e6))
+        values = [member.loss(key, variables, b, member.hparams)[0] for b in (given, other)]
+        np.testing.assert_array_equal(*values)
 
 
-def test_the_row_mask_leaves_rows_out(model, variables, rows, key):
+def test_the_row_mask_leaves_rows_out(model, variables, data, key):
     keep = np.arange(300) < 100
     # deterministic part only: noise is drawn per row, so compare inference mode of the score
-    all_scores = model.score(key, variables, Batch(rows))
-    masked = model.score(key, variables, Batch(rows, mask=jnp.asarray(keep)))
-    np.testing.assert_allclose(masked[:100], all_scores[:100], rtol=1e-6)
-    doubled = Batch(jnp.concatenate([rows, 50 + rows]), mask=jnp.arange(600) < 300)
-    assert model.loss(key, variables, doubled, model.hparams)[1].metrics["mse"] < 10
+    all_scores = model.score(key, variables, data)
+    masked = model.score(key, variables, data._replace(mask=jnp.asarray(keep)))
+    np.testing.assert_allclose(masked[:100], all_scores[:100], rtol=1e-5)
+    twice = None if data.cond is None else jnp.concatenate([data.cond, data.cond])
+    doubled = Batch(jnp.concatenate([data.x, 50 + data.x]), cond=twice, mask=jnp.arange(600) < 300)
+    assert model.loss(key, variables, doubled, model.hparams, train=False)[1].metrics["mse"] < 10
 
 
-def test_the_loss_does_not_depend_on_the_batch_size(model, variables, rows, key):
-    many = jnp.tile(jnp.asarray(rows), (20, 1))
-    few = model.loss(key, variables, Batch(jnp.asarray(rows)), model.hparams, train=False)[0]
-    more = model.loss(key, variables, Batch(many), model.hparams, train=False)[0]
+def test_weights_of_one_change_nothing_and_weights_of_zero_leave_out(model, variables, data, key):
+    batch = as_batch(data)
+    ones, half = jnp.ones_like(batch.x), jnp.ones_like(batch.x).at[:, 3:].set(0)
+    mask = half.astype(bool)
+    plain, weighted, halved, masked = (
+        model.loss(key, variables, b, model.hparams, train=False)[0]
+        for b in (batch, batch._replace(weight=ones), batch._replace(weight=half), batch._replace(mask=mask))
+    )
+    np.testing.assert_allclose(weighted, plain, rtol=1e-5)
+    if not isinstance(model.hparams, models.DenoisingHparams):  # which does not corrupt what is masked
+        np.testing.assert_allclose(halved, masked, rtol=1e-5)
+
+
+def test_the_loss_does_not_depend_on_the_batch_size(model, variables, data, key):
+    batch = as_batch(data)
+    many = jax.tree.map(lambda field: jnp.tile(field, (20, 1)), batch)
+    few, more = (model.loss(key, variables, b, model.hparams, train=False)[0] for b in (batch, many))
     np.testing.assert_allclose(few, more, rtol=0.05)
 
 
-def test_conditions_are_used(model, rows, key):
+def test_conditions_are_used(member, rows, key):
     cond = rows[:, :1]
-    variables = model.init(key, Batch(rows, cond=cond))
-    given = model.decode(variables, jnp.zeros((300, 2)), cond)
+    batch = Batch(rows, cond=cond)
+    variables = member.init(key, batch)
+    given = (member.generate if isinstance(member, Adversary) else member.decode)(
+        variables, jnp.zeros((300, 2)), jnp.asarray(cond)
+    )
     assert np.ptp(np.asarray(given), axis=0).max() > 0
     with pytest.raises(ValueError, match="conditions"):
-        model.encode(variables, rows)
-    fitted = fit(key, model, Batch(rows, cond=cond), num_epochs=2)
+        (member.discriminate if isinstance(member, Adversary) else member.encode)(variables, rows)
+    fitted = fit(key, member, batch, num_epochs=2)
     assert np.isfinite(fitted.history["val_loss"]).all()
 
 
-def test_ensemble_equals_a_loop(model, rows, key):
+def test_ensemble_equals_a_loop(member, data, key):
     keys = jax.random.split(key, 2)
-    together = ensemble(keys, model, rows, num_epochs=2)
-    apart = [fit(key, model, rows, num_epochs=2) for key in keys]
+    together = ensemble(keys, member, data, num_epochs=2, batch_size=256)
+    apart = [fit(key, member, data, num_epochs=2, batch_size=256) for key in keys]
     for index, fitted in enumerate(apart):
-        member = jax.tree.map(lambda leaf, index=index: leaf[index], together.variables)
-        chex.assert_trees_all_close(member, fitted.variables, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(together.history["loss"][index], fitted.history["loss"], rtol=1e-4)
+        np.testing.assert_allclose(together.history["loss"][index], fitted.history["loss"], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            together.history["val_loss"][index], fitted.history["val_loss"], rtol=1e-2, atol=1e-4
+        )
+        own = jax.tree.map(lambda leaf, index=index: leaf[index], together.variables)
+        chex.assert_trees_all_equal_shapes(own, fitted.variables)
 
 
-def test_sweep_equals_a_loop_and_has_leading_axes(model, rows, key):
-    rates = jnp.array([1e-3, 1e-2])
-    together = sweep(key, model, rows, learning_rate=rates, num_epochs=2)
-    for index, rate in enumerate(rates):
-        alone = fit(key, model, rows, learning_rate=float(rate), num_epochs=2)
-        np.testing.assert_allclose(together.history["loss"][index], alone.history["loss"], rtol=1e-4)
-    both = sweep(jax.random.split(key, 3), model, rows, learning_rate=rates, num_epochs=2)
+def test_sweep_equals_a_loop_and_has_leading_axes(member, data, key):
+    rates = jnp.array([1e-4, 1e-3])
+    both = sweep(jax.random.split(key, 3), member, data, learning_rate=rates, num_epochs=2, batch_size=256)
     assert both.history["loss"].shape == (2, 3, 2)
+    alone = fit(jax.random.split(key, 3)[1], member, data, learning_rate=float(rates[0]), num_epochs=2, batch_size=256)
+    np.testing.assert_allclose(both.history["loss"][0, 1], alone.history["loss"], rtol=1e-3, atol=1e-5)
 
 
 def test_a_factory_gives_the_same_model_for_equal_arguments():
@@ -166,9 +214,18 @@ def test_a_factory_gives_the_same_model_for_equal_arguments():
         assert factory((6,), 2, hidden_dims=[8]) is factory([6], 2, hidden_dims=(8,))
 
 
-def test_wrong_event_shape_is_named(model, variables):
+def test_every_factory_is_public_and_documented():
+    for name, factory in models.MODELS.items():
+        assert getattr(models, name) is factory
+        documentation = inspect.getdoc(factory)
+        for argument in inspect.signature(factory).parameters:
+            assert f"{argument}: " in documentation, f"{name} says nothing of {argument}"
+
+
+def test_wrong_event_shape_is_named(member, variables, data):
+    function = member.discriminate if isinstance(member, Adversary) else member.encode
     with pytest.raises(ValueError, match=r"x: found shape \(4, 5\), expected \(n, 6\)"):
-        model.encode(variables, jnp.zeros((4, 5)))
+        function(variables, jnp.zeros((4, 5)), None if data.cond is None else data.cond[:4])
 
 
 def test_public_names_exist():

@@ -29,8 +29,8 @@ class Sinusoids(NamedTuple):
 
     Attributes:
         x: (n, length), noisy.
-        clean: (n, length), of amplitude 1.
-        frequency: (n,), in cycles a sample.
+        clean: (n, length).
+        frequency: (n, num_components), in cycles a sample.
     """
 
     x: Array
@@ -167,42 +167,48 @@ def probabilistic_pca_log_likelihood(x: ArrayLike, latent_dim: int) -> float:
     return float(-0.5 * (size * jnp.log(2 * jnp.pi) + log_determinant + size))
 
 
-def sinusoids(key: Array, num_rows: int, length: int = 128, noise: float = 0.3) -> Sinusoids:
-    """Noisy sinusoids of random frequency (2 to 10 cycles a row) and phase, as the second source text denoises.
+def sinusoids(key: Array, num_rows: int, length: int = 128, noise: float = 0.3, num_components: int = 1) -> Sinusoids:
+    """Noisy sums of sinusoids of random frequency (2 to 10 cycles a row) and phase, as the second source text denoises.
 
     Args:
         key: PRNG key.
         num_rows: n.
         length: samples a row.
         noise: standard deviation.
+        num_components: sinusoids in a row, each of amplitude 1.
 
     Returns:
         Sinusoids.
 
     Raises:
-        ValueError: ``num_rows`` or ``noise`` out of range.
+        ValueError: ``num_rows``, ``noise`` or ``num_components`` out of range.
 
     Example:
         >>> sinusoids(jax.random.key(0), 5).x.shape
         (5, 128)
     """
     _check(num_rows, noise)
+    if num_components < 1:
+        raise ValueError(f"num_components: found {num_components}, expected a positive whole number")
     frequency_key, phase_key, noise_key = jax.random.split(key, 3)
-    frequency = jax.random.uniform(frequency_key, (num_rows,), minval=2, maxval=10) / length
-    phase = jax.random.uniform(phase_key, (num_rows, 1), maxval=2 * jnp.pi)
-    clean = jnp.sin(2 * jnp.pi * frequency[:, None] * jnp.arange(length) + phase)
+    shape = (num_rows, num_components)
+    frequency = jax.random.uniform(frequency_key, shape, minval=2, maxval=10) / length
+    phase = jax.random.uniform(phase_key, shape, maxval=2 * jnp.pi)
+    angle = 2 * jnp.pi * frequency[..., None] * jnp.arange(length) + phase[..., None]
+    clean = jnp.sin(angle).sum(axis=1)
     return Sinusoids(clean + noise * jax.random.normal(noise_key, clean.shape), clean, frequency)
 
 
 def sinusoid_projection(x: ArrayLike, frequency: ArrayLike) -> Array:
-    """Least squares on the sine and cosine of the true frequency: what one who knows it would do.
+    """Least squares on sines and cosines of the true frequencies: what one who knows them would do.
 
-    Its expected squared error per sample is 2 noise^2 / length, ``sinusoid_mse``: two coefficients are fitted. To find
-    frequency and phase at a known amplitude costs as much in long rows: this is the mark to compare a denoiser with.
+    Its expected squared error per sample is 2 noise^2 / length for each frequency, ``sinusoid_mse``: two coefficients
+    are fitted. To find frequency and phase at a known amplitude costs as much in long rows: this is the mark to compare
+    a denoiser with.
 
     Args:
         x: (n, length), noisy.
-        frequency: (n,), in cycles a sample.
+        frequency: (n, num_components), in cycles a sample.
 
     Returns:
         (n, length).
@@ -214,21 +220,21 @@ def sinusoid_projection(x: ArrayLike, frequency: ArrayLike) -> Array:
     """
 
     def project(row: Array, frequency: Array) -> Array:
-        angle = 2 * jnp.pi * frequency * jnp.arange(row.shape[0])
-        basis = jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=1)
+        angle = 2 * jnp.pi * jnp.arange(row.shape[0])[:, None] * frequency
+        basis = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)
         return basis @ jnp.linalg.solve(basis.T @ basis, basis.T @ row)
 
     return jax.vmap(project)(jnp.asarray(x), jnp.asarray(frequency))
 
 
-def sinusoid_mse(length: int, noise: float) -> float:
-    """Expected squared error per sample of ``sinusoid_projection``, 2 noise^2 / length.
+def sinusoid_mse(length: int, noise: float, num_components: int = 1) -> float:
+    """Expected squared error per sample of ``sinusoid_projection``, 2 num_components noise^2 / length.
 
     Example:
         >>> sinusoid_mse(length=200, noise=1.0)
         0.01
     """
-    return 2 * noise**2 / length
+    return 2 * num_components * noise**2 / length
 
 
 def temperature_dependent(key: Array, num_rows: int) -> TemperatureDependent:

@@ -1,10 +1,9 @@
-"""Deterministic autoencoders, and the wrapper that makes any model a denoising one."""
+"""The deterministic autoencoder."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
@@ -14,18 +13,6 @@ from aejax.models.registry import factory
 
 class AutoencoderHparams(NamedTuple):
     """A plain autoencoder has no hyperparameter that can be traced."""
-
-
-class DenoisingHparams(NamedTuple):
-    """Hyperparameters of a denoising model.
-
-    Attributes:
-        noise_level: the corruption's strength: a standard deviation, or the share of elements masked.
-        model: the hyperparameters of the model inside.
-    """
-
-    noise_level: float | Array
-    model: Any
 
 
 @factory
@@ -67,6 +54,7 @@ def autoencoder(
         ValueError: a dimension is not positive, or an unknown activation.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> model = autoencoder(event_shape=(10,), latent_dim=2)
         >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 10))))
         >>> model.encode(variables, jnp.zeros((5, 10))).mean.shape
@@ -105,110 +93,4 @@ def autoencoder(
         output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
         return losses.mean_elements(parts.nll(variables, batch, output), batch)
 
-    return Model(parts.init, encode, parts.mean, loss, score, None, AutoencoderHparams())
-
-
-def gaussian_noise(key: Array, x: Array, noise_level: float | Array) -> Array:
-    """Adds Normal(0, noise_level^2).
-
-    Example:
-        >>> bool((gaussian_noise(jax.random.key(0), jnp.ones((2, 2)), 0.0) == 1).all())
-        True
-    """
-    return x + noise_level * jax.random.normal(key, x.shape, x.dtype)
-
-
-def masking_noise(key: Array, x: Array, noise_level: float | Array) -> Array:
-    """Sets a share ``noise_level`` of the elements to zero (Vincent et al. 2008, section 2.3).
-
-    Example:
-        >>> float(masking_noise(jax.random.key(0), jnp.ones((2, 2)), 1.0).sum())
-        0.0
-    """
-    return jnp.where(jax.random.bernoulli(key, noise_level, x.shape), 0, x)
-
-
-def denoising(model: Model, corrupt: Callable[[Array, Array, Any], Array], noise_level: float | Array) -> Model:
-    """Wraps a model so that it learns to undo a corruption drawn afresh at each step (Vincent et al. 2008).
-
-    Args:
-        model: any Model.
-        corrupt: (key, x, noise_level) -> x of the same shape, corrupted.
-        noise_level: the default strength.
-
-    Returns:
-        The Model. Its loss sees corrupted rows and reconstructs the target, the rows as given; what is not a loss
-        stays as it was, so ``decode(encode(x))`` of a noisy row is the denoised row.
-
-    Example:
-        >>> inner = autoencoder(event_shape=(10,), latent_dim=2)
-        >>> denoising(inner, masking_noise, noise_level=0.25).hparams.noise_level
-        0.25
-    """
-
-    def loss(
-        key: Array, variables: Variables, batch: Batch, hparams: DenoisingHparams, train: bool = True
-    ) -> tuple[Array, Aux]:
-        corrupt_key, model_key = jax.random.split(key)
-        noisy = corrupt(corrupt_key, batch.x, hparams.noise_level)
-        mask = losses.observed(batch)
-        if mask is not None:  # a missing value is shown to the model as it will be in use: as zero
-            noisy = jnp.where(mask, noisy, batch.x)
-        target = batch.x if batch.target is None else batch.target
-        return model.loss(model_key, variables, batch._replace(x=noisy, target=target), hparams.model, train)
-
-    return model._replace(loss=loss, hparams=DenoisingHparams(noise_level, model.hparams))
-
-
-@factory
-def denoising_autoencoder(
-    event_shape: Sequence[int],
-    latent_dim: int,
-    *,
-    hidden_dims: Sequence[int] = (64, 32),
-    noise_level: float = 0.3,
-    corruption: Literal["gaussian", "masking"] = "gaussian",
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
-) -> Model:
-    """An autoencoder that reconstructs clean rows from corrupted ones (Vincent et al. 2008).
-
-    The noise is drawn afresh at each step from the step's key; the source system draws it once, before training, so
-    that its network can memorise the noise.
-
-    Args:
-        event_shape: shape of one example.
-        latent_dim: size of the code.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
-        noise_level: standard deviation of the Gaussian noise, or the share of elements masked. A default of the
-            hyperparameters, so that a sweep over it compiles once.
-        corruption: ``"gaussian"`` or ``"masking"``.
-        activation: name of the hidden activation.
-        dropout_rate: share of hidden units silenced in training, as in the source system.
-        batch_norm: whether hidden layers are normalised.
-
-    Returns:
-        The Model.
-
-    Raises:
-        ValueError: an unknown corruption, or a noise level out of range.
-
-    Example:
-        >>> denoising_autoencoder(event_shape=(10,), latent_dim=4).hparams.noise_level
-        0.3
-    """
-    corruptions = {"gaussian": gaussian_noise, "masking": masking_noise}
-    if corruption not in corruptions:
-        raise ValueError(f"corruption: found {corruption!r}, expected one of {', '.join(corruptions)}")
-    if noise_level < 0 or (corruption == "masking" and noise_level > 1):
-        raise ValueError(f"noise_level: found {noise_level}, expected at least 0 (a share, for masking noise)")
-    inner = autoencoder(
-        event_shape,
-        latent_dim,
-        hidden_dims=hidden_dims,
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
-    )
-    return denoising(inner, corruptions[corruption], noise_level)
+    return Model(parts.init, encode, parts.mean, loss, score, None, None, AutoencoderHparams())

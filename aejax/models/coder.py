@@ -1,7 +1,7 @@
 """The parts that every autoencoder is made of: an encoder, a decoder and a likelihood over one set of variables."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +75,7 @@ def coder(
         return nets.mlp(widths, output_shape, activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm)
 
     encoder = encoder or dense(hidden_dims, (code_size,))
-    decoder = decoder or dense(tuple(hidden_dims)[::-1], event_shape)
+    decoder = decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood))
 
     def init(key: Array, batch: Batch) -> Variables:
         encoder_key, decoder_key = jax.random.split(key)
@@ -121,6 +121,37 @@ def coder(
         return likelihood.sample(key, likelihood_params(variables), output)
 
     return Coder(init, encode, decode, mean, nll, mse, sample)
+
+
+def conditional(model: Any) -> Any:
+    """A Model or Adversary that refuses to begin without conditions.
+
+    Example:
+        >>> from aejax.models.autoencoder import autoencoder
+        >>> conditional(autoencoder((5,), 2)).init(jax.random.key(0), Batch(jnp.zeros((1, 5))))
+        Traceback (most recent call last):
+        ValueError: cond: found None, expected (n, c) conditions for this conditional model; ...
+    """
+
+    def init(key: Array, batch: Batch) -> Variables:
+        if batch.cond is None:
+            raise ValueError(
+                "cond: found None, expected (n, c) conditions for this conditional model; give Batch(x, cond=...), or "
+                "--condition-columns on the command line"
+            )
+        return model.init(key, batch)
+
+    return model._replace(init=init)
+
+
+def output_shape(event_shape: Sequence[int], likelihood: losses.Likelihood) -> tuple[int, ...]:
+    """The event shape of a decoder's output.
+
+    Example:
+        >>> output_shape((5,), losses.gaussian("predicted"))
+        (5, 2)
+    """
+    return (*event_shape, likelihood.num_outputs) if likelihood.num_outputs > 1 else tuple(event_shape)
 
 
 def complete(x: Array, event_shape: Sequence[int]) -> Array:

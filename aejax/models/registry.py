@@ -4,18 +4,18 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from aejax.base import Model
+from aejax.base import Adversary, Model
 
-MODELS: dict[str, Callable[..., Model]] = {}
+MODELS: dict[str, Callable[..., Model | Adversary]] = {}
 
-Factory = TypeVar("Factory", bound=Callable[..., Model])
+Factory = TypeVar("Factory", bound=Callable[..., Model | Adversary])
 
 
 def factory(function: Factory) -> Factory:
     """Registers a factory of models under its name and remembers what it made.
 
-    A Model is a tuple of functions, and a compiled program belongs to the functions it was traced from. Equal
-    arguments therefore give the very same Model: building it a second time compiles nothing.
+    A Model or an Adversary is a tuple of functions, and a compiled program belongs to the functions it was traced from.
+    Equal arguments therefore give the very same one: building it a second time compiles nothing.
 
     Args:
         function: a factory whose arguments are hashable once lists are turned into tuples.
@@ -26,7 +26,7 @@ def factory(function: Factory) -> Factory:
     cached = functools.cache(function)
 
     @functools.wraps(function)
-    def build(*args: Any, **kwargs: Any) -> Model:
+    def build(*args: Any, **kwargs: Any) -> Any:
         return cached(*map(_hashable, args), **{name: _hashable(value) for name, value in kwargs.items()})
 
     MODELS[function.__name__] = build

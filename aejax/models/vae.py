@@ -1,4 +1,4 @@
-"""The variational autoencoder and its beta variant."""
+"""The variational autoencoder: beta, importance-weighted and conditional variants."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
-from aejax.models.coder import coder
+from aejax.models.coder import coder, conditional
 from aejax.models.registry import factory
 
 
@@ -32,6 +32,7 @@ def vae(
     activation: str = "tanh",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
+    num_importance_samples: int = 1,
     likelihood: losses.Likelihood | None = None,
     encoder: nets.Network | None = None,
     decoder: nets.Network | None = None,
@@ -44,7 +45,7 @@ def vae(
     deviations; here the scale is learned, one for each element, so that samples carry the noise of the data.
 
     The score is -log p(x | z) + KL at z = E_q[z], divided by the number of observed elements: the negative bound
-    without the noise of a draw.
+    without the noise of a draw. ``log_likelihood`` is the importance-weighted bound (Burda et al. 2016, eq. 8).
 
     Args:
         event_shape: shape of one example, e.g. ``(15,)``.
@@ -55,6 +56,8 @@ def vae(
             the README tanh explains more held-out variance than the source texts' ReLU, though not on every table.
         dropout_rate: share of hidden units silenced in training.
         batch_norm: whether hidden layers are normalised.
+        num_importance_samples: draws of z for each row and step. More than one makes the loss the importance-weighted
+            bound with so many samples (Burda et al. 2016), with the weights' p(z) / q(z | x) to the power beta.
         likelihood: p(x | z); a Gaussian with a learned scale for each element if None.
         encoder: a Network event -> (2 latent_dim,), mean and log-variance, in place of the dense one.
         decoder: a Network (latent_dim,) -> event in place of the dense one.
@@ -64,7 +67,7 @@ def vae(
         a conditional VAE (Sohn, Lee & Yan 2015).
 
     Raises:
-        ValueError: a dimension is not positive, or an unknown activation.
+        ValueError: a dimension or a number of samples is not positive, or an unknown activation.
 
     Example:
         >>> model = vae(event_shape=(15,), latent_dim=4)
@@ -72,6 +75,8 @@ def vae(
         >>> model.sample(jax.random.key(1), variables, 3).shape
         (3, 15)
     """
+    if num_importance_samples < 1:
+        raise ValueError(f"num_importance_samples: found {num_importance_samples}, expected a positive whole number")
     parts = coder(
         event_shape,
         latent_dim,
@@ -97,13 +102,35 @@ def vae(
         draw_key, encoder_key, decoder_key = jax.random.split(key, 3)
         output, encoder_state = parts.encode(variables, batch.x, batch.cond, encoder_key, train)
         mean, log_var = posterior(output)
-        z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(draw_key, mean.shape, mean.dtype)
-        output, decoder_state = parts.decode(variables, z, batch.cond, decoder_key, train)
-        nll = losses.mean_examples(losses.sum_elements(parts.nll(variables, batch, output), batch), batch)
         kl = losses.mean_examples(losses.kl_standard_normal(mean, log_var), batch)
-        value = nll + hparams.beta * kl
-        metrics = {"loss": value, "nll": nll, "kl": kl, "mse": parts.mse(batch, output)}
+        draws = jax.tree.map(lambda field: jnp.repeat(field, num_importance_samples, axis=0), batch)
+        mean, log_var = (jnp.repeat(part, num_importance_samples, axis=0) for part in (mean, log_var))
+        noise = jax.random.normal(draw_key, mean.shape, mean.dtype)
+        z = mean + jnp.exp(0.5 * log_var) * noise
+        output, decoder_state = parts.decode(variables, z, draws.cond, decoder_key, train)
+        nll = losses.sum_elements(parts.nll(variables, draws, output), draws)
+        if num_importance_samples == 1:
+            value = losses.mean_examples(nll, batch) + hparams.beta * kl
+        else:
+            log_weight = hparams.beta * _log_prior_ratio(z, noise, log_var) - nll
+            log_weight = log_weight.reshape(-1, num_importance_samples)
+            bound = jax.nn.logsumexp(log_weight, axis=1) - jnp.log(num_importance_samples)
+            value = losses.mean_examples(-bound, batch)
+        metrics = {"loss": value, "nll": losses.mean_examples(nll, draws), "kl": kl, "mse": parts.mse(draws, output)}
         return value, Aux(metrics, nets.join(encoder=encoder_state, decoder=decoder_state))
+
+    def log_likelihood(key: Array, variables: Variables, batch: Batch, num_samples: int) -> Array:
+        mean, log_var = posterior(parts.encode(variables, batch.x, batch.cond)[0])
+
+        def log_weight(key: Array) -> Array:
+            noise = jax.random.normal(key, mean.shape, mean.dtype)
+            z = mean + jnp.exp(0.5 * log_var) * noise
+            output, _ = parts.decode(variables, z, batch.cond)
+            nll = losses.sum_elements(parts.nll(variables, batch, output), batch)
+            return _log_prior_ratio(z, noise, log_var) - nll
+
+        log_weights = jax.lax.map(log_weight, jax.random.split(key, num_samples))
+        return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(num_samples)
 
     def score(key: Array, variables: Variables, batch: Batch) -> Array:
         del key
@@ -113,9 +140,70 @@ def vae(
         kl = losses.kl_standard_normal(mean, log_var)
         return losses.mean_elements(nll, batch) + kl / losses.sum_elements(jnp.ones_like(nll), batch)
 
-    def sample(key: Array, variables: Variables, num_samples: int, cond: Array | None = None) -> Array:
+    def sample(
+        key: Array, variables: Variables, num_samples: int, cond: Array | None = None, z: Array | None = None
+    ) -> Array:
         prior_key, noise_key = jax.random.split(key)
-        z = jax.random.normal(prior_key, (num_samples, latent_dim))
+        z = jax.random.normal(prior_key, (num_samples, latent_dim)) if z is None else z
         return parts.sample(noise_key, variables, parts.decode(variables, z, cond)[0])
 
-    return Model(parts.init, encode, parts.mean, loss, score, sample, VaeHparams(beta))
+    return Model(parts.init, encode, parts.mean, loss, score, sample, log_likelihood, VaeHparams(beta))
+
+
+def _log_prior_ratio(z: Array, noise: Array, log_var: Array) -> Array:
+    """Log p(z) - log q(z | x) at z = mean + exp(log_var / 2) noise, summed over the code."""
+    return 0.5 * jnp.sum(jnp.square(noise) + log_var - jnp.square(z), axis=-1)
+
+
+@factory
+def conditional_vae(
+    event_shape: Sequence[int],
+    latent_dim: int,
+    *,
+    hidden_dims: Sequence[int] = (64, 32),
+    beta: float = 1.0,
+    activation: str = "tanh",
+    dropout_rate: float = 0.0,
+    batch_norm: bool = False,
+    likelihood: losses.Likelihood | None = None,
+) -> Model:
+    """A VAE that is given conditions, such as a temperature or a one-hot class (Sohn, Lee & Yan 2015).
+
+    It is ``vae`` on batches with conditions, with two differences: without conditions it says so, and the noise's scale
+    is predicted by the decoder, since in a process it depends on the conditions. The prior over codes does not.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: size of the code.
+        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
+        beta: default weight of the KL term.
+        activation: name of the hidden activation.
+        dropout_rate: share of hidden units silenced in training.
+        batch_norm: whether hidden layers are normalised.
+        likelihood: p(x | z, cond); a Gaussian with predicted scale if None.
+
+    Returns:
+        The Model.
+
+    Raises:
+        ValueError: as for ``vae``; ``init`` on a batch without conditions.
+
+    Example:
+        >>> model = conditional_vae((5,), 2)
+        >>> batch = Batch(jnp.zeros((4, 5)), cond=jnp.ones((4, 1)))
+        >>> variables = model.init(jax.random.key(0), batch)
+        >>> model.sample(jax.random.key(1), variables, 4, batch.cond).shape
+        (4, 5)
+    """
+    return conditional(
+        vae(
+            event_shape,
+            latent_dim,
+            hidden_dims=hidden_dims,
+            beta=beta,
+            activation=activation,
+            dropout_rate=dropout_rate,
+            batch_norm=batch_norm,
+            likelihood=likelihood or losses.gaussian("predicted"),
+        )
+    )

@@ -1,4 +1,4 @@
-"""New rows from a generative model."""
+"""New rows from a generative model: from its prior, from a mixture fitted to its codes, along lines between codes."""
 
 import functools
 from typing import Any
@@ -6,18 +6,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from aejax.base import Array, Model, Variables
+from aejax.base import Adversary, Array, ArrayLike, Model, Variables
+from aejax.tasks.mixture import Mixture, sample_mixture
+from aejax.tasks.reduction import check_encodes
 
 
-def generate(key: Array, model: Model, variables: Variables, num_samples: int, cond: Any = None) -> Array:
+def generate(
+    key: Array,
+    model: Model | Adversary,
+    variables: Variables,
+    num_samples: int,
+    cond: Any = None,
+    mixture: Mixture | None = None,
+) -> Array:
     """Draws new rows, observation noise included.
 
     Args:
         key: PRNG key.
-        model: a fitted Model that defines a distribution, such as a VAE.
+        model: a fitted Model that defines a distribution, such as a VAE, or an Adversary.
         variables: its variables.
         num_samples: how many rows.
         cond: (num_samples, c) conditions, or (c,) for the same ones in each row; for a conditional model.
+        mixture: draws the codes in the place of the prior, from ``fit_mixture``.
 
     Returns:
         (num_samples, *event).
@@ -39,10 +49,85 @@ def generate(key: Array, model: Model, variables: Variables, num_samples: int, c
     if cond is not None:
         cond = jnp.atleast_1d(jnp.asarray(cond, jnp.float32))
         cond = jnp.broadcast_to(cond, (num_samples, cond.shape[-1]))
-    return _sample(model, num_samples, key, variables, cond)
+    code_key, sample_key = jax.random.split(key)
+    z = None if mixture is None else sample_mixture(code_key, mixture, num_samples)
+    return _sample(model, num_samples, sample_key, variables, cond, z)
+
+
+def interpolate(
+    model: Model, variables: Variables, first: ArrayLike, second: ArrayLike, num_steps: int = 9, cond: Any = None
+) -> Array:
+    """The rows that lie between two rows in the code: the decoder along the straight line from one code to the other.
+
+    Args:
+        model: a fitted Model.
+        variables: its variables.
+        first: (*event), scaled.
+        second: (*event), scaled.
+        num_steps: how many rows, both ends included.
+        cond: (c,) conditions, for a conditional model.
+
+    Returns:
+        (num_steps, *event), the mean of p(x | z); the ends are reconstructions of the two rows.
+
+    Raises:
+        ValueError: a GAN, which has no encoder, or fewer than two steps.
+
+    Example:
+        >>> import aejax
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
+        >>> interpolate(model, variables, jnp.zeros(5), jnp.ones(5), num_steps=4).shape
+        (4, 5)
+    """
+    check_encodes(model)
+    if num_steps < 2:
+        raise ValueError(f"num_steps: found {num_steps}, expected at least 2")
+    ends = jnp.stack([jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)])
+    z = model.encode(variables, ends, _repeated(cond, 2)).mean
+    share = jnp.linspace(0, 1, num_steps)[:, None]
+    return model.decode(variables, (1 - share) * z[0] + share * z[1], _repeated(cond, num_steps))
+
+
+def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values: ArrayLike, cond: Any = None) -> Array:
+    """What one dimension of the code does: the decoder while it takes the given values and the others stay.
+
+    Args:
+        model: a fitted Model.
+        variables: its variables.
+        z: (d,), where the others stay; zeros are the centre of a VAE's prior.
+        dim: which one moves, from 0.
+        values: (m,), such as -3 to 3.
+        cond: (c,) conditions, for a conditional model.
+
+    Returns:
+        (m, *event), the mean of p(x | z).
+
+    Raises:
+        ValueError: no such dimension.
+
+    Example:
+        >>> import aejax
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
+        >>> traverse(model, variables, jnp.zeros(2), dim=0, values=jnp.linspace(-3, 3, 7)).shape
+        (7, 5)
+    """
+    check_encodes(model)
+    z, values = jnp.asarray(z, jnp.float32), jnp.asarray(values, jnp.float32)
+    if not 0 <= dim < z.shape[0]:
+        raise ValueError(f"dim: found {dim}, expected 0 to {z.shape[0] - 1}")
+    codes = jnp.tile(z, (values.shape[0], 1)).at[:, dim].set(values)
+    return model.decode(variables, codes, _repeated(cond, values.shape[0]))
+
+
+def _repeated(cond: Any, num_rows: int) -> Array | None:
+    return None if cond is None else jnp.tile(jnp.asarray(cond, jnp.float32), (num_rows, 1))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_samples"))
-def _sample(model: Model, num_samples: int, key: Array, variables: Variables, cond: Array | None) -> Array:
+def _sample(
+    model: Model | Adversary, num_samples: int, key: Array, variables: Variables, cond: Array | None, z: Array | None
+) -> Array:
     assert model.sample is not None  # the caller's check, repeated for the type checker
-    return model.sample(key, variables, num_samples, cond)
+    return model.sample(key, variables, num_samples, cond, z)

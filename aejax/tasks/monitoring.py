@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Adversary, Array, Batch, Model, Variables
 from aejax.losses import observed
 from aejax.tasks.rows import over_rows
 
@@ -33,7 +33,8 @@ class Detection(NamedTuple):
         score: (n,), higher is more anomalous; NaN for a row of which nothing is observed.
         p_value: (n,), the share of normal rows that score as high; NaN likewise.
         is_anomaly: (n,) bool, p_value at most the false alarm rate.
-        contribution: (n, *event), squared residual in units of its mean square on calibration rows; 0 where missing.
+        contribution: (n, *event), squared residual in units of its mean square on calibration rows; 0 where missing,
+            and for an Adversary, which reconstructs nothing.
     """
 
     score: np.ndarray
@@ -42,7 +43,7 @@ class Detection(NamedTuple):
     contribution: np.ndarray
 
 
-def calibrate(key: Array, model: Model, variables: Variables, x: Any) -> Calibration:
+def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: Any) -> Calibration:
     """Scores normal rows that the model was not trained on.
 
     The source texts take the threshold from the training rows, whose errors are smaller than those of new rows: the
@@ -50,7 +51,7 @@ def calibrate(key: Array, model: Model, variables: Variables, x: Any) -> Calibra
 
     Args:
         key: PRNG key, for models whose score is drawn.
-        model: a fitted Model.
+        model: a fitted Model or Adversary.
         variables: its variables.
         x: (m, *event) normal rows, used neither to train nor to stop training, or a Batch.
 
@@ -114,7 +115,7 @@ def p_values(calibration: Calibration, score: np.ndarray) -> np.ndarray:
 
 def detect(
     key: Array,
-    model: Model,
+    model: Model | Adversary,
     variables: Variables,
     x: Any,
     calibration: Calibration,
@@ -124,7 +125,7 @@ def detect(
 
     Args:
         key: PRNG key, for models whose score is drawn.
-        model: a fitted Model.
+        model: a fitted Model or Adversary.
         variables: its variables.
         x: (n, *event), NaN where missing, or a Batch.
         calibration: from ``calibrate``.
@@ -148,8 +149,12 @@ def _check_rate(false_alarm_rate: float) -> None:
         raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
 
 
-def _score_and_residual(model: Model, arguments: tuple[Array, Variables], batch: Batch) -> tuple[Array, Array, Array]:
+def _score_and_residual(
+    model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch
+) -> tuple[Array, Array, Array]:
     key, variables = arguments
+    if isinstance(model, Adversary):
+        return model.score(key, variables, batch), jnp.zeros_like(batch.x), jnp.zeros(batch.x.shape, bool)
     reconstruction = model.decode(variables, model.encode(variables, batch.x, batch.cond).mean, batch.cond)
     residual = batch.x - reconstruction
     mask = observed(batch)

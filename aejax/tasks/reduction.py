@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from aejax.base import Array, Batch, Latent, Model, Variables
+from aejax.base import Adversary, Array, Batch, Latent, Model, Variables
 from aejax.tasks.rows import over_rows
 
 
-def encode(model: Model, variables: Variables, x: Any) -> Latent:
+def encode(model: Model | Adversary, variables: Variables, x: Any) -> Latent:
     """The codes of any number of rows.
 
     Args:
@@ -20,7 +20,7 @@ def encode(model: Model, variables: Variables, x: Any) -> Latent:
         Latent of NumPy arrays, (n, d).
 
     Raises:
-        ValueError: rows that do not fit the model.
+        ValueError: rows that do not fit the model, or a GAN, which has no encoder.
 
     Example:
         >>> import jax, aejax
@@ -29,10 +29,11 @@ def encode(model: Model, variables: Variables, x: Any) -> Latent:
         >>> encode(model, variables, np.zeros((7, 5))).mean.shape
         (7, 2)
     """
+    check_encodes(model)
     return over_rows(_encode, model, variables, x)
 
 
-def reconstruct(model: Model, variables: Variables, x: Any) -> np.ndarray:
+def reconstruct(model: Model | Adversary, variables: Variables, x: Any) -> np.ndarray:
     """Rows after the bottleneck: for a denoising model, denoised; missing values filled in.
 
     Args:
@@ -44,7 +45,7 @@ def reconstruct(model: Model, variables: Variables, x: Any) -> np.ndarray:
         (n, *event).
 
     Raises:
-        ValueError: rows that do not fit the model.
+        ValueError: rows that do not fit the model, or a GAN, which has no encoder.
 
     Example:
         >>> import jax, aejax
@@ -53,7 +54,27 @@ def reconstruct(model: Model, variables: Variables, x: Any) -> np.ndarray:
         >>> reconstruct(model, variables, np.zeros((7, 5))).shape
         (7, 5)
     """
+    check_encodes(model)
     return over_rows(_reconstruct, model, variables, x)
+
+
+def check_encodes(model: Any) -> None:
+    """Refuses what has no encoder.
+
+    Args:
+        model: a Model or an Adversary.
+
+    Raises:
+        ValueError: an Adversary.
+
+    Example:
+        >>> import aejax
+        >>> check_encodes(aejax.models.gan((5,), 2))
+        Traceback (most recent call last):
+        ValueError: model: a GAN has no encoder, so no codes nor reconstructions; train an autoencoder or a vae
+    """
+    if isinstance(model, Adversary):
+        raise ValueError("model: a GAN has no encoder, so no codes nor reconstructions; train an autoencoder or a vae")
 
 
 def _encode(model: Model, variables: Variables, batch: Batch) -> Latent:

@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Batch, Model, as_batch
+from aejax.base import Adversary, Batch, Model, as_batch
 
 _BLOCK = 16384
 
 
-def over_rows(function: Callable[[Model, Any, Batch], Any], model: Model, arguments: Any, x: Any) -> Any:
+def over_rows(function: Callable[[Any, Any, Batch], Any], model: Model | Adversary, arguments: Any, x: Any) -> Any:
     """Applies a compiled function to rows, in blocks that bound the memory it takes.
 
     A block is padded to a power of two, so that tables of any length share a handful of compiled programs.
 
     Args:
         function: (model, arguments, batch) -> pytree of (n, ...) arrays, defined once at module level.
-        model: the Model.
+        model: the Model or Adversary.
         arguments: a pytree that each block is handed, such as the variables.
         x: (n, *event) array, NaN where missing, or a Batch.
 
@@ -46,5 +46,5 @@ def over_rows(function: Callable[[Model, Any, Batch], Any], model: Model, argume
 
 
 @functools.partial(jax.jit, static_argnames=("function", "model"))
-def _compiled(function: Any, model: Model, arguments: Any, batch: Batch) -> Any:
+def _compiled(function: Any, model: Any, arguments: Any, batch: Batch) -> Any:
     return function(model, arguments, batch)

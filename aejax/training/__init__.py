@@ -2,6 +2,7 @@
 
 from aejax.training.ensembles import ensemble, sweep
 from aejax.training.fitting import DivergenceError, DivergenceWarning, Interrupted, fit
+from aejax.training.pretraining import pretrain
 from aejax.training.progress import ProgressBar, Report
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "Report",
     "ensemble",
     "fit",
+    "pretrain",
     "sweep",
 ]

@@ -71,7 +71,15 @@ class Run(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("algorithm", "plan", "axes"))
-def start(algorithm: Algorithm, plan: Plan, axes: tuple[str, ...], key: Array, data: Batch, hparams: Any) -> Run:
+def start(
+    algorithm: Algorithm,
+    plan: Plan,
+    axes: tuple[str, ...],
+    key: Array,
+    data: Batch,
+    hparams: Any,
+    variables: Variables | None = None,
+) -> Run:
     """A run before its first epoch.
 
     Args:
@@ -81,11 +89,12 @@ def start(algorithm: Algorithm, plan: Plan, axes: tuple[str, ...], key: Array, d
         key: the run's key, with a leading axis where ``axes`` names it.
         data: all rows, those for validation included.
         hparams: the algorithm's hyperparameters, likewise.
+        variables: what to begin from, with a leading axis where keys have one; drawn by the key if None.
 
     Returns:
         The Run, with the leading axes.
     """
-    return _over(axes, functools.partial(_start, algorithm, plan), key, data, hparams)
+    return _over(axes, functools.partial(_start, algorithm, plan), (key, variables), data, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("algorithm", "plan", "axes"), donate_argnames=("run",))
@@ -123,22 +132,23 @@ def advance(
     return _over(axes, loop, run, data, hparams)
 
 
-def _over(axes: tuple[str, ...], function: Any, run_or_key: Any, data: Batch, hparams: Any) -> Any:
-    """Maps a function of (run or key, data, hparams) over the leading axes, the last one innermost."""
-    run_is_given = isinstance(run_or_key, Run)
+def _over(axes: tuple[str, ...], function: Any, run_or_origin: Any, data: Batch, hparams: Any) -> Any:
+    """Maps a function of (run or its origin, data, hparams) over the leading axes, the last one innermost."""
+    run_is_given = isinstance(run_or_origin, Run)
     for axis in reversed(axes):
         first = 0 if run_is_given or axis == "key" else None
         function = jax.vmap(function, in_axes=(first, None, 0 if axis == "hparams" else None))
-    return function(run_or_key, data, hparams)
+    return function(run_or_origin, data, hparams)
 
 
-def _start(algorithm: Algorithm, plan: Plan, key: Array, data: Batch, hparams: Any) -> Run:
+def _start(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Batch, hparams: Any) -> Run:
+    key, variables = origin
     init_key, split_key, shuffle_key, evaluate_key = jax.random.split(key, 4)
     rows = jnp.arange(data.x.shape[0], dtype=jnp.int32)
     if plan.split == "random":
         rows = jax.random.permutation(split_key, rows)
     num_train = data.x.shape[0] - plan.num_validation
-    state = algorithm.init(init_key, _take(data, rows[:1]), hparams)
+    state = algorithm.init(init_key, _take(data, rows[:1]), hparams, variables)
     run = Run(
         state=state,
         shuffle_key=shuffle_key,

@@ -13,8 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.algorithms import MinimiseHparams, Optimizer, adam, minimise
-from aejax.base import Algorithm, Array, Batch, Fitted, Model, as_batch
+from aejax.algorithms import (
+    AdversarialHparams,
+    Anneal,
+    MinimiseHparams,
+    Optimizer,
+    adam,
+    adversarial,
+    minimise,
+)
+from aejax.base import Adversary, Algorithm, Array, Batch, Fitted, Model, Variables, as_batch
 from aejax.training import engine
 from aejax.training.checkpoint import Checkpoints
 from aejax.training.progress import ProgressBar, Report
@@ -59,7 +67,7 @@ class Interrupted(KeyboardInterrupt):
 
 def fit(
     key: Array,
-    model: Model | Algorithm,
+    model: Model | Adversary | Algorithm,
     x: Any,
     *,
     validation: float | Any = 0.1,
@@ -69,7 +77,9 @@ def fit(
     hparams: Any = None,
     optimizer: Optimizer | None = None,
     ema_decay: float | None = None,
+    anneal: Anneal | None = None,
     patience: int | None = None,
+    variables: Variables | None = None,
     state: Any = None,
     checkpoint_dir: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
@@ -84,7 +94,8 @@ def fit(
     Args:
         key: PRNG key; initial variables, the split, the order of rows and all noise follow from it. A stack of keys
             trains an ensemble, see ``ensemble``.
-        model: a Model, which is then minimised by ``optimizer``, or any Algorithm.
+        model: a Model, which is then minimised by ``optimizer``, an Adversary, whose players take turns, or any
+            Algorithm.
         x: (n, *event) array, NaN where a value is missing, or a Batch with conditions, targets or a mask.
         validation: the share of rows to hold out, drawn by the key, or the rows themselves, or 0 for none.
             The variables with the lowest validation loss are returned.
@@ -94,10 +105,13 @@ def fit(
         learning_rate: the optimizer's, for a Model.
         hparams: the hyperparameters, ``model.hparams`` by default: ``model.hparams._replace(beta=4.0)``. Arrays in
             the place of scalars, here or in ``learning_rate``, train a sweep, see ``sweep``.
-        optimizer: (learning_rate) -> optax.GradientTransformation; Adam by default. ``aejax.adam`` has schedules,
-            clipping and weight decay.
+        optimizer: (learning_rate) -> optax.GradientTransformation; Adam by default, with b1 = 0.5 for an
+            Adversary. ``aejax.adam`` has schedules, clipping and weight decay.
         ema_decay: if given, a moving average of the parameters is evaluated and returned.
+        anneal: (step, hyperparameters) -> hyperparameters of that step, for a Model: ``aejax.warm_up("beta", 1000)``.
         patience: epochs without a better validation loss after which the run stops; None for never.
+        variables: what to begin from in place of variables drawn by the key: those of ``pretrain``, of a model from
+            PyTorch, of another fit. With a stack of keys each leaf has their leading axis.
         state: a TrainState to go on from, such as ``fitted.state``; with the same key the epochs then follow those
             before as if the run had not been cut.
         checkpoint_dir: where to write checkpoints between chunks; None for none.
@@ -123,14 +137,21 @@ def fit(
     if resume and checkpoint_dir is None:
         raise ValueError("checkpoint_dir: found None, expected the folder to resume from")
     data, plan = _plan(as_batch(x), validation, num_epochs, batch_size, patience)
+    if anneal is not None and not isinstance(model, Model):
+        raise ValueError("anneal: found one with an Adversary or an Algorithm, expected it with a Model only")
     if isinstance(model, Model):
-        algorithm = minimise(model, optimizer or adam(), ema_decay)
+        algorithm = minimise(model, optimizer or adam(), ema_decay, anneal)
         hparams = MinimiseHparams(learning_rate, model.hparams if hparams is None else hparams)
+    elif isinstance(model, Adversary):
+        algorithm = adversarial(model, optimizer or adam(b1=0.5), ema_decay)
+        hparams = AdversarialHparams(learning_rate, model.hparams if hparams is None else hparams)
     else:
         algorithm = model
         hparams = algorithm.hparams if hparams is None else hparams
     axes, hparams = _leading_axes(key, hparams)
-    run = engine.start(algorithm, plan, axes, key, data, hparams)
+    if variables is not None:
+        _check_variables(variables, algorithm, axes, key, data, hparams)
+    run = engine.start(algorithm, plan, axes, key, data, hparams, variables)
     if state is not None:
         # The state's buffers stay the caller's: the chunks give up those that they are handed.
         run = run._replace(state=jax.tree.map(jnp.copy, state))
@@ -165,6 +186,24 @@ def _leading_axes(key: Array, hparams: Any) -> tuple[tuple[str, ...], Any]:
         return key_axes, hparams
     (shape,) = lengths
     return ("hparams", *key_axes), jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape), hparams)
+
+
+def _check_variables(
+    variables: Variables, algorithm: Algorithm, axes: tuple[str, ...], key: Array, data: Batch, hparams: Any
+) -> None:
+    """Compares the shapes of variables to begin from with those that the algorithm would draw."""
+    one_key = key[0] if "key" in axes else key
+    one_hparams = jax.tree.map(lambda leaf: leaf[0], hparams) if "hparams" in axes else hparams
+    drawn = jax.eval_shape(algorithm.init, one_key, data, one_hparams).variables
+    members = (key.shape[0],) if "key" in axes else ()
+    expected = {jax.tree_util.keystr(path): members + leaf.shape for path, leaf in jax.tree.leaves_with_path(drawn)}
+    found = {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree.leaves_with_path(variables)}
+    for name in [*expected, *found]:
+        if found.get(name) != expected.get(name):
+            raise ValueError(
+                f"variables: {name}: found {found.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
+                + (", one for each key" if members else "")
+            )
 
 
 def _plan(

@@ -50,10 +50,12 @@ def test_a_linear_gaussian_vae_reaches_the_likelihood_of_probabilistic_pca(key):
 def test_samples_of_a_linear_gaussian_vae_have_the_covariance_of_the_data(key):
     x, _ = rows_of(key, 4000)
     model = models.vae((6,), 2, hidden_dims=())
-    fitted = fit(key, model, x, num_epochs=150, learning_rate=1e-2, optimizer=adam("cosine", 150 * 57))
-    drawn = generate(key, model, fitted.variables, num_samples=20_000)
+    keys = jax.random.split(key, 3)
+    fitted = ensemble(keys, model, x, num_epochs=500, learning_rate=1e-2, optimizer=adam("cosine", 500 * 57))
+    drawn = jax.vmap(lambda key, variables: generate(key, model, variables, 20_000))(keys, fitted.variables)
     scale = np.sqrt(np.outer(x.var(axis=0), x.var(axis=0)))
-    np.testing.assert_array_less(np.abs(np.cov(drawn.T) - np.cov(x.T)) / scale, 0.06)
+    errors = [np.max(np.abs(np.cov(rows.T) - np.cov(x.T)) / scale) for rows in np.asarray(drawn)]
+    assert np.mean(errors) < 0.06
 
 
 def test_a_denoiser_stays_above_the_wiener_error_and_comes_near_it(key):

@@ -1,0 +1,145 @@
+"""A Gaussian mixture over codes: where the codes of the data really are, which the prior only hopes for."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from aejax.base import Array, Batch, Model, Variables
+from aejax.tasks.reduction import check_encodes
+from aejax.tasks.rows import over_rows
+
+# Added to the diagonal of each covariance, in squared units of the codes' standard deviation.
+_REGULARISATION = 1e-4
+_NUM_ITERATIONS = 100
+
+
+class Mixture(NamedTuple):
+    """A mixture of Gaussians over codes.
+
+    Attributes:
+        log_weight: (k,).
+        mean: (k, d).
+        cholesky: (k, d, d), lower factors of the covariances.
+    """
+
+    log_weight: Array
+    mean: Array
+    cholesky: Array
+
+
+def fit_mixture(key: Array, model: Model, variables: Variables, x: Any, num_components: int = 10) -> Mixture:
+    """Fits a mixture to the codes of rows, as a second sampler beside the prior (Ghosh et al. 2020, section 4).
+
+    Codes of a VAE are draws of q(z | x), whose aggregate the decoder was trained on; means alone would be too narrow.
+    Fitted by 100 steps of expectation maximisation with full covariances (Dempster, Laird & Rubin 1977), from means
+    that are random codes. A deterministic autoencoder gets codes to draw from in this way, though no observation noise.
+
+    Args:
+        key: PRNG key.
+        model: a fitted Model.
+        variables: its variables.
+        x: (n, *event) rows, NaN where missing, or a Batch.
+        num_components: k, at most n.
+
+    Returns:
+        The Mixture, for ``generate(..., mixture=...)`` or ``sample_mixture``.
+
+    Raises:
+        ValueError: a GAN, which has no encoder, or fewer rows than components.
+
+    Example:
+        >>> import aejax
+        >>> x = jax.random.normal(jax.random.key(0), (200, 5))
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(1), Batch(x))
+        >>> fit_mixture(jax.random.key(2), model, variables, x, num_components=3).mean.shape
+        (3, 2)
+    """
+    check_encodes(model)
+    draw_key, start_key = jax.random.split(key)
+    latent = over_rows(_latent, model, variables, x)
+    z = jnp.asarray(latent.mean)
+    if latent.log_var is not None:
+        z = z + jnp.exp(0.5 * jnp.asarray(latent.log_var)) * jax.random.normal(draw_key, z.shape)
+    if not 1 <= num_components <= z.shape[0]:
+        raise ValueError(f"num_components: found {num_components}, expected 1 to the number of rows ({z.shape[0]})")
+    return _expectation_maximisation(num_components, start_key, z)
+
+
+def sample_mixture(key: Array, mixture: Mixture, num_samples: int) -> Array:
+    """Draws codes.
+
+    Args:
+        key: PRNG key.
+        mixture: the Mixture.
+        num_samples: how many.
+
+    Returns:
+        (num_samples, d).
+
+    Example:
+        >>> mixture = Mixture(jnp.zeros(1), jnp.ones((1, 2)), jnp.zeros((1, 2, 2)))
+        >>> sample_mixture(jax.random.key(0), mixture, 1)
+        Array([[1., 1.]], dtype=float32)
+    """
+    component_key, noise_key = jax.random.split(key)
+    component = jax.random.categorical(component_key, mixture.log_weight, shape=(num_samples,))
+    noise = jax.random.normal(noise_key, (num_samples, mixture.mean.shape[1]))
+    return mixture.mean[component] + jnp.einsum("nij,nj->ni", mixture.cholesky[component], noise)
+
+
+def mixture_log_density(mixture: Mixture, z: Array) -> Array:
+    """The log-density of codes.
+
+    Args:
+        mixture: the Mixture.
+        z: (n, d).
+
+    Returns:
+        (n,), in nats.
+
+    Example:
+        >>> mixture = Mixture(jnp.zeros(1), jnp.zeros((1, 1)), jnp.ones((1, 1, 1)))
+        >>> round(float(mixture_log_density(mixture, jnp.zeros((1, 1)))[0]), 4)
+        -0.9189
+    """
+    return jax.nn.logsumexp(_joint_log_density(mixture, z), axis=1)
+
+
+def _latent(model: Model, variables: Variables, batch: Batch) -> Any:
+    return model.encode(variables, batch.x, batch.cond)
+
+
+def _joint_log_density(mixture: Mixture, z: Array) -> Array:
+    def component(mean: Array, cholesky: Array) -> Array:
+        whitened = jax.scipy.linalg.solve_triangular(cholesky, (z - mean).T, lower=True)
+        log_determinant = jnp.sum(jnp.log(jnp.diagonal(cholesky)))
+        return -0.5 * jnp.sum(whitened**2 + jnp.log(2 * jnp.pi), axis=0) - log_determinant
+
+    return mixture.log_weight + jax.vmap(component, out_axes=1)(mixture.mean, mixture.cholesky)
+
+
+@functools.partial(jax.jit, static_argnames="num_components")
+def _expectation_maximisation(num_components: int, key: Array, z: Array) -> Mixture:
+    spread = jnp.var(z, axis=0) + 1e-12
+    floor = _REGULARISATION * jnp.diag(spread)
+    start = Mixture(
+        log_weight=jnp.full((num_components,), -jnp.log(num_components)),
+        mean=jax.random.choice(key, z, (num_components,), replace=False),
+        cholesky=jnp.tile(jnp.diag(jnp.sqrt(spread)), (num_components, 1, 1)),
+    )
+
+    def iterate(mixture: Mixture, _: None) -> tuple[Mixture, None]:
+        share = jax.nn.softmax(_joint_log_density(mixture, z), axis=1)
+        mass = share.sum(axis=0) + 1e-6
+        mean = (share.T @ z) / mass[:, None]
+
+        def covariance(share: Array, mean: Array, mass: Array) -> Array:
+            return (share[:, None] * (z - mean)).T @ (z - mean) / mass + floor
+
+        cholesky = jnp.linalg.cholesky(jax.vmap(covariance, in_axes=(1, 0, 0))(share, mean, mass))
+        return Mixture(jnp.log(mass / mass.sum()), mean, cholesky), None
+
+    return jax.lax.scan(iterate, start, None, length=_NUM_ITERATIONS)[0]
