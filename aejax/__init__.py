@@ -1,6 +1,6 @@
 """Compressed and generative representations of scientific and industrial data, as pure functions in JAX."""
 
-from aejax import losses, metrics, models, nets
+from aejax import interop, losses, metrics, models, nets
 from aejax.algorithms import adam, adversarial, contrastive_divergence, minimise, warm_up
 from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, TrainState, as_batch
 from aejax.runs import Run, load_run, save_run
@@ -70,6 +70,7 @@ __all__ = [
     "fit",
     "fit_mixture",
     "generate",
+    "interop",
     "interpolate",
     "load_run",
     "log_likelihood",

@@ -17,6 +17,7 @@ RANKS = {
     "nets": 2,
     "models": 3,
     "algorithms": 4,
+    "interop": 4,
     "training": 5,
     "tasks": 6,
     "config": 7,
