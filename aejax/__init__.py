@@ -24,6 +24,7 @@ from aejax.tasks import (
     sensitivity,
     threshold,
     traverse,
+    two_sample_auroc,
 )
 from aejax.training import (
     DivergenceError,
@@ -89,5 +90,6 @@ __all__ = [
     "sweep",
     "threshold",
     "traverse",
+    "two_sample_auroc",
     "warm_up",
 ]

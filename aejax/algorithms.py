@@ -197,7 +197,8 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
 
     Args:
         adversary: the Adversary.
-        optimizer: (learning_rate) -> GradientTransformation, of each player for itself.
+        optimizer: (learning_rate) -> GradientTransformation, of each player for itself. Its schedule, if it has one,
+            counts rounds.
         ema_decay: if given, the moving average of the generator's parameters and running statistics is what is
             evaluated and returned (Yazici et al. 2019): the generator circles its optimum, the average lies inside.
 
@@ -218,7 +219,13 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         return TrainState(jnp.zeros((), jnp.int32), variables, (players, average), run_key)
 
     def turn(
-        player: str, loss: Callable[..., tuple[Array, Any]], key: Array, state: Any, batch: Batch, hparams: Any
+        player: str,
+        loss: Callable[..., tuple[Array, Any]],
+        key: Array,
+        step: Array,
+        state: Any,
+        batch: Batch,
+        hparams: Any,
     ) -> tuple[Any, Metrics]:
         """One step of one player, the other standing still."""
         variables, opt_states = state
@@ -228,7 +235,8 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
             return loss(key, {**variables, "params": {**params, player: own}}, batch, hparams.model)
 
         (_, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(params[player])
-        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, opt_states[player], params[player])
+        opt_state = _at_round(opt_states[player], step)
+        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, opt_state, params[player])
         params = {**params, player: optax.apply_updates(params[player], updates)}
         metrics = {**aux.metrics, f"{player}_grad_norm": optax.tree.norm(gradient)}
         return ({**aux.collections, "params": params}, {**opt_states, player: opt_state}), metrics
@@ -239,14 +247,14 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         opt_states, average = state.opt_state
 
         def discriminator_turn(carry: Any, key: Array) -> tuple[Any, Metrics]:
-            return turn("discriminator", adversary.discriminator_loss, key, carry, batch, hparams)
+            return turn("discriminator", adversary.discriminator_loss, key, state.step, carry, batch, hparams)
 
         carry, per_turn = jax.lax.scan(
             discriminator_turn,
             (state.variables, opt_states),
             jax.random.split(discriminator_key, adversary.num_discriminator_steps),
         )
-        carry, metrics = turn("generator", adversary.generator_loss, generator_key, carry, batch, hparams)
+        carry, metrics = turn("generator", adversary.generator_loss, generator_key, state.step, carry, batch, hparams)
         variables, opt_states = carry
         if ema_decay is not None:
             average = _averaged(average, _generator(variables), ema_decay, state.step)
@@ -266,6 +274,15 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         }
 
     return Algorithm(init, step, evaluate, variables, AdversarialHparams(1e-3, adversary.hparams))
+
+
+def _at_round(opt_state: Any, step: Array) -> Any:
+    """Learning rate schedules count rounds: by its own turns the discriminator's would have ended long before."""
+
+    def set_count(leaf: Any) -> Any:
+        return leaf._replace(count=step) if isinstance(leaf, optax.ScaleByScheduleState) else leaf
+
+    return jax.tree.map(set_count, opt_state, is_leaf=lambda leaf: isinstance(leaf, optax.ScaleByScheduleState))
 
 
 def _generator(variables: Variables) -> Variables:

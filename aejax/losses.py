@@ -76,7 +76,7 @@ def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per
         if not isinstance(scale, str):
             return scale**2
         # A predicted scale is bounded above too, or a first wild step is one that no later gradient undoes.
-        log_scale = 3 * jnp.tanh(output[..., 1] / 3) if scale == "predicted" else params["log_scale"]
+        log_scale = 5 * jnp.tanh(output[..., 1] / 5) if scale == "predicted" else params["log_scale"]
         return jnp.exp(2 * log_scale) + 1e-4
 
     def nll(params: dict[str, Array], x: Array, output: Array) -> Array:

@@ -1,5 +1,6 @@
 """Tasks: what a person does with a fitted model."""
 
+from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
 from aejax.tasks.generation import generate, interpolate, traverse
 from aejax.tasks.mixture import Mixture, fit_mixture, mixture_log_density, sample_mixture
@@ -27,4 +28,5 @@ __all__ = [
     "sensitivity",
     "threshold",
     "traverse",
+    "two_sample_auroc",
 ]

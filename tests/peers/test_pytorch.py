@@ -126,7 +126,7 @@ def conditional_vae():
     def loss(module, x, cond, noise):
         mean, log_var = posterior(module.encode(x, cond))
         out = module.decode(mean + torch.exp(0.5 * log_var) * noise, cond).reshape(-1, 5, 2)
-        nll = gaussian_nll(x, out[..., 0], 3 * torch.tanh(out[..., 1] / 3)).sum(1)
+        nll = gaussian_nll(x, out[..., 0], 5 * torch.tanh(out[..., 1] / 5)).sum(1)
         return (nll + 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)).mean()
 
     return Peer(
