@@ -12,6 +12,7 @@ from aejax.models import MODELS
 
 # The length of a run where none is asked for: about this many steps, within these numbers of epochs.
 _DEFAULT_STEPS = 20_000
+_ADVERSARIAL_EMA_DECAY = 0.999
 _FEWEST_EPOCHS, _MOST_EPOCHS = 20, 1000
 
 
@@ -22,8 +23,8 @@ class TrainConfig:
     Attributes:
         model: name of the model in the registry.
         latent_dim: size of the code; by default the number of principal components that hold 90 % of the variance of
-            the training rows.
-        hidden_dims: widths of the hidden layers.
+            the training rows, and for a GAN, whose noise must fill all columns, twice their number.
+        hidden_dims: widths of the hidden layers, channels of convolutional ones; the model's own by default.
         options: further arguments of the model, NAME=VALUE, such as beta=4 or noise_level=0.2.
         num_epochs: the most passes over the training rows; by default as many as make 20,000 steps, between 20 and
             1000.
@@ -32,9 +33,10 @@ class TrainConfig:
         schedule: of the learning rate: constant, or falling along half a cosine.
         clip_norm: largest norm of a gradient; no clipping by default.
         weight_decay: decoupled weight decay.
-        ema_decay: decay of a moving average of the parameters, which is then what is kept; none by default.
+        ema_decay: decay of a moving average of the parameters, which is then what is kept; none by default, 0.999 for a
+            GAN.
         patience: epochs without a better validation loss after which training stops; by default a fifth of
-            num_epochs, at least 20.
+            num_epochs, at least 20; for a GAN all of them.
         pretrain_epochs: passes over the training rows for each Boltzmann machine that deep_autoencoder begins from;
             none by default.
         seed: of the run's key.
@@ -48,7 +50,7 @@ class TrainConfig:
 
     model: str = "vae"
     latent_dim: int | None = None
-    hidden_dims: tuple[int, ...] = (64, 32)
+    hidden_dims: tuple[int, ...] | None = None
     options: tuple[str, ...] = ()
     num_epochs: int | None = None
     batch_size: int = 64
@@ -132,6 +134,10 @@ def check(config: TrainConfig) -> None:
         raise ValueError("calibration_fraction: validation and calibration together leave under a tenth to train on")
     if config.pretrain_epochs < 0:
         raise ValueError(f"pretrain_epochs: found {config.pretrain_epochs}, expected at least 0")
+    if config.pretrain_epochs and config.model != "deep_autoencoder":
+        raise ValueError(
+            f"pretrain_epochs: found {config.pretrain_epochs} with {config.model}, expected it with deep_autoencoder only"
+        )
     if not 0 <= config.weight_decay < math.inf:
         raise ValueError(f"weight_decay: found {config.weight_decay}, expected a number that is not negative")
     if not 0 <= config.seed < 2**63:
@@ -147,20 +153,35 @@ def resolve(config: TrainConfig, num_train: int, suggested_latent_dim: int) -> T
         suggested_latent_dim: the size of the code where none is asked for.
 
     Returns:
-        The TrainConfig without a None in latent_dim, num_epochs and patience.
+        The TrainConfig without a None in latent_dim, hidden_dims, num_epochs and patience.
 
     Example:
         >>> resolve(TrainConfig(), num_train=6400, suggested_latent_dim=3).num_epochs
         200
     """
+    adversarial = is_adversarial(config.model)
     num_steps = math.ceil(num_train / min(config.batch_size, num_train))
     num_epochs = config.num_epochs or min(max(_DEFAULT_STEPS // num_steps, _FEWEST_EPOCHS), _MOST_EPOCHS)
     return dataclasses.replace(
         config,
         latent_dim=config.latent_dim or suggested_latent_dim,
+        hidden_dims=_own_hidden_dims(config.model) if config.hidden_dims is None else config.hidden_dims,
         num_epochs=num_epochs,
-        patience=config.patience or max(num_epochs // 5, 20),
+        # The distance of samples to data goes up and down on its way: an adversary is given its whole time, and
+        # averaged.
+        patience=config.patience or (num_epochs if adversarial else max(num_epochs // 5, 20)),
+        ema_decay=_ADVERSARIAL_EMA_DECAY if adversarial and config.ema_decay is None else config.ema_decay,
     )
+
+
+def is_adversarial(model: str) -> bool:
+    """Whether a model of the registry is a GAN, which has no encoder.
+
+    Example:
+        >>> is_adversarial("wgan_gp"), is_adversarial("vae")
+        (True, False)
+    """
+    return isinstance(MODELS[model]((1,), 1), Adversary)
 
 
 def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
@@ -195,9 +216,14 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
             )
         options[name] = _value(text)
     try:
-        return factory((num_columns,), config.latent_dim, hidden_dims=config.hidden_dims, **options)
+        hidden_dims = _own_hidden_dims(config.model) if config.hidden_dims is None else config.hidden_dims
+        return factory((num_columns,), config.latent_dim, hidden_dims=hidden_dims, **options)
     except TypeError as error:
         raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
+
+
+def _own_hidden_dims(model: str) -> tuple[int, ...]:
+    return inspect.signature(MODELS[model]).parameters["hidden_dims"].default
 
 
 def _value(text: str) -> Any:

@@ -319,7 +319,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _tensors(arrays: Mapping[str, Any]) -> bytes:
-    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 def _untensors(content: bytes) -> dict[str, np.ndarray]:

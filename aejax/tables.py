@@ -117,7 +117,9 @@ def train(
         notice(f"column {name!r} is constant in the training rows; it is kept, but tells a model nothing")
     batch = _batch(x, cond, scaler, cond_scaler)
     train_batch, validation, calibration_rows = (_rows(batch, rows) for rows in split)
-    config = configs.resolve(config, len(split.train), suggest_latent_dim(train_batch.x))
+    adversarial = configs.is_adversarial(config.model)
+    latent_dim = 2 * len(columns) if adversarial else suggest_latent_dim(train_batch.x)
+    config = configs.resolve(config, len(split.train), latent_dim)
     smallest_rate = 1 / (len(split.calibration) + 1)
     if config.false_alarm_rate < smallest_rate:
         notice(
@@ -177,11 +179,7 @@ def _optimizer(config: TrainConfig, model: Model | Adversary, num_steps: int) ->
 def _pretrained(key: jax.Array, model: Model | Adversary, batch: Batch, config: TrainConfig) -> Variables | None:
     if not config.pretrain_epochs:
         return None
-    if config.model != "deep_autoencoder":
-        raise ValueError(
-            f"pretrain_epochs: found {config.pretrain_epochs} with {config.model}; it is for deep_autoencoder"
-        )
-    assert isinstance(model, Model)  # by its name
+    assert isinstance(model, Model)  # the config was checked: it is the deep autoencoder
     return pretrain(key, model, batch, num_epochs=config.pretrain_epochs)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from aejax import cli, runs
+from aejax.config import is_adversarial
+from aejax.models import MODELS
 
 COLUMNS = ["pressure", "flow", "level", "temperature", "speed"]
 
@@ -191,6 +193,35 @@ def test_a_model_that_cannot_generate_says_so(table, tmp_path, capsys):
     assert run("train", table, "--model", "autoencoder", "--out", folder, "--num-epochs", 2, "--quiet") == 0
     assert run("generate", folder, "--num-samples", 5) == 1
     assert "defines no distribution" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_every_model_of_the_registry_goes_from_training_to_scores(model, table, tmp_path, capsys):
+    conditions = ["--condition-columns", "temperature"] if model.startswith("conditional") else []
+    hidden = ["--hidden-dims", "8"]
+    out = tmp_path / "run"
+    assert run("train", table, "--model", model, "--out", out, "--num-epochs", 2, *hidden, *conditions, "--quiet") == 0
+    assert (out / "report.html").stat().st_size > 10_000
+    assert run("detect", out, table, "--out", tmp_path / "scores.csv") == 0
+    assert len(read_csv(tmp_path / "scores.csv")[1]) == len(read_csv(table)[1])
+    capsys.readouterr()
+    assert run("evaluate", out, table, "--json", "--quiet") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert ("ks_distance" in result) == (runs.load_run(out).model.sample is not None)
+    if is_adversarial(model):
+        assert run("encode", out, table) == 1
+        assert "a GAN has no encoder" in capsys.readouterr().err
+    else:
+        assert run("encode", out, table, "--out", tmp_path / "codes.csv") == 0
+        assert np.isfinite(result["explained_variance"])
+
+
+def test_a_deep_autoencoder_begins_from_boltzmann_machines(table, tmp_path, capsys):
+    words = ["train", table, "--num-epochs", 2, "--hidden-dims", 8, "--pretrain-epochs", 2, "--quiet"]
+    assert run(*words, "--model", "deep_autoencoder", "--out", tmp_path / "deep") == 0
+    assert runs.load_run(tmp_path / "deep").config.pretrain_epochs == 2
+    assert run(*words, "--model", "vae", "--out", tmp_path / "vae") == 1
+    assert "expected it with deep_autoencoder only" in capsys.readouterr().err
 
 
 def test_denoising_model_with_options(table, tmp_path):

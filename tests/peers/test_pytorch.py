@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-if os.environ.get("CI") != "true":  # CI has it, and fails if these tests did not run
+if os.environ.get("AEJAX_REQUIRE_PEERS") != "1":  # CI sets it, and so fails if these tests cannot run
     pytest.importorskip("torch", reason="the extra 'peers' is not installed")
 
 import torch
