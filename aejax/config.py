@@ -136,7 +136,8 @@ def check(config: TrainConfig) -> None:
         raise ValueError(f"pretrain_epochs: found {config.pretrain_epochs}, expected at least 0")
     if config.pretrain_epochs and config.model != "deep_autoencoder":
         raise ValueError(
-            f"pretrain_epochs: found {config.pretrain_epochs} with {config.model}, expected it with deep_autoencoder only"
+            f"pretrain_epochs: found {config.pretrain_epochs} with {config.model}, expected it with deep_autoencoder "
+            "only"
         )
     if not 0 <= config.weight_decay < math.inf:
         raise ValueError(f"weight_decay: found {config.weight_decay}, expected a number that is not negative")
