@@ -1,4 +1,6 @@
 import os
+import shutil
+import tempfile
 
 # Every test runs on the CPU with its own fixed number of host devices, whatever machine it is on.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -15,6 +17,20 @@ NUM_COLUMNS = 6
 # One small instance of every model in the registry; a new model is tested by being registered.
 REGISTRY = {name: factory((NUM_COLUMNS,), 2, hidden_dims=(8,)) for name, factory in sorted(models.MODELS.items())}
 CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)]
+
+
+def pytest_configure(config):
+    """Most of the time goes into compiling: what one worker has compiled, the others take from a folder of this run."""
+    if not hasattr(config, "workerinput"):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="aejax-tests-")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(params=list(REGISTRY))

@@ -13,6 +13,7 @@ from aejax import models
 from aejax.base import Adversary, Aux, Batch, Latent, Model, as_batch
 from aejax.training import ensemble, fit, sweep
 
+NUM_EPOCHS = 3  # the same wherever a member is trained: one program for it
 SIGNATURES = {
     "init": ["key", "batch"],
     "encode": ["variables", "x", "cond"],
@@ -116,10 +117,10 @@ def test_vmap_equals_a_loop(member, data, key):
 
 
 def test_the_same_key_gives_the_same_bits(member, data, key):
-    first, second = (fit(key, member, data, num_epochs=2) for _ in range(2))
+    first, second = (fit(key, member, data, num_epochs=NUM_EPOCHS) for _ in range(2))
     assert all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(first))
     chex.assert_trees_all_equal(first.variables, second.variables)
-    other = fit(jax.random.key(8), member, data, num_epochs=2)
+    other = fit(jax.random.key(8), member, data, num_epochs=NUM_EPOCHS)
     assert not np.array_equal(first.history["loss"], other.history["loss"])
 
 
@@ -184,14 +185,12 @@ def test_conditions_are_used(member, rows, key):
     assert np.ptp(np.asarray(given), axis=0).max() > 0
     with pytest.raises(ValueError, match="conditions"):
         (member.discriminate if isinstance(member, Adversary) else member.encode)(variables, rows)
-    fitted = fit(key, member, batch, num_epochs=2)
-    assert np.isfinite(fitted.history["val_loss"]).all()
 
 
 def test_ensemble_equals_a_loop(member, data, key):
     keys = jax.random.split(key, 2)
-    together = ensemble(keys, member, data, num_epochs=2, batch_size=256)
-    apart = [fit(key, member, data, num_epochs=2, batch_size=256) for key in keys]
+    together = ensemble(keys, member, data, num_epochs=NUM_EPOCHS)
+    apart = [fit(key, member, data, num_epochs=NUM_EPOCHS) for key in keys]
     for index, fitted in enumerate(apart):
         np.testing.assert_allclose(together.history["loss"][index], fitted.history["loss"], rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(
@@ -203,9 +202,9 @@ def test_ensemble_equals_a_loop(member, data, key):
 
 def test_sweep_equals_a_loop_and_has_leading_axes(member, data, key):
     rates = jnp.array([1e-4, 1e-3])
-    both = sweep(jax.random.split(key, 3), member, data, learning_rate=rates, num_epochs=2, batch_size=256)
-    assert both.history["loss"].shape == (2, 3, 2)
-    alone = fit(jax.random.split(key, 3)[1], member, data, learning_rate=float(rates[0]), num_epochs=2, batch_size=256)
+    both = sweep(jax.random.split(key, 3), member, data, learning_rate=rates, num_epochs=NUM_EPOCHS)
+    assert both.history["loss"].shape == (2, 3, NUM_EPOCHS)
+    alone = fit(jax.random.split(key, 3)[1], member, data, learning_rate=float(rates[0]), num_epochs=NUM_EPOCHS)
     np.testing.assert_allclose(both.history["loss"][0, 1], alone.history["loss"], rtol=1e-3, atol=1e-5)
 
 

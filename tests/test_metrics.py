@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
 from aejax import metrics
 
@@ -37,3 +37,40 @@ def test_ks_distance_equals_scipy():
     first, second = RNG.standard_normal((200, 2)), 0.5 + RNG.standard_normal((150, 2))
     expected = [stats.ks_2samp(first[:, i], second[:, i]).statistic for i in range(2)]
     np.testing.assert_allclose(metrics.ks_distance(first, second), expected)
+
+
+def test_psnr_of_known_noise():
+    image = RNG.random((4, 50, 50))
+    assert metrics.psnr_db(image, image + 0.05) == pytest.approx(-20 * np.log10(0.05))
+    assert metrics.psnr_db(255 * image, 255 * image + 2, peak=255) == pytest.approx(20 * np.log10(255 / 2))
+    assert metrics.psnr_db(image, image) == np.inf
+
+
+@pytest.mark.parametrize("shape", [(40,), (20, 24), (12, 13, 14)])
+def test_ssim_equals_its_definition_by_scipy(shape):
+    """Gaussian windows by scipy.ndimage, cut to the positions at which the window lies inside."""
+    first, second = RNG.random((2, *shape))
+
+    def smooth(values):
+        return ndimage.gaussian_filter(values, 1.5, radius=5)[(slice(5, -5),) * len(shape)]
+
+    mean_1, mean_2 = smooth(first), smooth(second)
+    var_1, var_2 = smooth(first**2) - mean_1**2, smooth(second**2) - mean_2**2
+    cov = smooth(first * second) - mean_1 * mean_2
+    expected = ((2 * mean_1 * mean_2 + 1e-4) * (2 * cov + 9e-4)) / (
+        (mean_1**2 + mean_2**2 + 1e-4) * (var_1 + var_2 + 9e-4)
+    )
+    found = metrics.ssim(first[None], second[None], num_spatial_dims=len(shape))
+    np.testing.assert_allclose(found, [expected.mean()], rtol=1e-6)
+    channels = metrics.ssim(np.stack([first] * 2, -1)[None], np.stack([second] * 2, -1)[None], 1.0, len(shape))
+    np.testing.assert_allclose(channels, found)
+    with pytest.raises(ValueError, match="spatial axes"):
+        metrics.ssim(first[None], second[None, None], num_spatial_dims=len(shape))
+
+
+def test_correlations_that_differ():
+    first = RNG.standard_normal((5000, 3))
+    second = first.copy()
+    second[:, 2] = second[:, 0]
+    assert metrics.correlation_error(first, second) == pytest.approx(1, abs=0.05)
+    assert metrics.correlation_error(first, 2 + 3 * first) == pytest.approx(0, abs=1e-12)

@@ -44,7 +44,7 @@ def change_tensors(path, change):
     path.write_bytes(safetensors.numpy.save(tensors))
 
 
-KERNEL = "params/encoder/Dense_0/kernel"
+KERNEL = "params/encoder/layer_0/kernel"
 
 
 @pytest.mark.parametrize(

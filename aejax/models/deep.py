@@ -85,7 +85,7 @@ def unroll(machines: Sequence[Any], template: Variables) -> Variables:
     params = template["params"]
     for part, layers in (("encoder", encoder), ("decoder", decoder)):
         found = {name: layer["kernel"].shape for name, layer in layers.items()}
-        expected = {name: layer["kernel"].shape for name, layer in sorted(params[part].items())}
+        expected = {name: layer["kernel"].shape for name, layer in params[part].items()}
         if found != expected:
             raise ValueError(f"{part}: found kernels {found} in the stack, expected {expected}")
     return {**template, "params": {**params, "encoder": encoder, "decoder": decoder}}

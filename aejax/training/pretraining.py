@@ -68,9 +68,10 @@ def pretrain(
         )
     template = model.init(key, Batch(rows[:1]))
     encoder = template["params"].get("encoder", {})
-    sizes = [encoder[name]["kernel"].shape for name in sorted(encoder)]
-    if not sizes or any(len(shape) != 2 for shape in sizes):
+    layers = [encoder[name] for name in sorted(encoder, key=lambda name: (len(name), name))]  # layer_10 after layer_9
+    if not layers or any("kernel" not in layer or layer["kernel"].ndim != 2 for layer in layers):
         raise ValueError("model: found an encoder that is not dense, expected aejax.models.deep_autoencoder")
+    sizes = [layer["kernel"].shape for layer in layers]
     v = rows.reshape(rows.shape[0], -1)
     stack = []
     for index, (num_visible, num_hidden) in enumerate(sizes):

@@ -18,7 +18,7 @@ def member_of(fitted, index):
 
 
 def test_a_wgan_gp_on_a_one_dimensional_gaussian_recovers_its_moments(key):
-    x = 3 + 0.5 * np.asarray(jax.random.normal(key, (2000, 1)))
+    x = np.asarray(jax.random.normal(key, (2000, 1)))
     adversary = models.wgan_gp((1,), 2, hidden_dims=(32,))
     optimizer = adam("cosine", 60 * 16, b1=0.0, b2=0.9)
     keys = jax.random.split(key, 3)
@@ -26,8 +26,8 @@ def test_a_wgan_gp_on_a_one_dimensional_gaussian_recovers_its_moments(key):
         keys, adversary, x, validation=0, num_epochs=60, batch_size=128, optimizer=optimizer, ema_decay=0.99
     )
     drawn = np.stack([aejax.generate(key, adversary, member_of(fitted, i), 5000) for i in range(3)])
-    assert np.mean(np.abs(drawn.mean(axis=1) - 3)) < 0.05
-    assert np.mean(np.abs(drawn.std(axis=1) / 0.5 - 1)) < 0.15
+    assert np.abs(drawn.mean(axis=1)).max() < 0.05
+    assert np.abs(drawn.std(axis=1) - 1).max() < 0.15
 
 
 @pytest.mark.slow
@@ -38,15 +38,15 @@ def test_rows_of_the_process_are_hard_to_tell_from_generated_ones(key):
 
     x, new = rows(key), rows(jax.random.key(1))
     mean, std = x.mean(axis=0), x.std(axis=0)
-    adversary = models.gan((6,), 10)
+    adversary = models.wgan_gp((6,), 10)
     fitted = fit(
         key,
         adversary,
         (x - mean) / std,
         validation=0,
-        num_epochs=150,
+        num_epochs=120,
         batch_size=256,
-        optimizer=adam("cosine", 150 * 20, b1=0.5),
+        optimizer=adam("cosine", 120 * 20, b1=0.0, b2=0.9),
         ema_decay=0.999,
     )
     drawn = np.asarray(aejax.generate(key, adversary, fitted.variables, 5000)) * std + mean

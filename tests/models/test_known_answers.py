@@ -100,12 +100,6 @@ def test_denoising_draws_new_noise_at_each_step(rows, key):
     )
 
 
-@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
-def test_masking_noise_masks_the_stated_share(key, level):
-    masked = models.masking_noise(key, jnp.ones((100, 100)), level)
-    assert float((masked == 0).mean()) == pytest.approx(level, abs=0.02)
-
-
 def test_dropout_acts_in_training_only(rows, key):
     model = models.autoencoder((6,), 2, dropout_rate=0.5)
     variables = model.init(key, Batch(rows))

@@ -403,12 +403,13 @@ ADVERSARIES = {
     "gan": lambda: models.gan((5,), 3, hidden_dims=(16,), dropout_rate=0.0, output_activation="tanh"),
     "conditional gan": lambda: models.conditional_gan((5,), 3, hidden_dims=(16,), dropout_rate=0.0, real_label=0.9),
     "wgan-gp": lambda: models.wgan_gp((5,), 3, hidden_dims=(16,)),
+    "wgan-gp, both sides": lambda: models.wgan_gp((5,), 3, hidden_dims=(16,), one_sided=False),
 }
 
 
 def players(name):
     conditions = 1 if name == "conditional gan" else 0
-    generator = networks.dense(3 + conditions, (16,), 5, "relu", batch_norm=name != "wgan-gp")
+    generator = networks.dense(3 + conditions, (16,), 5, "relu", batch_norm=not name.startswith("wgan"))
     if name == "gan":
         generator.append(torch.nn.Tanh())
     return networks.Players(generator, networks.dense(5 + conditions, (16,), 1, "leaky_relu")), conditions
@@ -427,13 +428,15 @@ def their_losses(name, module, x, cond, generator_key, discriminator_key):
     def verdict(rows):
         return module.discriminator(joined(rows, cond))[:, 0]
 
-    if name == "wgan-gp":
+    if name.startswith("wgan"):
         judge_key, between_key = jax.random.split(discriminator_key)
         drawn = fake(jax.random.split(judge_key, 3)[0]).detach()
         share = torched(jax.random.uniform(between_key, (NUM_ROWS, 1)))
         between = (share * x + (1 - share) * drawn).requires_grad_()
         (slope,) = torch.autograd.grad(verdict(between).sum(), between, create_graph=True)
-        penalty = ((slope.norm(dim=1) - 1) ** 2).mean()
+        excess = slope.norm(dim=1) - 1
+        excess = functional.relu(excess) if name == "wgan-gp" else excess
+        penalty = (excess**2).mean()
         return -verdict(fake(jax.random.split(generator_key)[0])).mean(), (
             10 * penalty - (verdict(x) - verdict(drawn)).mean()
         )
