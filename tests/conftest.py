@@ -16,6 +16,7 @@ NUM_COLUMNS = 6
 
 # One small instance of every model in the registry; a new model is tested by being registered.
 REGISTRY = {name: factory((NUM_COLUMNS,), 2, hidden_dims=(8,)) for name, factory in sorted(models.MODELS.items())}
+_num_tests = 0
 CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)]
 
 
@@ -31,6 +32,24 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _few_programs_at_a_time():
+    """A process may map memory 65,530 times; each compiled program takes dozens of these, and the last one crashes."""
+    yield
+    global _num_tests
+    _num_tests += 1
+    if _num_tests % 100 == 0:
+        jax.clear_caches()
+
+
+@pytest.fixture
+def compiled_quickly():
+    """For laws that hold however well the compiler optimises: compiling is what takes their time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(params=list(REGISTRY))

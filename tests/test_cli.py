@@ -426,7 +426,7 @@ def test_standard_input_and_output(trained, new_table):
 
 def test_the_compilation_cache_is_on_and_can_be_turned_off(table, tmp_path):
     words = ["train", table, "--num-epochs", 1, "--quiet", "--out"]
-    environment = {"XDG_CACHE_HOME": str(tmp_path / "caches"), "AEJAX_CACHE": ""}
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "caches"), "AEJAX_CACHE": "", "JAX_COMPILATION_CACHE_DIR": ""}
     assert process(*words, tmp_path / "on", stdout=subprocess.DEVNULL, env=environment).wait() == 0
     assert any((tmp_path / "caches" / "aejax" / "xla").iterdir())
     environment = {"XDG_CACHE_HOME": str(tmp_path / "none"), "AEJAX_CACHE": "off"}

@@ -13,6 +13,8 @@ from aejax import models
 from aejax.base import Adversary, Aux, Batch, Latent, Model, as_batch
 from aejax.training import ensemble, fit, sweep
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 NUM_EPOCHS = 3  # the same wherever a member is trained: one program for it
 SIGNATURES = {
     "init": ["key", "batch"],
@@ -77,12 +79,13 @@ def test_signatures_follow_the_naming_law(member):
             assert list(inspect.signature(function).parameters) == expected, name
 
 
-def test_shapes_and_types(member, variables, data, key):
+def test_shapes_and_types_and_arrays_only(member, variables, data, key):
     assert isinstance(member, Model | Adversary)
     results = {name: function(argument) for name, (function, argument) in calls(member, variables, data, key).items()}
     shapes = {"score": (300,), "generate": (300, 6), "discriminate": (300,), "decode": (300, 6), "sample": (5, 6)}
     shapes["log_likelihood"] = (300,)
     for name, result in results.items():
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(result)), name
         if name in shapes:
             chex.assert_shape(result, shapes[name])
     if isinstance(member, Model):
@@ -93,11 +96,6 @@ def test_shapes_and_types(member, variables, data, key):
         value, aux = loss(key, variables, as_batch(data))
         chex.assert_shape(value, ())
         assert isinstance(aux, Aux)
-
-
-def test_outputs_hold_arrays_only(member, variables, data, key):
-    for name, (function, argument) in calls(member, variables, data, key).items():
-        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(function(argument))), name
 
 
 def test_jit_equals_no_jit(member, variables, data, key):
@@ -187,25 +185,28 @@ def test_conditions_are_used(member, rows, key):
         (member.discriminate if isinstance(member, Adversary) else member.encode)(variables, rows)
 
 
-def test_ensemble_equals_a_loop(member, data, key):
+def assert_same_fit(own, alone):
+    np.testing.assert_allclose(own.history["loss"], alone.history["loss"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(own.history["val_loss"], alone.history["val_loss"], rtol=1e-2, atol=1e-4)
+    chex.assert_trees_all_equal_shapes(own.variables, alone.variables)
+
+
+def test_a_sweep_of_ensembles_equals_loops_and_has_leading_axes(member, data, key):
+    rates, keys = jnp.array([1e-4, 1e-3]), jax.random.split(key, 3)
+    both = sweep(keys, member, data, learning_rate=rates, num_epochs=NUM_EPOCHS)
+    assert both.history["loss"].shape == (2, 3, NUM_EPOCHS)
+    for setting, index in ((0, 1), (1, 2)):
+        alone = fit(keys[index], member, data, learning_rate=float(rates[setting]), num_epochs=NUM_EPOCHS)
+        assert_same_fit(jax.tree.map(lambda leaf, i=setting, j=index: leaf[i, j], both), alone)
+
+
+@pytest.mark.parametrize("member", ["vae", "wgan_gp"], indirect=True)
+def test_an_ensemble_equals_a_loop(member, data, key):
     keys = jax.random.split(key, 2)
     together = ensemble(keys, member, data, num_epochs=NUM_EPOCHS)
-    apart = [fit(key, member, data, num_epochs=NUM_EPOCHS) for key in keys]
-    for index, fitted in enumerate(apart):
-        np.testing.assert_allclose(together.history["loss"][index], fitted.history["loss"], rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(
-            together.history["val_loss"][index], fitted.history["val_loss"], rtol=1e-2, atol=1e-4
-        )
-        own = jax.tree.map(lambda leaf, index=index: leaf[index], together.variables)
-        chex.assert_trees_all_equal_shapes(own, fitted.variables)
-
-
-def test_sweep_equals_a_loop_and_has_leading_axes(member, data, key):
-    rates = jnp.array([1e-4, 1e-3])
-    both = sweep(jax.random.split(key, 3), member, data, learning_rate=rates, num_epochs=NUM_EPOCHS)
-    assert both.history["loss"].shape == (2, 3, NUM_EPOCHS)
-    alone = fit(jax.random.split(key, 3)[1], member, data, learning_rate=float(rates[0]), num_epochs=NUM_EPOCHS)
-    np.testing.assert_allclose(both.history["loss"][0, 1], alone.history["loss"], rtol=1e-3, atol=1e-5)
+    for index, key in enumerate(keys):
+        alone = fit(key, member, data, num_epochs=NUM_EPOCHS)
+        assert_same_fit(jax.tree.map(lambda leaf, i=index: leaf[i], together), alone)
 
 
 def test_a_factory_gives_the_same_model_for_equal_arguments():

@@ -9,6 +9,8 @@ from aejax.tasks import Calibration, calibrate, detect, p_values, threshold
 from aejax.training import fit
 from tests.conftest import REGISTRY
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def test_p_values_are_the_ranks_among_calibration_scores():
     calibration = Calibration(np.array([1.0, 2.0, 3.0, 4.0]), np.ones(2))
