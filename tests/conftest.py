@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -27,6 +28,12 @@ def pytest_configure(config):
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def pytest_report_header():
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed (extra 'peers'): the tests beside it are passed over"
+    return None
 
 
 def pytest_unconfigure(config):

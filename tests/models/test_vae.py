@@ -84,7 +84,7 @@ def test_warm_up_weighs_the_kl_term_from_nothing_to_all(rows, key):
 @pytest.mark.slow
 def test_a_conditional_vae_follows_the_known_mean_and_spread(key):
     """The source text's five temperature-dependent variables; 385 to 415 K are held out."""
-    data = synthetic.temperature_dependent(key, 6000)
+    data = synthetic.temperature_dependent(key, 10_000)
     kept = np.abs(np.asarray(data.temperature)[:, 0] - 400) > 15
     x, cond = np.asarray(data.x)[kept], (np.asarray(data.temperature)[kept] - 400) / 58
     mean, std = x.mean(axis=0), x.std(axis=0)

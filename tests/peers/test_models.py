@@ -1,52 +1,28 @@
 """Every network beside the same one in PyTorch: outputs, losses, gradients, running statistics, loss curves."""
 
-import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-if os.environ.get("AEJAX_REQUIRE_PEERS") != "1":  # CI sets it, and so fails if these tests cannot run
-    pytest.importorskip("torch", reason="the extra 'peers' is not installed")
-
 import torch
 from torch.nn import functional
 
 from aejax import interop, losses, models
-from aejax.algorithms import adversarial, minimise
-from aejax.base import Batch
+from aejax.algorithms import minimise
 from tests.peers import networks
-
-KEY = jax.random.key(3)
-NUM_ROWS, NUM_STEPS, MOMENTUM = 32, 20, 0.9
-
-
-class Peer(NamedTuple):
-    """One system twice.
-
-    Attributes:
-        model: ours.
-        module: PyTorch's, with weights of its own.
-        loss: (module, x, cond, noise) -> scalar.
-        output: (module, x, cond) -> what ``decode(encode(x).mean)`` is.
-        noise: (key, x) -> the noise that our loss draws.
-        event_shape: of x.
-        num_conditions: of cond, 0 for none.
-        low, high: the range of the data.
-    """
-
-    model: Any
-    module: torch.nn.Module
-    loss: Callable[..., Any]
-    output: Callable[..., Any]
-    noise: Callable[..., dict[str, Any]] = lambda key, x: {}
-    event_shape: tuple[int, ...] = (10,)
-    num_conditions: int = 0
-    low: float = -2.0
-    high: float = 2.0
+from tests.peers.peer import (
+    KEY,
+    MOMENTUM,
+    NUM_ROWS,
+    NUM_STEPS,
+    Peer,
+    batch_of,
+    close,
+    shake,
+    state_of,
+    torched,
+    zeros_like,
+)
 
 
 def squared(x, y):
@@ -273,42 +249,6 @@ PEERS = {
 }
 
 
-def torched(array):
-    return None if array is None else torch.from_numpy(np.array(array, np.float32))
-
-
-def close(ours, theirs, tolerance=1e-5):
-    """Equal to the tolerance, relative to the largest value where that is above 1."""
-    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
-    assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max()))
-
-
-def zeros_like(model, batch):
-    """Variables of the right shapes without the wait for drawing them."""
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), jax.eval_shape(model.init, KEY, batch))
-
-
-def state_of(module):
-    return {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
-
-
-def batch_of(peer, index=0):
-    x_key, cond_key = jax.random.split(jax.random.fold_in(KEY, index))
-    x = jax.random.uniform(x_key, (NUM_ROWS, *peer.event_shape), minval=peer.low, maxval=peer.high)
-    cond = jax.random.normal(cond_key, (NUM_ROWS, peer.num_conditions)) if peer.num_conditions else None
-    return Batch(x, cond=cond)
-
-
-def shake(module):
-    """Weights and running statistics that are nobody's first values."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, tensor in module.state_dict().items():
-            if tensor.is_floating_point() and "code" not in name and "likelihood" not in name:
-                tensor.add_(0.1 * torch.rand(tensor.shape, generator=generator))
-
-
 @pytest.fixture(params=list(PEERS))
 def peer(request):
     torch.manual_seed(0)
@@ -399,116 +339,6 @@ def assert_same_statistics(ours, theirs, first):
                 np.testing.assert_allclose(statistics["var"], var, rtol=2 / NUM_ROWS)
 
 
-ADVERSARIES = {
-    "gan": lambda: models.gan((5,), 3, hidden_dims=(16,), dropout_rate=0.0, output_activation="tanh"),
-    "conditional gan": lambda: models.conditional_gan((5,), 3, hidden_dims=(16,), dropout_rate=0.0, real_label=0.9),
-    "wgan-gp": lambda: models.wgan_gp((5,), 3, hidden_dims=(16,)),
-    "wgan-gp, both sides": lambda: models.wgan_gp((5,), 3, hidden_dims=(16,), one_sided=False),
-}
-
-
-def players(name):
-    conditions = 1 if name == "conditional gan" else 0
-    generator = networks.dense(3 + conditions, (16,), 5, "relu", batch_norm=not name.startswith("wgan"))
-    if name == "gan":
-        generator.append(torch.nn.Tanh())
-    return networks.Players(generator, networks.dense(5 + conditions, (16,), 1, "leaky_relu")), conditions
-
-
-def joined(x, cond):
-    return x if cond is None else torch.cat([x, cond], dim=1)
-
-
-def their_losses(name, module, x, cond, generator_key, discriminator_key):
-    """Loss of each player as a PyTorch user writes it, on the noise that ours draws from the same keys."""
-
-    def fake(key):
-        return module.generator(joined(torched(jax.random.normal(key, (NUM_ROWS, 3))), cond))
-
-    def verdict(rows):
-        return module.discriminator(joined(rows, cond))[:, 0]
-
-    if name.startswith("wgan"):
-        judge_key, between_key = jax.random.split(discriminator_key)
-        drawn = fake(jax.random.split(judge_key, 3)[0]).detach()
-        share = torched(jax.random.uniform(between_key, (NUM_ROWS, 1)))
-        between = (share * x + (1 - share) * drawn).requires_grad_()
-        (slope,) = torch.autograd.grad(verdict(between).sum(), between, create_graph=True)
-        excess = slope.norm(dim=1) - 1
-        excess = functional.relu(excess) if name == "wgan-gp" else excess
-        penalty = (excess**2).mean()
-        return -verdict(fake(jax.random.split(generator_key)[0])).mean(), (
-            10 * penalty - (verdict(x) - verdict(drawn)).mean()
-        )
-    drawn = fake(jax.random.split(discriminator_key, 3)[0]).detach()
-    label = 0.9 if name == "conditional gan" else 1.0
-    cross_entropy = functional.binary_cross_entropy_with_logits
-    real, false = verdict(x), verdict(drawn)
-    on_data = cross_entropy(real, torch.full_like(real, label)) + cross_entropy(false, torch.zeros_like(false))
-    fooled = verdict(fake(jax.random.split(generator_key)[0]))
-    return cross_entropy(fooled, torch.ones_like(fooled)), on_data
-
-
-@pytest.mark.parametrize("name", list(ADVERSARIES))
-def test_both_players_losses_and_gradients(name):
-    torch.manual_seed(0)
-    adversary, (module, conditions) = ADVERSARIES[name](), players(name)
-    shake(module)
-    batch = batch_of(Peer(None, module, None, None, event_shape=(5,), num_conditions=conditions))
-    variables = interop.from_state_dict(state_of(module), zeros_like(adversary, batch))
-    z = jax.random.normal(KEY, (7, 3))
-    cond = None if batch.cond is None else batch.cond[:7]
-    module.eval()
-    with torch.no_grad():
-        close(adversary.generate(variables, z, cond), module.generator(joined(torched(z), torched(cond))).numpy())
-    module.train()
-    theirs = their_losses(name, module, torched(batch.x), torched(batch.cond), KEY, KEY)
-    for player, loss, their_loss in zip(
-        ("generator", "discriminator"), (adversary.generator_loss, adversary.discriminator_loss), theirs, strict=True
-    ):
-
-        def ours_of(own, player=player, loss=loss):
-            params = {**variables["params"], player: own}
-            return loss(KEY, {**variables, "params": params}, batch, adversary.hparams)[0]
-
-        value, gradient = jax.jit(jax.value_and_grad(ours_of))(variables["params"][player])
-        close(value, their_loss.item())
-        module.zero_grad()
-        their_loss.backward(retain_graph=True)
-        gradients = {key: np.zeros_like(v) for key, v in state_of(module).items()}
-        gradients |= {key: p.grad.numpy() for key, p in module.named_parameters() if p.grad is not None}
-        other = interop.from_state_dict(gradients, variables)["params"][player]
-        for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
-            close(a, b)
-
-
-@pytest.mark.parametrize("name", list(ADVERSARIES))
-def test_both_players_loss_curves_of_twenty_steps(name):
-    torch.manual_seed(0)
-    adversary, (module, conditions) = ADVERSARIES[name](), players(name)
-    peer = Peer(None, module, None, None, event_shape=(5,), num_conditions=conditions)
-    algorithm = adversarial(adversary)
-    variables = interop.from_state_dict(state_of(module), zeros_like(adversary, batch_of(peer)))
-    state = algorithm.init(KEY, batch_of(peer), algorithm.hparams, variables)
-    step = jax.jit(algorithm.step)
-    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-3) for part in (module.generator, module.discriminator)]
-    module.train()
-    for index in range(NUM_STEPS):
-        batch = batch_of(peer, index)
-        generator_key, discriminator_key = jax.random.split(jax.random.fold_in(state.key, index))
-        state, metrics = step(state, batch, algorithm.hparams)
-        turns = [(1, key) for key in jax.random.split(discriminator_key, adversary.num_discriminator_steps)]
-        values = {0: [], 1: []}
-        for player, key in [*turns, (0, generator_key)]:
-            loss = their_losses(name, module, torched(batch.x), torched(batch.cond), key, key)[player]
-            optimizers[player].zero_grad()
-            loss.backward()
-            optimizers[player].step()
-            values[player].append(loss.item())
-        np.testing.assert_allclose(metrics["generator_loss"], values[0][0], rtol=5e-5, atol=2e-5)
-        np.testing.assert_allclose(metrics["discriminator_loss"], np.mean(values[1]), rtol=5e-5, atol=2e-5)
-
-
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("hidden", ["bernoulli", "gaussian"])
 def test_the_free_energy_of_a_boltzmann_machine(visible, hidden):
@@ -529,43 +359,3 @@ def test_the_free_energy_of_a_boltzmann_machine(visible, hidden):
     gradient = jax.grad(lambda p: machine.free_energy(p, v).mean())(params)
     for name, tensor in zip(shapes, (w, b, c), strict=True):
         close(gradient[name], tensor.grad.numpy())
-
-
-def test_a_module_with_two_heads_and_other_names_goes_over_and_back(tmp_path):
-    class Theirs(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.trunk = torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.Tanh())
-            self.fc_mu, self.fc_log_var = torch.nn.Linear(32, 4), torch.nn.Linear(32, 4)
-            self.expand = networks.dense(4, (32,), 10)
-
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    module = Theirs()
-    path = tmp_path / "theirs.safetensors"
-    save_file(module.state_dict(), path)
-    model = models.vae((10,), 4, hidden_dims=(32,))
-    names = {"encoder": "trunk", "encoder.layer_1": ["fc_mu", "fc_log_var"], "decoder": "expand"}
-    variables = interop.load_state_dict(path, model.init(KEY, Batch(jnp.zeros((1, 10)))), names)
-    x = jax.random.normal(KEY, (5, 10))
-    with torch.no_grad():
-        h = module.trunk(torched(x))
-        close(model.encode(variables, x).mean, module.fc_mu(h).numpy())
-        close(model.encode(variables, x).log_var, module.fc_log_var(h).numpy())
-    back = interop.to_state_dict(variables, like=state_of(module), names=names)
-    assert set(back) == set(state_of(module))
-    for name, tensor in state_of(module).items():
-        np.testing.assert_array_equal(back[name], tensor)
-
-
-def test_our_names_load_strictly_into_a_module_of_the_same_names():
-    model = models.convolutional_autoencoder((8, 8), 4, hidden_dims=(6, 8))
-    variables = jax.jit(model.init)(KEY, Batch(jnp.zeros((1, 8, 8))))
-    module = networks.Pair(
-        networks.convolutional_encoder((8, 8), 1, (6, 8), 4), networks.convolutional_decoder((8, 8), 1, (8, 6), 4)
-    )
-    like = state_of(module)
-    module.load_state_dict({name: torch.from_numpy(a) for name, a in interop.to_state_dict(variables, like).items()})
-    again = interop.from_state_dict(state_of(module), variables)
-    jax.tree.map(np.testing.assert_array_equal, again, variables)

@@ -1,0 +1,51 @@
+"""A user's PyTorch modules go over, and back."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from aejax import interop, models
+from aejax.base import Batch
+from tests.peers import networks
+from tests.peers.peer import KEY, close, state_of, torched
+
+
+def test_a_module_with_two_heads_and_other_names_goes_over_and_back(tmp_path):
+    class Theirs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trunk = torch.nn.Sequential(torch.nn.Linear(10, 32), torch.nn.Tanh())
+            self.fc_mu, self.fc_log_var = torch.nn.Linear(32, 4), torch.nn.Linear(32, 4)
+            self.expand = networks.dense(4, (32,), 10)
+
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    module = Theirs()
+    path = tmp_path / "theirs.safetensors"
+    save_file(module.state_dict(), path)
+    model = models.vae((10,), 4, hidden_dims=(32,))
+    names = {"encoder": "trunk", "encoder.layer_1": ["fc_mu", "fc_log_var"], "decoder": "expand"}
+    variables = interop.load_state_dict(path, model.init(KEY, Batch(jnp.zeros((1, 10)))), names)
+    x = jax.random.normal(KEY, (5, 10))
+    with torch.no_grad():
+        h = module.trunk(torched(x))
+        close(model.encode(variables, x).mean, module.fc_mu(h).numpy())
+        close(model.encode(variables, x).log_var, module.fc_log_var(h).numpy())
+    back = interop.to_state_dict(variables, like=state_of(module), names=names)
+    assert set(back) == set(state_of(module))
+    for name, tensor in state_of(module).items():
+        np.testing.assert_array_equal(back[name], tensor)
+
+
+def test_our_names_load_strictly_into_a_module_of_the_same_names():
+    model = models.convolutional_autoencoder((8, 8), 4, hidden_dims=(6, 8))
+    variables = jax.jit(model.init)(KEY, Batch(jnp.zeros((1, 8, 8))))
+    module = networks.Pair(
+        networks.convolutional_encoder((8, 8), 1, (6, 8), 4), networks.convolutional_decoder((8, 8), 1, (8, 6), 4)
+    )
+    like = state_of(module)
+    module.load_state_dict({name: torch.from_numpy(a) for name, a in interop.to_state_dict(variables, like).items()})
+    again = interop.from_state_dict(state_of(module), variables)
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
