@@ -18,6 +18,7 @@ from aejax import cli, runs
 from aejax.config import is_adversarial
 from aejax.models import MODELS
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 COLUMNS = ["pressure", "flow", "level", "temperature", "speed"]
 
 

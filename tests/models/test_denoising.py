@@ -58,6 +58,6 @@ def test_a_convolutional_denoiser_of_signals_beats_the_noise(key):
     train_key, test_key = jax.random.split(key)
     train, test = sinusoids(train_key, 1500, length=64, noise=0.3), sinusoids(test_key, 300, length=64, noise=0.3)
     model = models.convolutional_denoising_autoencoder((64,), 16, hidden_dims=(16, 32), noise_level=0.3)
-    fitted = aejax.fit(key, model, train.clean, num_epochs=60, batch_size=64, learning_rate=3e-3)
+    fitted = aejax.fit(key, model, train.clean, num_epochs=30, batch_size=64, learning_rate=3e-3)
     denoised = aejax.reconstruct(model, fitted.variables, test.x)
     assert snr_db(test.clean, denoised) > snr_db(test.clean, test.x) + 3

@@ -12,6 +12,8 @@ from aejax.data.dictionaries import mean_max_cosine, sparse_dictionary
 from aejax.tasks import dead_units, encode, name_units, sensitivity
 from aejax.training import ensemble, fit
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def test_topk_leaves_at_most_k_units_active(rows, key):
     model = models.sparse_autoencoder((6,), 20, penalty="topk", num_active=3)
