@@ -118,9 +118,9 @@ def wgan_gp(
     the penalty, which is on single rows, so the discriminator has neither.
 
     Algorithm 1 also penalises norms below 1. For a single variable that is a wall: a slope must pass through zero to
-    change its sign, and a discriminator that begins with the wrong one keeps it (a standard normal variable, 5 keys of
-    60 epochs: all missed it with a penalty on both sides, all found it with one side). The authors name the one-sided
-    penalty as an alternative in section 4; Petzka, Fischer & Lukovnicov (2018) argue for it.
+    change its sign, and a discriminator that begins with the wrong one keeps it (a standard normal variable, 60
+    epochs: each of 3 keys missed it with a penalty on both sides, each of 5 found it with one). The authors name the
+    one-sided penalty as an alternative in section 4; Petzka, Fischer & Lukovnicov (2018) argue for it.
 
     Args:
         event_shape: shape of one example.
