@@ -161,12 +161,13 @@ def resolve(config: TrainConfig, num_train: int, suggested_latent_dim: int) -> T
         200
     """
     adversarial = is_adversarial(config.model)
+    own_hidden_dims = inspect.signature(MODELS[config.model]).parameters["hidden_dims"].default
     num_steps = math.ceil(num_train / min(config.batch_size, num_train))
     num_epochs = config.num_epochs or min(max(_DEFAULT_STEPS // num_steps, _FEWEST_EPOCHS), _MOST_EPOCHS)
     return dataclasses.replace(
         config,
         latent_dim=config.latent_dim or suggested_latent_dim,
-        hidden_dims=_own_hidden_dims(config.model) if config.hidden_dims is None else config.hidden_dims,
+        hidden_dims=own_hidden_dims if config.hidden_dims is None else config.hidden_dims,
         num_epochs=num_epochs,
         # The distance of samples to data goes up and down on its way: an adversary is given its whole time, and
         # averaged.
@@ -208,7 +209,7 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
         for name in inspect.signature(factory).parameters
         if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder")
     ]
-    options = {}
+    options: dict[str, Any] = {} if config.hidden_dims is None else {"hidden_dims": config.hidden_dims}
     for option in config.options:
         name, separator, text = option.partition("=")
         if not separator or name not in known:
@@ -217,14 +218,9 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
             )
         options[name] = _value(text)
     try:
-        hidden_dims = _own_hidden_dims(config.model) if config.hidden_dims is None else config.hidden_dims
-        return factory((num_columns,), config.latent_dim, hidden_dims=hidden_dims, **options)
+        return factory((num_columns,), config.latent_dim, **options)
     except TypeError as error:
         raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
-
-
-def _own_hidden_dims(model: str) -> tuple[int, ...]:
-    return inspect.signature(MODELS[model]).parameters["hidden_dims"].default
 
 
 def _value(text: str) -> Any:

@@ -72,7 +72,10 @@ def two_sample_auroc(key: Array, first: Any, second: Any) -> float:
 
 @functools.cache
 def _classifier() -> Model:
-    """Logistic regression on a dense network, as a Model whose code is the logit; a row's target repeats its label."""
+    """Logistic regression on a dense network, as a Model whose code is the logit; a row's target repeats its label.
+
+    It is a Model because ``fit`` trains Models; ``decode`` and ``score`` are what a classifier does not have.
+    """
     network = nets.mlp(_HIDDEN_DIMS, (1,), activation="silu")
 
     def init(key: Array, batch: Batch) -> Variables:
@@ -88,7 +91,7 @@ def _classifier() -> Model:
         return value, Aux({"loss": value}, {})
 
     def unused(*args: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError("a classifier neither decodes nor scores")
 
     return Model(init, encode, unused, loss, unused, None, None, ())
 
