@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Algorithm, Array, Batch, Metrics, TrainState, Variables
+from aejax.training import hoisting
+from aejax.training.sharding import over, over_origin
+from aejax.training.shuffling import shuffle
 
 RUNNING, STOPPED_EARLY, DIVERGED = 0, 1, 2
 
@@ -94,7 +97,7 @@ def start(
     Returns:
         The Run, with the leading axes.
     """
-    return _over(axes, functools.partial(_start, algorithm, plan), (key, variables), data, hparams)
+    return over_origin(axes, functools.partial(_start, algorithm, plan), (key, variables), data, hparams)
 
 
 @functools.partial(jax.jit, static_argnames=("algorithm", "plan", "axes"), donate_argnames=("run",))
@@ -129,16 +132,7 @@ def advance(
             run,
         )
 
-    return _over(axes, loop, run, data, hparams)
-
-
-def _over(axes: tuple[str, ...], function: Any, run_or_origin: Any, data: Batch, hparams: Any) -> Any:
-    """Maps a function of (run or its origin, data, hparams) over the leading axes, the last one innermost."""
-    run_is_given = isinstance(run_or_origin, Run)
-    for axis in reversed(axes):
-        first = 0 if run_is_given or axis == "key" else None
-        function = jax.vmap(function, in_axes=(first, None, 0 if axis == "hparams" else None))
-    return function(run_or_origin, data, hparams)
+    return over(axes, loop, run, data, hparams)
 
 
 def _start(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Batch, hparams: Any) -> Run:
@@ -146,7 +140,7 @@ def _start(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | No
     init_key, split_key, shuffle_key, evaluate_key = jax.random.split(key, 4)
     rows = jnp.arange(data.x.shape[0], dtype=jnp.int32)
     if plan.split == "random":
-        rows = jax.random.permutation(split_key, rows)
+        rows = shuffle(split_key, rows)
     num_train = data.x.shape[0] - plan.num_validation
     state = algorithm.init(init_key, _take(data, rows[:1]), hparams, variables)
     run = Run(
@@ -196,14 +190,20 @@ def _train_and_validate(
     num_train = run.train_rows.shape[0]
     num_steps = steps_per_epoch(num_train, plan.batch_size)
     shuffle_key = jax.random.fold_in(run.shuffle_key, run.state.step // num_steps)
-    rows = jax.random.permutation(shuffle_key, run.train_rows)
+    rows = shuffle(shuffle_key, run.train_rows)
     # The last batch is filled up with the epoch's first rows, so that every step has the same shape.
     batches = jnp.resize(rows, (num_steps, plan.batch_size))
 
-    def step(state: TrainState, rows: Array) -> tuple[TrainState, Metrics]:
-        return algorithm.step(state, _take(data, rows), hparams)
+    def step(moving: tuple[Variables, Any], inputs: tuple[Array, Array]) -> tuple[tuple[Variables, Any], Metrics]:
+        number, rows = inputs
+        state = TrainState(number, moving[0], moving[1], run.state.key)
+        state, metrics = algorithm.step(state, _take(data, rows), hparams)
+        return (state.variables, state.opt_state), metrics
 
-    state, per_step = jax.lax.scan(step, run.state, batches)
+    numbers = run.state.step + jnp.arange(num_steps, dtype=jnp.int32)
+    moving = (run.state.variables, run.state.opt_state)
+    (variables, opt_state), per_step = hoisting.scan(step, moving, (numbers, batches))
+    state = TrainState(run.state.step + num_steps, variables, opt_state, run.state.key)
     finite = functools.reduce(jnp.logical_and, (jnp.isfinite(values) for values in per_step.values()))
     metrics = {name: jnp.mean(values) for name, values in per_step.items()}
     failed_step = jnp.where(jnp.all(finite), -1, run.state.step + jnp.argmin(finite)).astype(jnp.int32)

@@ -26,6 +26,7 @@ from aejax.base import Adversary, Algorithm, Array, Batch, Fitted, Model, Variab
 from aejax.training import engine
 from aejax.training.checkpoint import Checkpoints
 from aejax.training.progress import ProgressBar, Report
+from aejax.training.sharding import gathered
 
 # A chunk ends about this often: seldom enough to cost nothing, often enough for a bar that moves and for Ctrl-C.
 _SECONDS_PER_CHUNK = 0.5
@@ -307,7 +308,7 @@ def _last_metrics(run: engine.Run) -> dict[str, float]:
 def _fitted(run: engine.Run) -> Fitted:
     num_epochs = int(np.max(run.epoch))
     history = {name: np.asarray(values)[..., :num_epochs] for name, values in run.history.items()}
-    return Fitted(run.best, run.state, history)
+    return Fitted(gathered(run.best), gathered(run.state), history)
 
 
 def _raise_if_diverged(run: engine.Run) -> None:

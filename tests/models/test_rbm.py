@@ -75,7 +75,7 @@ def test_a_gaussian_machine_finds_the_mean_of_its_data(key):
     x = 2 + jax.random.normal(key, (1000, 4))
     machine = models.rbm(4, 2, visible="gaussian")
     algorithm = contrastive_divergence(machine)
-    fitted = fit(key, algorithm, x, validation=0, num_epochs=30, hparams=algorithm.hparams._replace(learning_rate=1e-2))
+    fitted = fit(key, algorithm, x, validation=0, num_epochs=90, hparams=algorithm.hparams._replace(learning_rate=2e-3))
     params = fitted.variables["params"]
     mean = machine.visible_mean(params, machine.hidden_mean(params, x)).mean(axis=0)
     np.testing.assert_allclose(mean, x.mean(axis=0), atol=0.1)

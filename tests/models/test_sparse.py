@@ -54,11 +54,12 @@ def test_jumprelu_counts_units_above_their_thresholds(rows, key):
 
 
 @pytest.mark.parametrize(
-    ("options", "learning_rate"),
-    [({"penalty": "l1", "sparsity": 0.5}, 3e-3), ({"penalty": "topk", "num_active": 3}, 1e-2)],
+    ("options", "learning_rate", "most_dead"),
+    # TopK leaves 8 % of its units dead on average (notebook 05, 5 keys); L1 and JumpReLU hardly any.
+    [({"penalty": "l1", "sparsity": 0.5}, 3e-3, 0.05), ({"penalty": "topk", "num_active": 3}, 1e-2, 0.12)],
     ids=["l1", "topk"],
 )
-def test_a_known_dictionary_is_found(options, learning_rate):
+def test_a_known_dictionary_is_found(options, learning_rate, most_dead):
     data = sparse_dictionary(jax.random.key(0), 10_000)
     new = sparse_dictionary(jax.random.key(1), 2000, atoms=data.atoms)
     model = models.sparse_autoencoder((20,), 40, **options)
@@ -78,7 +79,7 @@ def test_a_known_dictionary_is_found(options, learning_rate):
         found.append(mean_max_cosine(models.dictionary(variables), data.atoms))
         dead.append(dead_units(encode(model, variables, new.x).mean).mean())
     assert np.mean(found) >= 0.95
-    assert np.mean(dead) < 0.05
+    assert np.mean(dead) < most_dead
 
 
 def test_the_jacobian_names_the_inputs_of_each_unit(key):

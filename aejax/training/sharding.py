@@ -1,0 +1,102 @@
+"""The leading axes of a run, members and settings: mapped on a device, the first of them spread over devices."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+_AXIS = "member"
+
+
+def over(axes: tuple[str, ...], function: Callable[..., Any], run: Any, data: Any, hparams: Any) -> Any:
+    """Maps a function of (run, data, hparams) over leading axes, the first of them spread over all devices.
+
+    On a CPU members follow one another. XLA computes a batch of small matrix products on one core and vectorised
+    convolutions many times more slowly, so that ``vmap`` gains nothing there; the cores are kept busy by one host
+    device each (``jax.config.update("jax_num_cpu_devices", 2)``). Elsewhere it is ``vmap``.
+
+    Args:
+        axes: ``()``, ``("key",)``, ``("hparams",)`` or ``("hparams", "key")``.
+        function: of one run.
+        run: pytree whose leaves have all the axes, or, where they do not exist yet, only that of keys: see ``origin``.
+        data: the same for all.
+        hparams: pytree whose leaves have the axis ``"hparams"``, if it is there.
+
+    Returns:
+        What the function returns, with the leading axes.
+    """
+    return _over(axes, function, run, data, hparams, run_axes=axes)
+
+
+def over_origin(axes: tuple[str, ...], function: Callable[..., Any], origin: Any, data: Any, hparams: Any) -> Any:
+    """As ``over``, where what a run begins from has the axis of keys only: every setting begins from the same keys."""
+    return _over(axes, function, origin, data, hparams, run_axes=("key",))
+
+
+def _over(
+    axes: tuple[str, ...],
+    function: Callable[..., Any],
+    run: Any,
+    data: Any,
+    hparams: Any,
+    run_axes: tuple[str, ...],
+) -> Any:
+    for axis in reversed(axes):
+        function = _mapped(function, axis in run_axes, axis == "hparams")
+    if not axes or jax.device_count() == 1:
+        return function(run, data, hparams)
+    return _spread(function, axes[0] in run_axes, axes[0] == "hparams")(run, data, hparams)
+
+
+def _mapped(function: Callable[..., Any], over_run: bool, over_hparams: bool) -> Callable[..., Any]:
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function, in_axes=(0 if over_run else None, None, 0 if over_hparams else None))
+
+    def mapped(run: Any, data: Any, hparams: Any) -> Any:
+        def one(moving: tuple[Any, Any]) -> Any:
+            return function(moving[0] if over_run else run, data, moving[1] if over_hparams else hparams)
+
+        return jax.lax.map(one, (run if over_run else None, hparams if over_hparams else None))
+
+    return mapped
+
+
+def _spread(function: Callable[..., Any], over_run: bool, over_hparams: bool) -> Callable[..., Any]:
+    """Gives each device its part of the members; where they do not divide, the last member is computed repeatedly."""
+    num_devices = jax.device_count()
+    mesh = jax.make_mesh((num_devices,), (_AXIS,), axis_types=(AxisType.Auto,))
+    apart, alike = PartitionSpec(_AXIS), PartitionSpec()
+    specs = (apart if over_run else alike, alike, apart if over_hparams else alike)
+    sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=apart, check_vma=False)
+
+    def spread(run: Any, data: Any, hparams: Any) -> Any:
+        mapped = [part for part, moves in ((run, over_run), (hparams, over_hparams)) if moves]
+        num_members = jax.tree.leaves(mapped)[0].shape[0]
+        fill = functools.partial(_filled, -num_members % num_devices)
+        results = sharded(fill(run) if over_run else run, data, fill(hparams) if over_hparams else hparams)
+        results = jax.tree.map(lambda leaf: leaf[:num_members], results)
+        # The same sharding whatever went in: otherwise the next chunk, whose input this is, would compile again.
+        return jax.lax.with_sharding_constraint(results, NamedSharding(mesh, alike))
+
+    return spread
+
+
+def _filled(num_more: int, members: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf, *[leaf[-1:]] * num_more]) if num_more else leaf, members)
+
+
+def gathered(arrays: Any) -> Any:
+    """Brings arrays that lie on several devices back to the default one."""
+
+    def gather(leaf: jax.Array) -> jax.Array:
+        if len(leaf.sharding.device_set) == 1:
+            return leaf
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(gather(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        # By way of the host: an array put on a device stays committed to it, and then no other may join in.
+        return jnp.asarray(jax.device_get(leaf))
+
+    return jax.tree.map(gather, arrays)
