@@ -1,15 +1,22 @@
-"""Strided and transposed convolutions in any number of dimensions, written for speed on a CPU.
+"""Strided and transposed convolutions in any number of dimensions, written for speed on a CPU too.
 
-Both take kernels of width 3 with stride 2, padding 1: what halves and doubles a grid. ``lax``'s input-dilated
-convolution, the usual way to double, multiplies mostly by zeros on a CPU; here the output's phases (even and odd
-positions along each axis) are the channels of a stride-1 convolution of width 2, interleaved afterwards.
+Both take kernels of width 3 with stride 2, padding 1: what halves and doubles a grid. ``lax``'s own convolutions are
+slow on a CPU: the input-dilated one, the usual way to double and the gradient of halving, multiplies mostly by zeros,
+and inside a compiled loop of training steps some take a hundred times as long as outside. On a CPU a convolution is
+therefore one matrix product: halving gathers the 3^d values under each kernel position, the taps, and multiplies;
+doubling multiplies and scatters the taps. Gathering and scattering are each other's transpose, and are declared so,
+since XLA's own transpose of a strided slice takes several times as long.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from aejax.base import Array
 
@@ -40,10 +47,13 @@ def downsample(x: Array, kernel: Array) -> Array:
         >>> downsample(jnp.ones((1, 5, 1)), jnp.ones((3, 1, 1)))[0, :, 0]
         Array([2., 3., 2.], dtype=float32)
     """
-    num_axes = x.ndim - 2
-    return lax.conv_general_dilated(
-        x, kernel, (2,) * num_axes, [(1, 1)] * num_axes, dimension_numbers=_dimension_numbers(num_axes)
-    )
+    if jax.default_backend() != "cpu":
+        num_axes = x.ndim - 2
+        dimension_numbers = _dimension_numbers(num_axes)
+        padding = [(1, 1)] * num_axes
+        return lax.conv_general_dilated(x, kernel, (2,) * num_axes, padding, dimension_numbers=dimension_numbers)
+    taps = _gather.bind(x, spatial=x.shape[1:-1])
+    return taps @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def upsample(x: Array, kernel: Array, spatial: Sequence[int]) -> Array:
@@ -64,6 +74,70 @@ def upsample(x: Array, kernel: Array, spatial: Sequence[int]) -> Array:
         >>> upsample(jnp.ones((1, 3, 1)), jnp.ones((3, 1, 1)), (5,))[0, :, 0]
         Array([1., 2., 1., 2., 1.], dtype=float32)
     """
+    if jax.default_backend() != "cpu":
+        return _upsample_by_phases(x, kernel, tuple(spatial))
+    taps = x @ jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
+    return _scatter.bind(taps, spatial=tuple(spatial))
+
+
+def _taps(num_axes: int) -> list[tuple[int, ...]]:
+    return list(itertools.product(range(WIDTH), repeat=num_axes))
+
+
+def _gather_taps(x: Array, spatial: tuple[int, ...]) -> Array:
+    """(n, *spatial, channels) -> (n, *halved spatial, 3^d channels): output i has the values at 2 i - 1 + k."""
+    padded = jnp.pad(x, [(0, 0), *[(1, 1)] * len(spatial), (0, 0)])
+    ends = [2 * halved(size) - 1 for size in spatial]
+    windows = [tuple(slice(k, k + end, 2) for k, end in zip(tap, ends, strict=True)) for tap in _taps(len(spatial))]
+    return jnp.concatenate([padded[(slice(None), *window)] for window in windows], axis=-1)
+
+
+def _scatter_taps(taps: Array, spatial: tuple[int, ...]) -> Array:
+    """(n, *halved spatial, 3^d channels) -> (n, *spatial, channels): the taps of input i are added at 2 i - 1 + k."""
+    num_axes = len(spatial)
+    parts = dict(zip(_taps(num_axes), jnp.split(taps, WIDTH**num_axes, axis=-1), strict=True))
+
+    def shifted(tap: tuple[int, ...]) -> Array:
+        # Tap 0 of input i + 1 falls on the same odd output as tap 2 of input i.
+        start = (slice(None), *(slice(1, None) if k == 0 else slice(None) for k in tap))
+        return jnp.pad(parts[tap][start], [(0, 0), *((0, int(k == 0)) for k in tap), (0, 0)])
+
+    phases = []
+    for phase in itertools.product((False, True), repeat=num_axes):
+        on_phase = itertools.product(*((0, 2) if is_odd else (1,) for is_odd in phase))
+        phases.append(functools.reduce(jnp.add, map(shifted, on_phase)))
+    grid = _interleave(jnp.concatenate(phases, axis=-1), num_axes, taps.shape[-1] // WIDTH**num_axes)
+    return grid[(slice(None), *(slice(size) for size in spatial))]
+
+
+def _linear_primitive(name: str, function: Callable[..., Array]) -> Primitive:
+    """A linear map of arrays (n, ...), whose vectorised version is itself on more rows."""
+    primitive = Primitive(name)
+    primitive.def_impl(jax.jit(function, static_argnames="spatial"))
+
+    def abstract(x: jax.core.ShapedArray, *, spatial: tuple[int, ...]) -> jax.core.ShapedArray:
+        found = jax.eval_shape(functools.partial(function, spatial=spatial), jax.ShapeDtypeStruct(x.shape, x.dtype))
+        return jax.core.ShapedArray(found.shape, found.dtype)
+
+    def batched(operands: tuple[Array], axes: tuple[int], *, spatial: tuple[int, ...]) -> tuple[Array, int]:
+        x = jnp.moveaxis(operands[0], axes[0], 0)
+        y = primitive.bind(x.reshape(-1, *x.shape[2:]), spatial=spatial)
+        return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+
+    primitive.def_abstract_eval(abstract)
+    batching.primitive_batchers[primitive] = batched
+    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    return primitive
+
+
+_gather = _linear_primitive("gather_taps", _gather_taps)
+_scatter = _linear_primitive("scatter_taps", _scatter_taps)
+ad.deflinear2(_gather, lambda cotangent, _, *, spatial: [_scatter.bind(cotangent, spatial=spatial)])
+ad.deflinear2(_scatter, lambda cotangent, _, *, spatial: [_gather.bind(cotangent, spatial=spatial)])
+
+
+def _upsample_by_phases(x: Array, kernel: Array, spatial: tuple[int, ...]) -> Array:
+    """The output's phases, even and odd positions along each axis, as channels of one convolution of width 2."""
     num_axes = x.ndim - 2
     phases = [_phase(kernel, phase) for phase in itertools.product((0, 1), repeat=num_axes)]
     joined = jnp.concatenate(phases, axis=-1)

@@ -35,27 +35,55 @@ def test_upsampling_is_the_adjoint_of_downsampling(key, spatial):
     np.testing.assert_allclose(jnp.vdot(conv.downsample(x, kernel), y), jnp.vdot(x, up), rtol=1e-4)
 
 
-@pytest.mark.parametrize("spatial", SIZES)
-def test_upsampling_equals_the_input_dilated_convolution_in_value_and_gradient(key, spatial):
-    x, kernel = arrays(key, spatial, [conv.halved(size) for size in spatial])
+def dimension_numbers(num_axes):
+    letters = "DHW"[-num_axes:]
+    return (f"N{letters}C", f"{letters}IO", f"N{letters}C")
+
+
+def strided(spatial):
+    """``lax``'s own convolution of stride 2."""
     num_axes = len(spatial)
-
-    def dilated(x, kernel):
-        padding = [(1, 1 + (size + 1) % 2) for size in spatial]
-        letters = "DHW"[-num_axes:]
-        return lax.conv_general_dilated(
-            x,
-            jnp.flip(kernel, range(num_axes)),
-            (1,) * num_axes,
-            padding,
-            lhs_dilation=(2,) * num_axes,
-            dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
-        )
-
-    np.testing.assert_allclose(conv.upsample(x, kernel, spatial), dilated(x, kernel), atol=1e-5)
-    ours, theirs = (
-        jax.grad(lambda x, kernel, f=f: jnp.sum(jnp.sin(f(x, kernel))), argnums=(0, 1))(x, kernel)
-        for f in (lambda x, kernel: conv.upsample(x, kernel, spatial), dilated)
+    return lambda x, kernel: lax.conv_general_dilated(
+        x, kernel, (2,) * num_axes, [(1, 1)] * num_axes, dimension_numbers=dimension_numbers(num_axes)
     )
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def dilated(spatial):
+    """``lax``'s own transposed convolution, by dilating the input."""
+    num_axes = len(spatial)
+    return lambda x, kernel: lax.conv_general_dilated(
+        x,
+        jnp.flip(kernel, range(num_axes)),
+        (1,) * num_axes,
+        [(1, 1 + (size + 1) % 2) for size in spatial],
+        lhs_dilation=(2,) * num_axes,
+        dimension_numbers=dimension_numbers(num_axes),
+    )
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def backend(request, monkeypatch):
+    """The path of each kind of device; that of others runs on a CPU too, only slowly."""
+    monkeypatch.setattr(conv.jax, "default_backend", lambda: request.param)
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+@pytest.mark.parametrize("spatial", SIZES)
+def test_they_equal_those_of_lax_in_value_and_derivatives(key, spatial, direction, backend):
+    grid = spatial if direction == "down" else [conv.halved(size) for size in spatial]
+    x, kernel = arrays(key, spatial, grid)
+    ours = conv.downsample if direction == "down" else lambda x, kernel: conv.upsample(x, kernel, spatial)
+    theirs = strided(spatial) if direction == "down" else dilated(spatial)
+
+    def results(function):
+        def total(x, kernel):
+            return jnp.sum(jnp.sin(function(x, kernel)))
+
+        yield function(x, kernel)
+        yield from jax.grad(total, argnums=(0, 1))(x, kernel)
+        yield jax.jvp(total, (x, kernel), (jnp.cos(x), kernel))[1]
+        yield jax.vmap(jax.grad(total), in_axes=(1, None), out_axes=1)(jnp.stack([x, 2 * x], axis=1), kernel)
+        yield jax.jvp(jax.grad(total), (x, kernel), (jnp.cos(x), kernel))[1]
+
+    for a, b in zip(results(ours), results(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
