@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from aejax import hoisting
 from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, TrainState, Variables
 from aejax.models.rbm import RBM
 
@@ -253,7 +254,7 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         def discriminator_turn(carry: Any, key: Array) -> tuple[Any, Metrics]:
             return turn("discriminator", adversary.discriminator_loss, key, state.step, carry, batch, hparams)
 
-        carry, per_turn = jax.lax.scan(
+        carry, per_turn = hoisting.scan(
             discriminator_turn,
             (state.variables, opt_states),
             jax.random.split(discriminator_key, adversary.num_discriminator_steps),

@@ -239,6 +239,8 @@ def mean_elements(values: Array, batch: Batch) -> Array:
         >>> mean_elements(jnp.ones((1, 3)), Batch(jnp.zeros((1, 3)), mask=jnp.array([[True, True, False]])))
         Array([1.], dtype=float32)
     """
+    if batch.mask is None and batch.weight is None:
+        return jnp.mean(values, axis=tuple(range(1, values.ndim)))
     return sum_elements(values, batch) / sum_elements(jnp.ones_like(values), batch)
 
 

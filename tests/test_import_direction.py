@@ -14,6 +14,7 @@ RANKS = {
     "base": 0,
     "losses": 1,
     "conv": 1,
+    "hoisting": 1,
     "nets": 2,
     "models": 3,
     "algorithms": 4,

@@ -4,7 +4,7 @@ from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
 from aejax.tasks.generation import generate, interpolate, traverse
 from aejax.tasks.mixture import Mixture, fit_mixture, mixture_log_density, sample_mixture
-from aejax.tasks.monitoring import Calibration, Detection, calibrate, detect, p_values, threshold
+from aejax.tasks.monitoring import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.reduction import encode, reconstruct
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "p_values",
     "reconstruct",
     "sample_mixture",
+    "score",
     "sensitivity",
     "threshold",
     "traverse",

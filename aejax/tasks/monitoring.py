@@ -43,6 +43,32 @@ class Detection(NamedTuple):
     contribution: np.ndarray
 
 
+def score(key: Array, model: Model | Adversary, variables: Variables, x: Any) -> np.ndarray:
+    """The anomaly score of each row, in the units of the model: see its factory.
+
+    Args:
+        key: PRNG key, for models whose score is drawn.
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        x: (n, *event), NaN where missing, or a Batch.
+
+    Returns:
+        (n,), higher is more anomalous; NaN for a row of which nothing is observed.
+
+    Raises:
+        ValueError: rows that do not fit the model.
+
+    Example:
+        >>> import jax
+        >>> from aejax.models import autoencoder
+        >>> model = autoencoder((5,), 2, hidden_dims=(8,))
+        >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 5))))
+        >>> score(jax.random.key(1), model, variables, np.ones((3, 5))).shape
+        (3,)
+    """
+    return over_rows(_score, model, (key, variables), x)
+
+
 def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: Any) -> Calibration:
     """Scores normal rows that the model was not trained on.
 
@@ -147,6 +173,11 @@ def detect(
 def _check_rate(false_alarm_rate: float) -> None:
     if not 0 < false_alarm_rate < 1:
         raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
+
+
+def _score(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:
+    key, variables = arguments
+    return model.score(key, variables, batch)
 
 
 def _score_and_residual(

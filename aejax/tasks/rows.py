@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Adversary, Batch, Model, as_batch
@@ -16,7 +15,7 @@ _BLOCK = 16384
 def over_rows(function: Callable[[Any, Any, Batch], Any], model: Model | Adversary, arguments: Any, x: Any) -> Any:
     """Applies a compiled function to rows, in blocks that bound the memory it takes.
 
-    A block is padded to a power of two, so that tables of any length share a handful of compiled programs.
+    The last block is padded to a power of two, so that tables of any length share a handful of compiled programs.
 
     Args:
         function: (model, arguments, batch) -> pytree of (n, ...) arrays, defined once at module level.
@@ -30,19 +29,36 @@ def over_rows(function: Callable[[Any, Any, Batch], Any], model: Model | Adversa
     Raises:
         ValueError: no rows, infinite values, or an event shape that does not fit the model.
     """
-    batch = as_batch(x)
-    num_rows = batch.x.shape[0]
-    blocks = []
+    rows = _as_rows(x)
+    num_rows = len(rows.x)
+    blocks: list[Any] = []
+    running = None
     for begin in range(0, num_rows, _BLOCK):
-        rows = jnp.arange(begin, min(begin + _BLOCK, num_rows))
-        size = 1 << (len(rows) - 1).bit_length()
-        padded = jnp.resize(rows, (size,))
-        block = jax.tree.map(lambda array, padded=padded: array[padded], batch)
-        result = _compiled(function, model, arguments, block)
-        num = len(rows)
-        blocks.append([np.asarray(array)[:num] for array in jax.tree.leaves(result)])
-    leaves = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-    return jax.tree.unflatten(jax.tree.structure(result), leaves)
+        result = _compiled(function, model, arguments, _block(rows, begin))
+        # The block before is fetched while this one is computed.
+        if running is not None:
+            blocks.append(jax.tree.map(np.asarray, running))
+        running = result
+    blocks.append(jax.tree.map(np.asarray, running))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:num_rows], *blocks)
+
+
+def _as_rows(x: Any) -> Batch:
+    """The rows as NumPy arrays of equal length; what they hold is checked block by block, while it is in the cache."""
+    rows = jax.tree.map(np.asarray, x) if isinstance(x, Batch) else Batch(np.asarray(x))
+    if rows.x.ndim < 2 or len({len(field) for field in rows if field is not None}) > 1 or len(rows.x) == 0:
+        as_batch(rows)  # raises the error that names the field
+    return rows
+
+
+def _block(rows: Batch, begin: int) -> Batch:
+    """The rows from ``begin`` on; the last block is filled up with its own rows to a power of two."""
+    block = jax.tree.map(lambda array: array[begin : begin + _BLOCK], rows)
+    num_rows = len(block.x)
+    if num_rows < _BLOCK:
+        order = np.resize(np.arange(num_rows), 1 << (num_rows - 1).bit_length())
+        block = jax.tree.map(lambda array: array[order], block)
+    return as_batch(block)
 
 
 @functools.partial(jax.jit, static_argnames=("function", "model"))

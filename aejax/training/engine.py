@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from aejax import hoisting
 from aejax.base import Algorithm, Array, Batch, Metrics, TrainState, Variables
-from aejax.training import hoisting
 from aejax.training.sharding import over, over_origin
 from aejax.training.shuffling import shuffle
 

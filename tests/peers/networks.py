@@ -11,13 +11,15 @@ TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
-def dense(num_inputs, hidden_dims, num_outputs, activation="tanh", batch_norm=False):
+def dense(num_inputs, hidden_dims, num_outputs, activation="tanh", batch_norm=False, dropout_rate=0.0):
     layers = []
     for width in hidden_dims:
         layers.append(nn.Linear(num_inputs, width))
         if batch_norm:
             layers.append(nn.BatchNorm1d(width))
         layers.append(ACTIVATIONS[activation]())
+        if dropout_rate > 0:
+            layers.append(nn.Dropout(dropout_rate))
         num_inputs = width
     return nn.Sequential(*layers, nn.Linear(num_inputs, num_outputs))
 

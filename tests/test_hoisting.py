@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aejax.training import hoisting
+from aejax import hoisting
 
 
 def noisy_step(state, inputs):
