@@ -3,6 +3,7 @@ import sys
 
 PROGRAM = """
 import logging
+import tempfile
 
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
@@ -34,6 +35,25 @@ np.testing.assert_array_equal(swept.history["loss"][0], swept.history["loss"][2]
 np.testing.assert_array_equal(swept.history["loss"][0], aejax.fit(keys[0], model, x, **options).history["loss"])
 both = aejax.sweep(keys, model, x, learning_rate=jnp.array([1e-3, 1e-2, 3e-3]), **options)
 assert both.history["loss"].shape == (3, 3, 4)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop(report):
+    raise Stop
+
+
+with tempfile.TemporaryDirectory() as folder:
+    try:
+        aejax.ensemble(keys, model, x, checkpoint_dir=folder, checkpoint_seconds=0, progress=stop, **options)
+    except Stop:
+        pass
+    resumed = aejax.ensemble(keys, model, x, checkpoint_dir=folder, resume=True, **options)
+for a, b in zip(jax.tree.leaves(fitted.variables), jax.tree.leaves(resumed.variables), strict=True):
+    np.testing.assert_array_equal(a, b)
+aejax.ensemble(keys, model, x, state=fitted.state, **options)
 print("done")
 """
 
