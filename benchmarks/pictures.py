@@ -23,7 +23,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         if figure is not None:
             figure.suptitle(title, fontsize=9)
             figure.tight_layout()
-            figure.savefig(f"{path}-{name}.png", dpi=90)
+            figure.savefig(f"{path}-{name}.png", dpi=90, bbox_inches="tight")
             plt.close(figure)
 
 

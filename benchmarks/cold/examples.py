@@ -1,5 +1,6 @@
 """What both sides train in a cold process: names, sizes and data, by NumPy alone."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -46,3 +47,11 @@ def rows_of(example: Example) -> tuple[np.ndarray, np.ndarray | None]:
     x = (x + 0.1 * generator.normal(size=x.shape)).reshape(example.num_rows, *example.event_shape)
     cond = generator.normal(size=(example.num_rows, 1)) if example.num_conditions else None
     return x.astype(np.float32), None if cond is None else cond.astype(np.float32)
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held; ``getrusage`` would count what its parent held when it forked."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return float("nan")

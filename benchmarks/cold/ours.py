@@ -1,13 +1,12 @@
 """python -m benchmarks.cold.ours CACHE_FOLDER."""
 
-import resource
 import sys
 
 import jax
 
 import aejax
 from aejax import models
-from benchmarks.cold.examples import EXAMPLES, rows_of
+from benchmarks.cold.examples import EXAMPLES, peak_megabytes, rows_of
 
 FACTORIES = {
     "autoencoder": lambda shape: models.autoencoder(shape, 2),
@@ -38,7 +37,7 @@ def main() -> None:
             validation=0,
         )
         print(example.name, fitted.history["loss"][-1])
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_megabytes())
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """python -m benchmarks.cold.theirs: PyTorch eager, importing nothing of JAX."""
 
 import math
-import resource
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.cold.examples import EXAMPLES, Example, rows_of
+from benchmarks.cold.examples import EXAMPLES, Example, peak_megabytes, rows_of
 from benchmarks.peers import Step, Training, minimising, playing
 from tests.peers import networks
 
@@ -89,7 +88,7 @@ def main() -> None:
         # cold process pays nothing for finding out.
         num_threads = torch.get_num_threads() if len(example.event_shape) > 1 else 1
         print(example.name, Training(step, restart, x, cond, example.batch_size, example.num_epochs, num_threads)())
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_megabytes())
 
 
 if __name__ == "__main__":
