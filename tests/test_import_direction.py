@@ -26,9 +26,10 @@ RANKS = {
     "tables": 9,
     "report": 10,
     "demo": 11,
-    "cli": 12,
-    "__main__": 13,
-    "__init__": 14,
+    "commands": 12,
+    "cli": 13,
+    "__main__": 14,
+    "__init__": 15,
 }
 # These stand beside the column and import base at most; pages are drawn by anyone.
 BESIDE = {"data", "metrics", "plots", "pages"}
