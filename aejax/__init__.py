@@ -35,6 +35,7 @@ from aejax.training import (
     Report,
     ensemble,
     fit,
+    member,
     pretrain,
     sweep,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "load_run",
     "log_likelihood",
     "losses",
+    "member",
     "metrics",
     "minimise",
     "models",

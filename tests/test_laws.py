@@ -197,7 +197,7 @@ def test_a_sweep_of_ensembles_equals_loops_and_has_leading_axes(member, data, ke
     assert both.history["loss"].shape == (2, 3, NUM_EPOCHS)
     for setting, index in ((0, 1), (1, 2)):
         alone = fit(keys[index], member, data, learning_rate=float(rates[setting]), num_epochs=NUM_EPOCHS)
-        assert_same_fit(jax.tree.map(lambda leaf, i=setting, j=index: leaf[i, j], both), alone)
+        assert_same_fit(aejax.member(both, setting, index), alone)
 
 
 @pytest.mark.parametrize("member", ["vae", "wgan_gp"], indirect=True)
@@ -206,7 +206,15 @@ def test_an_ensemble_equals_a_loop(member, data, key):
     together = ensemble(keys, member, data, num_epochs=NUM_EPOCHS)
     for index, key in enumerate(keys):
         alone = fit(key, member, data, num_epochs=NUM_EPOCHS)
-        assert_same_fit(jax.tree.map(lambda leaf, i=index: leaf[i], together), alone)
+        assert_same_fit(aejax.member(together, index), alone)
+
+
+def test_a_member_that_is_not_there_is_refused(key):
+    model = models.autoencoder((6,), 2, hidden_dims=(8,))
+    together = ensemble(jax.random.split(key, 2), model, jnp.ones((20, 6)), num_epochs=1)
+    for index in ((2,), (), (0, 0)):
+        with pytest.raises(IndexError, match="index: found"):
+            aejax.member(together, *index)
 
 
 def test_a_factory_gives_the_same_model_for_equal_arguments():

@@ -1,6 +1,6 @@
 """Training: the engine, and what drives it."""
 
-from aejax.training.ensembles import ensemble, sweep
+from aejax.training.ensembles import ensemble, member, sweep
 from aejax.training.fitting import DivergenceError, DivergenceWarning, Interrupted, fit
 from aejax.training.pretraining import pretrain
 from aejax.training.progress import ProgressBar, Report
@@ -13,6 +13,7 @@ __all__ = [
     "Report",
     "ensemble",
     "fit",
+    "member",
     "pretrain",
     "sweep",
 ]

@@ -35,7 +35,7 @@ def ensemble(key: Any, *args: Any, **options: Any) -> Fitted:
 
     Returns:
         Fitted, every leaf with a leading axis (members,). Members stop and choose their best variables each for
-        itself; what belongs to member ``i`` is ``jax.tree.map(lambda leaf: leaf[i], fitted.variables)``.
+        itself; what belongs to member ``i`` is ``member(fitted, i)``.
 
     Raises:
         ValueError: a single key, or as in ``fit``.
@@ -83,3 +83,30 @@ def sweep(key: Any, *args: Any, **options: Any) -> Fitted:
             "learning_rate=jnp.array([1e-3, 3e-3])"
         )
     return fit(key, *args, **options)
+
+
+def member(fitted: Fitted, *index: int) -> Fitted:
+    """One of the fits that an ensemble or a sweep did together.
+
+    Args:
+        fitted: what ``ensemble`` or ``sweep`` returned.
+        *index: its place on each leading axis: one number, or setting and member where a sweep had a stack of keys.
+
+    Returns:
+        Fitted without these axes, as ``fit`` returns it.
+
+    Raises:
+        IndexError: no such place.
+
+    Example:
+        >>> from aejax.models import autoencoder
+        >>> x = jax.random.normal(jax.random.key(0), (200, 5))
+        >>> keys = jax.random.split(jax.random.key(1), 3)
+        >>> fitted = ensemble(keys, autoencoder((5,), 2, hidden_dims=(8,)), x, num_epochs=2)
+        >>> member(fitted, 2).history["loss"].shape
+        (2,)
+    """
+    shape = jnp.shape(fitted.state.step)
+    if len(index) != len(shape) or any(not -size <= place < size for place, size in zip(index, shape, strict=True)):
+        raise IndexError(f"index: found {index}, expected a place in each leading axis of these fits, {shape}")
+    return jax.tree.map(lambda leaf: leaf[index], fitted)
