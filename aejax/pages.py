@@ -4,10 +4,11 @@ import base64
 import html
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from aejax.storage import aside
 
 Rows = Sequence[Sequence[Any]]
 
@@ -49,13 +50,8 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section], subtit
     path = Path(path)
     body = "\n".join(_section(section) for section in sections)
     page = _PAGE.format(title=html.escape(title), subtitle=html.escape(subtitle), body=body)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(page, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(path) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def format_table(rows: Rows) -> str:

@@ -2,20 +2,16 @@
 
 import dataclasses
 import json
-import math
-import os
-import platform
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from aejax import config as configs
+from aejax import storage
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.config import TrainConfig
 from aejax.data.scalers import Scaler
@@ -106,9 +102,9 @@ def save_config(folder: str | Path, config: TrainConfig, source: Source) -> None
         "format": _FORMAT,
         "train": dataclasses.asdict(config),
         "data": source._asdict(),
-        "environment": environment(),
+        "environment": storage.environment(),
     }
-    _write(Path(folder) / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+    storage.write_json(Path(folder) / "config.json", content)
 
 
 def load_config(folder: str | Path) -> tuple[TrainConfig, Source]:
@@ -161,11 +157,11 @@ def save_run(folder: str | Path, run: Run) -> None:
             ("conditions", run.cond_scaler, run.config.condition_columns),
         )
     }
-    _write(folder / "scaler.json", (json.dumps(scalers, indent=2) + "\n").encode())
-    _write(folder / "history.jsonl", _history_lines(run.history).encode())
-    _write(folder / "calibration.safetensors", _tensors(run.calibration._asdict()))
-    _write(folder / "held_out.safetensors", _tensors(run.held_out._asdict()))
-    _write(folder / "variables.safetensors", _tensors(flatten(run.variables)))
+    storage.write_json(folder / "scaler.json", scalers)
+    storage.write_history(folder / "history.jsonl", run.history)
+    storage.write_arrays(folder / "calibration.safetensors", run.calibration._asdict())
+    storage.write_arrays(folder / "held_out.safetensors", run.held_out._asdict())
+    storage.write_arrays(folder / "variables.safetensors", run.variables)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -191,21 +187,19 @@ def load_run(folder: str | Path) -> Run:
         )
     model = configs.build_model(config, len(modelled_columns(config, source)))
     num_columns, num_conditions = len(modelled_columns(config, source)), len(config.condition_columns)
-    scalers = _read(folder / "scaler.json", lambda content: json.loads(content))
-    calibration = _read(folder / "calibration.safetensors", lambda content: Calibration(**_untensors(content)))
-    held_out = _read(folder / "held_out.safetensors", lambda content: HeldOut(**_untensors(content)))
-    stored = _read(folder / "variables.safetensors", _untensors)
+    scalers = storage.read_json(folder / "scaler.json")
+    calibration = _read_fields(folder / "calibration.safetensors", Calibration)
+    held_out = _read_fields(folder / "held_out.safetensors", HeldOut)
     expected = expected_variables(model, num_columns, num_conditions)
-    _check_same(folder / "variables.safetensors", stored, flatten(expected))
     run = Run(
         config=config,
         source=source,
         model=model,
-        variables=unflatten({name: jnp.asarray(array) for name, array in stored.items()}),
+        variables=storage.read_variables(folder / "variables.safetensors", expected),
         scaler=_scaler(folder, scalers, "columns", modelled_columns(config, source)),
         cond_scaler=_scaler(folder, scalers, "conditions", config.condition_columns),
         calibration=calibration,
-        history=_read(folder / "history.jsonl", _parse_history),
+        history=storage.read_history(folder / "history.jsonl"),
         held_out=held_out,
     )
     if calibration.residual_scale.shape != (num_columns,) or calibration.score.ndim != 1:
@@ -222,69 +216,8 @@ def expected_variables(model: Model | Adversary, num_columns: int, num_condition
     return jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, num_columns)), cond=cond))
 
 
-def environment() -> dict[str, Any]:
-    """Versions and device: what bit-identical results depend on beside the config."""
-    import flax
-    import jaxlib
-    import optax
-
-    import aejax
-
-    versions = {module.__name__: module.__version__ for module in (aejax, jax, jaxlib, flax, optax, np)}
-    devices = jax.devices()
-    return {
-        "versions": versions,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "backend": jax.default_backend(),
-        "device": devices[0].device_kind,
-        "num_devices": len(devices),
-    }
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, names joined by slashes.
-
-    Example:
-        >>> flatten({"params": {"decoder": {"kernel": 1}}})
-        {'params/decoder/kernel': 1}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
-
-
-def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of ``flatten``.
-
-    Example:
-        >>> unflatten({"params/decoder/kernel": 1})
-        {'params': {'decoder': {'kernel': 1}}}
-    """
-    tree: dict[str, Any] = {}
-    for path, value in flat.items():
-        *parents, name = path.split("/")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return tree
-
-
-def _check_same(path: Path, stored: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
-    def describe(array: Any) -> str:
-        return f"{np.dtype(array.dtype).name}{list(array.shape)}"
-
-    differences = [f"{name} is missing" for name in expected if name not in stored]
-    differences += [f"{name} is not of this model" for name in stored if name not in expected]
-    differences += [
-        f"{name}: found {describe(stored[name])}, expected {describe(expected[name])}"
-        for name in expected
-        if name in stored and describe(stored[name]) != describe(expected[name])
-    ]
-    if differences:
-        raise ValueError(f"{path} does not fit the model of config.json: {'; '.join(differences)}")
+def _read_fields(path: Path, kind: Any) -> Any:
+    return storage.read(path, lambda content: kind(**safetensors.numpy.load(content)))
 
 
 def _scaler(folder: Path, scalers: Any, part: str, columns: tuple[str, ...]) -> Scaler:
@@ -297,47 +230,3 @@ def _scaler(folder: Path, scalers: Any, part: str, columns: tuple[str, ...]) -> 
     if tuple(found) != columns or not scaler.mean.shape == scaler.scale.shape == (len(columns),):
         raise ValueError(f"{path}: {part}: found {found}, expected mean and scale of {list(columns)} as in config.json")
     return scaler
-
-
-def _read(path: Path, parse: Callable[[bytes], Any]) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} has no {path.name}: it is not a complete run folder; train it again")
-    try:
-        return parse(path.read_bytes())
-    except (ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _tensors(arrays: Mapping[str, Any]) -> bytes:
-    return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-
-
-def _untensors(content: bytes) -> dict[str, np.ndarray]:
-    return safetensors.numpy.load(content)
-
-
-def _history_lines(history: Mapping[str, np.ndarray]) -> str:
-    num_epochs = len(next(iter(history.values())))
-
-    def line(epoch: int) -> str:
-        values = {name: float(series[epoch]) for name, series in history.items()}
-        # JSON has no word for what is not finite
-        return json.dumps({"epoch": epoch + 1} | {k: v if math.isfinite(v) else None for k, v in values.items()})
-
-    return "".join(line(epoch) + "\n" for epoch in range(num_epochs))
-
-
-def _parse_history(content: bytes) -> dict[str, np.ndarray]:
-    records = [json.loads(line) for line in content.decode().splitlines()]
-    names = [name for name in records[0] if name != "epoch"] if records else []
-    return {name: np.array([record[name] for record in records], np.float32) for name in names}

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from aejax.data.csv_files import Column, parse_csv, shown
+from aejax.storage import aside
 
 _CLOCK_NAMES = {"time", "timestamp", "date", "datetime", "date_time", "epoch"}
 _INDEX_NAMES = {"Unnamed: 0", "__index_level_0__"}
@@ -173,14 +174,8 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, Any]) -> None:
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(_WRITERS)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with aside.open("wb") as file:
-            _WRITERS[path.suffix.lower()](file, columns)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(path) as unfinished, unfinished.open("wb") as file:
+        _WRITERS[path.suffix.lower()](file, columns)
 
 
 def _contents(source: str | os.PathLike[str] | BinaryIO) -> tuple[str, bytes]:

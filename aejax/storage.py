@@ -1,0 +1,213 @@
+"""Files that are whole or not there: written to one side and renamed; arrays as safetensors, all else as JSON."""
+
+import contextlib
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from aejax.base import Variables
+
+
+@contextlib.contextmanager
+def aside(path: str | Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of ``path`` once all is written.
+
+    Whatever goes wrong, ``path`` holds what it held before or all of the new content. Its folder is made.
+
+    Args:
+        path: the file to write.
+
+    Yields:
+        A path beside it with the same ending.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with aside(folder / "numbers.txt") as path:
+        ...     _ = path.write_text("1 2 3")
+        >>> [file.name for file in folder.iterdir()]
+        ['numbers.txt']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes a JSON file."""
+    with aside(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        FileNotFoundError, ValueError: as for ``read``.
+    """
+    return read(path, json.loads)
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Writes arrays by name as safetensors; names of nested dictionaries are joined by slashes."""
+    with aside(path) as partial:
+        flat = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
+        partial.write_bytes(safetensors.numpy.save(flat))
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads arrays by name.
+
+    Raises:
+        FileNotFoundError, ValueError: as for ``read``.
+    """
+    return read(path, safetensors.numpy.load)
+
+
+def read_variables(path: str | Path, expected: Any) -> Variables:
+    """Reads the variables of a model and checks that they are such.
+
+    Args:
+        path: what ``write_arrays`` wrote.
+        expected: the variables of the model, or their shapes and types (``jax.eval_shape`` of its ``init``).
+
+    Returns:
+        The variables.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that cannot be read, or other names, shapes or types; the message says what differs.
+    """
+    stored = read_arrays(path)
+    _check_same(path, stored, flatten(expected))
+    return unflatten({name: jnp.asarray(array) for name, array in stored.items()})
+
+
+def write_history(path: str | Path, history: Mapping[str, np.ndarray]) -> None:
+    """Writes the metrics of a fit, an epoch a line; what is not finite becomes null, since JSON has no word for it."""
+    num_epochs = len(next(iter(history.values())))
+
+    def line(epoch: int) -> str:
+        values = {name: float(series[epoch]) for name, series in history.items()}
+        return json.dumps({"epoch": epoch + 1} | {k: v if math.isfinite(v) else None for k, v in values.items()})
+
+    with aside(path) as partial:
+        partial.write_text("".join(line(epoch) + "\n" for epoch in range(num_epochs)))
+
+
+def read_history(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads the metrics of a fit.
+
+    Raises:
+        FileNotFoundError, ValueError: as for ``read``.
+    """
+
+    def parse(content: bytes) -> dict[str, np.ndarray]:
+        records = [json.loads(line) for line in content.decode().splitlines()]
+        names = [name for name in records[0] if name != "epoch"] if records else []
+        return {name: np.array([record[name] for record in records], np.float32) for name in names}
+
+    return read(path, parse)
+
+
+def read(path: str | Path, parse: Callable[[bytes], Any]) -> Any:
+    """Reads a file.
+
+    Args:
+        path: the file.
+        parse: makes a value of its bytes.
+
+    Returns:
+        The value.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: ``parse`` cannot read it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} has no {path.name}: it is not a complete run folder; train it again")
+    try:
+        return parse(path.read_bytes())
+    except (ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions and device: what bit-identical results depend on beside the config."""
+    import flax
+    import jaxlib
+    import optax
+
+    import aejax
+
+    versions = {module.__name__: module.__version__ for module in (aejax, jax, jaxlib, flax, optax, np)}
+    devices = jax.devices()
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "backend": jax.default_backend(),
+        "device": devices[0].device_kind,
+        "num_devices": len(devices),
+    }
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one, names joined by slashes.
+
+    Example:
+        >>> flatten({"params": {"decoder": {"kernel": 1}}})
+        {'params/decoder/kernel': 1}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of ``flatten``.
+
+    Example:
+        >>> unflatten({"params/decoder/kernel": 1})
+        {'params': {'decoder': {'kernel': 1}}}
+    """
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, name = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return tree
+
+
+def _check_same(path: str | Path, stored: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
+    def describe(array: Any) -> str:
+        return f"{np.dtype(array.dtype).name}{list(array.shape)}"
+
+    differences = [f"{name} is missing" for name in expected if name not in stored]
+    differences += [f"{name} is not of this model" for name in stored if name not in expected]
+    differences += [
+        f"{name}: found {describe(stored[name])}, expected {describe(expected[name])}"
+        for name in expected
+        if name in stored and describe(stored[name]) != describe(expected[name])
+    ]
+    if differences:
+        raise ValueError(f"{path} does not fit the model: {'; '.join(differences)}")
