@@ -33,7 +33,7 @@ class DenoiseTrain:
     """Lowest and highest signal-to-noise ratio of the mixtures."""
     num_samples: int = 3072
     """Length of the windows that the model sees; about 30 s at 100 samples a second."""
-    num_rounds: int = 32
+    num_rounds: int = 96
     """Rounds of training; each draws 512 new mixtures."""
     seed: int = 0
     """Of the stations kept out, the mixtures and the training."""

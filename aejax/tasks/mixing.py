@@ -109,16 +109,17 @@ def mixtures(
         raise ValueError(f"arrival: found shape {np.shape(arrival)}, expected ({len(events)},), one for each event")
     places = _places(event_groups, noise_groups, len(events), len(noise))
     drawn = _draw(
-        jax.random.split(key, num),
+        key,
         jnp.asarray(events),
         _ring(jnp.asarray(noise)),
         jnp.full(len(events), jnp.nan) if arrival is None else jnp.asarray(arrival, jnp.float32),
         *map(jnp.asarray, places),
         jnp.asarray([*snr_db, *arrival_range, noise_only], jnp.float32),
+        -(-num // _BLOCK),
         num_samples,
         augment,
     )
-    return Mixtures(*map(np.asarray, drawn))
+    return Mixtures(*(np.asarray(field)[:num] for field in drawn))
 
 
 def _records(name: str, records: Any) -> np.ndarray:
@@ -162,65 +163,89 @@ def _ring(noise: Array) -> Array:
     return jnp.concatenate([head, noise[:, fade:length]], axis=1)
 
 
-@functools.partial(jax.jit, static_argnames=("num_samples", "augment"))
+class _Chances(NamedTuple):
+    """What is drawn for a pair, each uniform in [0, 1)."""
+
+    event: Array
+    begin: Array
+    speed: Array
+    polarity: Array
+    noise: Array
+    noise_begin: Array
+    noise_speed: Array
+    second: Array
+    second_begin: Array
+    second_speed: Array
+    second_size: Array
+    has_second: Array
+    is_coloured: Array
+    snr: Array
+    is_silent: Array
+
+
+@functools.partial(jax.jit, static_argnames=("num_blocks", "num_samples", "augment"))
 def _draw(
-    keys: Array,
+    key: Array,
     events: Array,
     noise: Array,
     arrival: Array,
     event_place: Array,
     noise_place: Array,
     limits: Array,
+    num_blocks: int,
     num_samples: int,
     augment: bool,
 ) -> tuple[Array, ...]:
     lowest_db, highest_db, first, last, noise_only = limits
     steps = jnp.arange(num_samples)
     length, period = events.shape[1], noise.shape[1]
+    noise = jnp.concatenate([noise, noise[:, :1]], axis=1)  # the sample after the last one, to interpolate towards
 
-    def speed(key: Array) -> Array:
-        return jax.random.uniform(key, minval=0.8, maxval=1.25) if augment else jnp.ones(())
+    def speed(chance: Array) -> Array:
+        return 0.8 + 0.45 * chance if augment else jnp.ones(())
 
-    def event_piece(key: Array, row: Array) -> tuple[Array, Array]:
-        speed_key, begin_key, polarity_key, colour_key = jax.random.split(key, 4)
-        stretch = speed(speed_key)
+    def event_piece(chance: _Chances, row: Array, knots: Array) -> tuple[Array, Array]:
+        stretch = speed(chance.speed)
         latest = length - 1 - num_samples * stretch
-        anywhere = jax.random.uniform(begin_key, maxval=latest)
-        placed = arrival[row] - stretch * num_samples * jax.random.uniform(begin_key, minval=first, maxval=last)
-        begin = jnp.clip(jnp.where(jnp.isnan(arrival[row]), anywhere, placed), 0, latest)
+        placed = arrival[row] - stretch * num_samples * (first + (last - first) * chance.begin)
+        begin = jnp.clip(jnp.where(jnp.isnan(arrival[row]), latest * chance.begin, placed), 0, latest)
         begin = begin if augment else jnp.floor(begin)
         piece = _interpolate(events[row], begin + steps * stretch)
         if augment:
-            piece = _colour(colour_key, piece, 0.25) * jax.random.rademacher(polarity_key, ())
+            piece = jnp.where(chance.polarity < 0.5, 1, -1) * _colour(0.25 * knots, piece)
         return _standardise(piece), (arrival[row] - begin) / stretch
 
-    def noise_piece(key: Array, row: Array) -> Array:
-        speed_key, begin_key = jax.random.split(key)
-        begin = jnp.floor(jax.random.uniform(begin_key, maxval=period))
-        at = (begin + steps * speed(speed_key)) % period
-        # The ring closed once more, for the sample after its last.
-        return _standardise(_interpolate(jnp.append(noise[row], noise[row, 0]), at))
+    def noise_piece(row: Array, begin: Array, stretch: Array) -> Array:
+        return _standardise(_interpolate(noise[row], (jnp.floor(begin * period) + steps * stretch) % period))
 
-    def pair(key: Array) -> tuple[Array, ...]:
-        row_key, event_key, other_key, piece_key, more_key, share_key, colour_key, db_key, only_key = jax.random.split(
-            key, 9
-        )
-        row = jax.random.randint(row_key, (), 0, len(events))
-        allowed = jnp.where(noise_place == event_place[row], -jnp.inf, 0.0)
-        noise_row, second_row = jax.random.categorical(other_key, allowed, shape=(2,))
-        clean, begins = event_piece(event_key, row)
-        added = noise_piece(piece_key, noise_row)
+    def pair(chances: tuple[_Chances, Array]) -> tuple[Array, ...]:
+        chance, knots = chances
+        row = jnp.int32(chance.event * len(events))
+        others = jnp.cumsum(noise_place != event_place[row])
+
+        def row_of(share: Array) -> Array:
+            # The k-th row of another place is where the count of these passes k.
+            return jnp.searchsorted(others, jnp.floor(share * others[-1]), side="right")
+
+        noise_row = row_of(chance.noise)
+        clean, begins = event_piece(chance, row, knots[0])
+        added = noise_piece(noise_row, chance.noise_begin, speed(chance.noise_speed))
         if augment:
-            has_second, how_much, is_coloured = jax.random.uniform(share_key, (3,))
-            added = added + jnp.where(has_second < 0.3, how_much, 0) * noise_piece(more_key, second_row)
-            added = _standardise(_colour(colour_key, added, jnp.where(is_coloured < 0.7, 0.8, 0.0)))
-        db = jax.random.uniform(db_key, minval=lowest_db, maxval=highest_db)
-        db = jnp.where(jax.random.uniform(only_key) < noise_only, -jnp.inf, db)
+            second = noise_piece(row_of(chance.second), chance.second_begin, speed(chance.second_speed))
+            added = added + jnp.where(chance.has_second < 0.3, chance.second_size, 0) * second
+            added = _standardise(_colour(jnp.where(chance.is_coloured < 0.7, 0.8, 0) * knots[1], added))
+        db = lowest_db + (highest_db - lowest_db) * chance.snr
+        db = jnp.where(chance.is_silent < noise_only, -jnp.inf, db)
         clean = clean * 10 ** (db / 20)
         scale = jnp.sqrt(jnp.mean(jnp.square(clean + added)))
         return (clean + added) / scale, clean / scale, db, begins, row, noise_row
 
-    return jax.lax.map(pair, keys, batch_size=_BLOCK)
+    # One draw for all: each call of a generator is compiled by itself, which would take most of the time.
+    uniform_key, normal_key = jax.random.split(key)
+    num = num_blocks * _BLOCK
+    chances = _Chances(*jax.random.uniform(uniform_key, (len(_Chances._fields), num)))
+    knots = jax.random.normal(normal_key, (num, 2, 8))
+    return jax.lax.map(pair, (chances, knots), batch_size=_BLOCK)
 
 
 def _interpolate(record: Array, at: Array) -> Array:
@@ -234,9 +259,7 @@ def _standardise(x: Array) -> Array:
     return x / jnp.sqrt(jnp.mean(jnp.square(x)) + 1e-12)
 
 
-def _colour(key: Array, x: Array, size: float | Array) -> Array:
-    """Multiplies the spectrum by a random smooth curve, without changing its phase."""
-    num_bins = len(x) // 2 + 1
-    knots = size * jax.random.normal(key, (8,))
-    log_gain = jnp.interp(jnp.linspace(0, 7, num_bins), jnp.arange(8.0), knots)
+def _colour(knots: Array, x: Array) -> Array:
+    """Multiplies the spectrum by a smooth curve, whose logarithm is given at equal distances; phases stay."""
+    log_gain = jnp.interp(jnp.linspace(0, 1, len(x) // 2 + 1), jnp.linspace(0, 1, len(knots)), knots)
     return jnp.fft.irfft(jnp.fft.rfft(x) * jnp.exp(log_gain), len(x))

@@ -17,7 +17,8 @@ OPTIONS = {"frame_length": 32, "hop": 16, "hidden_dim": 8, "dilations": (1, 2)}
 def made():
     model = masking_autoencoder((200,), **OPTIONS)
     x = jax.random.normal(jax.random.key(0), (4, 200))
-    return model, model.init(jax.random.key(1), Batch(x)), x
+    model = model._replace(encode=jax.jit(model.encode), decode=jax.jit(model.decode))
+    return model, jax.jit(model.init)(jax.random.key(1), Batch(x)), x
 
 
 def test_the_code_is_the_masked_spectrum(made):
@@ -58,7 +59,8 @@ def test_twice_the_signal_is_twice_the_estimate(made, amplitude):
 def test_silence_stays_silence_and_has_a_gradient(made, key):
     model, variables, x = made
     assert (model.decode(variables, model.encode(variables, 0 * x).mean) == 0).all()
-    gradient = jax.grad(lambda v: model.loss(key, v, Batch(0 * x, target=0 * x), model.hparams)[0])(variables)
+    loss = jax.jit(jax.grad(lambda v: model.loss(key, v, Batch(0 * x, target=0 * x), model.hparams)[0]))
+    gradient = loss(variables)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -78,7 +80,7 @@ def test_dilated_convolutions_see_as_far_as_they_say(key):
     network = nets.dilated_convolutions(8, 1, dilations=(1, 2))
     x = jax.random.normal(key, (1, 21, 3))
     variables = network.init(key, x)
-    reach = jax.jacobian(lambda x: network.apply(variables, x)[0][0, 10, 0])(x)[0]
+    reach = jax.jit(jax.jacobian(lambda x: network.apply(variables, x)[0][0, 10, 0]))(x)[0]
     assert np.flatnonzero(np.abs(reach).max(axis=1)).tolist() == list(range(7, 14))
 
 

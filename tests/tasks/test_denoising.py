@@ -21,25 +21,25 @@ PLACES = {"event_groups": list("AABBCC"), "noise_groups": list("AAABBBCC")}
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_mixtures_have_the_ratio_that_was_drawn(key, augment):
-    pairs = mixtures(key, EVENTS, NOISE, 150, num_samples=500, augment=augment)
+    pairs = mixtures(key, EVENTS, NOISE, 64, num_samples=256, augment=augment)
     noise = pairs.noisy - pairs.clean
     measured = 10 * np.log10(np.sum(pairs.clean**2, axis=1) / np.sum(noise**2, axis=1))
     np.testing.assert_allclose(measured, pairs.snr_db, atol=1e-3)
-    assert -5 <= pairs.snr_db.min() < -4
-    assert 9 < pairs.snr_db.max() <= 10
+    assert -5 <= pairs.snr_db.min() < -3.5
+    assert 8.5 < pairs.snr_db.max() <= 10
     np.testing.assert_allclose(np.mean(pairs.noisy**2, axis=1), 1, rtol=1e-4)
     np.testing.assert_allclose(noise.mean(axis=1), 0, atol=1e-4)
 
 
 def test_mixtures_are_of_pieces_of_the_records(key):
-    pairs = mixtures(key, EVENTS, NOISE, 20, num_samples=300)
+    pairs = mixtures(key, EVENTS, NOISE, 20, num_samples=256)
     for clean, row in zip(pairs.clean, pairs.event, strict=True):
-        pieces = np.lib.stride_tricks.sliding_window_view(EVENTS[row], 300)
+        pieces = np.lib.stride_tricks.sliding_window_view(EVENTS[row], 256)
         assert correlation(pieces, np.broadcast_to(clean, pieces.shape)).max() > 0.9999
 
 
 def test_noise_is_of_another_place(key):
-    pairs = mixtures(key, EVENTS, NOISE, 300, num_samples=256, **PLACES)
+    pairs = mixtures(key, EVENTS, NOISE, 64, num_samples=256, **PLACES)
     of_event, of_noise = (np.array(list(PLACES[name])) for name in ("event_groups", "noise_groups"))
     assert (of_event[pairs.event] != of_noise[pairs.noise]).all()
     assert set(pairs.event) == set(range(6))
@@ -48,21 +48,15 @@ def test_noise_is_of_another_place(key):
 
 def test_the_arrival_is_where_it_is_said_to_be(key):
     """Records that are zero but for one sample: the peak of the piece is the arrival, augmented or not."""
-    spikes = np.zeros((4, 900))
-    spikes[np.arange(4), [300, 350, 400, 450]] = 1
+    arrival = [200, 220, 240, 260, 280, 300]
+    spikes = np.zeros((6, 700))
+    spikes[np.arange(6), arrival] = 1
     for augment in (False, True):
         pairs = mixtures(
-            key,
-            spikes,
-            NOISE,
-            50,
-            num_samples=400,
-            arrival=[300, 350, 400, 450],
-            arrival_range=(0.1, 0.6),
-            augment=augment,
+            key, spikes, NOISE, 64, num_samples=256, arrival=arrival, arrival_range=(0.1, 0.6), augment=augment
         )
         assert (np.abs(np.abs(pairs.clean).argmax(axis=1) - pairs.arrival) <= 1).all()
-        assert 40 <= pairs.arrival.min() < pairs.arrival.max() <= 240
+        assert 25 <= pairs.arrival.min() < pairs.arrival.max() <= 154
 
 
 def test_the_same_key_gives_the_same_mixtures_and_another_one_others(key):
@@ -74,9 +68,9 @@ def test_the_same_key_gives_the_same_mixtures_and_another_one_others(key):
 
 
 def test_noise_only(key):
-    pairs = mixtures(key, EVENTS, NOISE, 200, num_samples=256, noise_only=0.5)
+    pairs = mixtures(key, EVENTS, NOISE, 64, num_samples=256, noise_only=0.5)
     silent = np.isneginf(pairs.snr_db)
-    assert 60 < silent.sum() < 140
+    assert 16 < silent.sum() < 48
     np.testing.assert_array_equal(np.abs(pairs.clean).max(axis=1) == 0, silent)
 
 
@@ -113,12 +107,10 @@ def halving(num_samples):
 
 @pytest.mark.parametrize("length", [2, 30, 64, 65, 96, 100, 1000])
 def test_windows_leave_no_trace(length):
-    """A model that halves each window halves the record, whatever its length."""
-    x = np.random.default_rng(1).standard_normal((2, 2, length)) + 100
-    # Windows lose their own mean, so use what has none in any window: alternating signs.
+    """A model that halves each window halves the record, whatever its length; windows without a mean lose none."""
     x = np.where(np.arange(length) % 2, 1.0, -1.0) * np.array([1.0, 1e-9]).reshape(2, 1, 1) * np.ones((2, 2, 1))
-    found = denoise(halving(64), {}, x + 0.0, num_samples=64)
-    np.testing.assert_allclose(found, 0.5 * (x - x.mean(axis=-1, keepdims=True)), rtol=0.05 if length < 64 else 1e-5)
+    found = denoise(halving(64), {}, x, num_samples=64)
+    np.testing.assert_allclose(found, 0.5 * x, rtol=1e-5)
     assert found.dtype == np.float64
 
 
@@ -175,11 +167,12 @@ def test_the_onset_is_where_the_variance_changes():
         pick_onset(traces, 0, 5)
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "convolutional_denoising_autoencoder", "vae"])
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("name", ["convolutional_denoising_autoencoder", "vae"])
 def test_any_model_of_windows_can_be_trained(key, name):
     """Those of the registry as well, though they compress what a mask keeps."""
     model = models.MODELS[name]((256,), 4, hidden_dims=(8,))
-    options = {"num_samples": 256, "num_rounds": 2, "num_pairs": 32, "batch_size": 16}
+    options = {"num_samples": 256, "num_rounds": 2, "num_pairs": 32}
     fitted = fit_denoiser(key, EVENTS, NOISE, model=model, **options)
     assert np.isfinite(fitted.history["loss"]).all()
     assert denoise(model, fitted.variables, EVENTS[0], num_samples=256).shape == (700,)
@@ -192,13 +185,13 @@ def test_it_learns_what_tells_signal_from_noise(key):
     rate = rng.uniform(0.02, 0.06, (60, 1))
     bursts = np.sin(2 * np.pi * rate * time) * np.exp(-(((time - 500) / 120) ** 2))
     bursts, noise = bursts + 1e-4 * rng.standard_normal(bursts.shape), rng.standard_normal((40, 500))
-    model = masking_autoencoder((512,), frame_length=64, hop=32, hidden_dim=16, dilations=(1, 2))
-    options = {"num_samples": 512, "arrival": np.full(40, 350), "num_pairs": 128, "batch_size": 32, "num_rounds": 12}
+    model = masking_autoencoder((512,), frame_length=64, hop=32, hidden_dim=16, dilations=(1,))
+    options = {"num_samples": 512, "arrival": np.full(40, 350), "num_pairs": 128, "batch_size": 32, "num_rounds": 8}
     reports = []
     fitted = fit_denoiser(
         key, bursts[:40], noise[:30], model=model, learning_rate=5e-3, progress=reports.append, **options
     )
-    assert [report.epoch for report in reports] == list(range(1, 13))
+    assert [report.epoch for report in reports] == list(range(1, 9))
     assert reports[-1].done
     pairs = mixtures(key, bursts[40:], noise[30:], 50, num_samples=512, arrival=np.full(20, 350))
     estimate = denoise(model, fitted.variables, pairs.noisy, num_samples=512)
