@@ -105,7 +105,7 @@ def gain_by_ratio(snr_db: Any, gains: Mapping[str, Any], ax: Axes | None = None)
         )
     ax.axhline(0, color=GREY, lw=0.8)
     ax.set(xlabel="signal-to-noise ratio of the input in dB", ylabel="gain in dB")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

@@ -222,8 +222,11 @@ def _denoise(command: Denoise) -> None:
             f"note: taken as {config['sampling_rate']:g} samples a second; --sampling-rate says otherwise",
             file=sys.stderr,
         )
-    estimates = []
+    is_watched = not command.quiet and sys.stderr.isatty()
+    estimates: list[Any] = []
     for trace, rate, name in zip(*recording, strict=True):
+        if is_watched:
+            print(f"\rtrace {len(estimates) + 1} of {len(recording.traces)}", end="", file=sys.stderr, flush=True)
         try:
             estimates.append(
                 denoise(
@@ -237,5 +240,7 @@ def _denoise(command: Denoise) -> None:
             )
         except ValueError as error:
             raise ValueError(f"{command.data}: trace {name}: {error}") from error
+    if is_watched:
+        print(file=sys.stderr)
     write_traces(command.out, command.data, estimates)
     print(f"written {len(estimates)} traces to {command.out}")

@@ -179,6 +179,9 @@ def read_traces(path: str | Path) -> Recording:
         return Recording(traces, [None] * len(traces), [str(index) for index in range(len(traces))])
     if kind == "miniseed":
         stream = _read_stream(path)
+        for trace in stream:
+            if not np.issubdtype(trace.data.dtype, np.number):
+                raise ValueError(f"{path}: {trace.id} holds text ({trace.data.dtype}), expected numbers; leave it out")
         return Recording(
             [np.asarray(trace.data) for trace in stream],
             [float(trace.stats.sampling_rate) for trace in stream],

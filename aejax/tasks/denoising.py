@@ -146,7 +146,8 @@ def denoise(
 
     Each window is given to the model without its mean and with mean square 1, and put back in its own units; the
     output has no offset. A record shorter than a window is continued by its reflection. One of another sampling rate
-    than the model's, by more than 1 %, is resampled and back again: nothing is left above half of the lower rate.
+    than the model's, by more than 1 %, is resampled and back again: nothing is left above half of the lower rate. One
+    more than 5 times as high or low is refused, since the model learned other frequencies.
 
     Args:
         model: a fitted Model of events of shape (num_samples,).
@@ -161,7 +162,7 @@ def denoise(
 
     Raises:
         ValueError: traces that are not finite or shorter than two samples, a model of other events or a GAN, or
-            sampling rates in no simple ratio.
+            sampling rates that are too far apart or in no simple ratio.
 
     Example:
         >>> model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
@@ -182,7 +183,12 @@ def denoise(
     records = traces.reshape(-1, length).astype(np.float64)
     records = records - records.mean(axis=1, keepdims=True)
     # One part in a hundred of speed is less than what the model was trained to bear.
-    model_rate = model_rate or sampling_rate
+    model_rate = sampling_rate if model_rate is None else model_rate
+    if not 0.2 <= sampling_rate / model_rate <= 5:
+        raise ValueError(
+            f"sampling_rate: found {sampling_rate}, expected 0.2 to 5 times that of the model, {model_rate}; "
+            "train one on records of such a rate"
+        )
     is_other_rate = not 0.99 < sampling_rate / model_rate < 1.01
     if is_other_rate:
         records = resample(records, sampling_rate, model_rate)

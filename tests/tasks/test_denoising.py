@@ -142,6 +142,8 @@ def test_what_cannot_be_denoised_is_refused():
         denoise(halving(64), {}, np.zeros((3, 1)), num_samples=64)
     with pytest.raises(ValueError, match="no encoder"):
         denoise(models.gan((64,), 4), {}, np.zeros((3, 100)), num_samples=64)
+    with pytest.raises(ValueError, match=r"sampling_rate: found 1\.0, expected 0\.2 to 5 times"):
+        denoise(halving(64), {}, np.zeros(100), num_samples=64, sampling_rate=1.0, model_rate=100.0)
     model = models.autoencoder((32,), 4)
     variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 32))))
     with pytest.raises(ValueError, match=r"expected \(n, 32\)"):
