@@ -16,6 +16,7 @@ from aejax.models.denoising import (
     salt_and_pepper_noise,
 )
 from aejax.models.gan import GanHparams, WganGpHparams, conditional_gan, gan, wgan_gp
+from aejax.models.masking import masking_autoencoder
 from aejax.models.rbm import RBM, rbm
 from aejax.models.registry import MODELS
 from aejax.models.sparse import SparseHparams, dictionary, sparse_autoencoder
@@ -42,6 +43,7 @@ __all__ = [
     "dictionary",
     "gan",
     "gaussian_noise",
+    "masking_autoencoder",
     "masking_noise",
     "rbm",
     "salt_and_pepper_noise",

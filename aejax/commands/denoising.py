@@ -1,0 +1,246 @@
+"""Denoising on the command line: train on a catalogue of events, apply to records of any length."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+if TYPE_CHECKING:
+    from aejax.base import Model, Variables
+
+Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
+
+_FORMAT = 1
+_KIND = "denoiser"
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiseTrain:
+    """Train a denoiser of signals: clean events, mixed with the noise that other stations recorded before theirs."""
+
+    events: Positional[Path]
+    """NPZ file: x (records, samples), arrival (the sample where each event begins), group (its station); optional
+    sampling_rate (100 by default), snr_db, and scale for int16 numbers."""
+    out: Path
+    """Folder to write; it must not hold anything yet."""
+    test_share: float = 0.2
+    """Share of the stations that is kept out of training, to measure the gain on; 0 for none."""
+    min_snr_db: float = 20.0
+    """Signal-to-noise ratio above which a record counts as clean."""
+    snr_db: tuple[float, float] = (-5.0, 10.0)
+    """Lowest and highest signal-to-noise ratio of the mixtures."""
+    num_samples: int = 3072
+    """Length of the windows that the model sees; about 30 s at 100 samples a second."""
+    num_rounds: int = 96
+    """Rounds of training; each draws 512 new mixtures."""
+    seed: int = 0
+    """Of the stations kept out, the mixtures and the training."""
+    quiet: Quiet = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Denoise:
+    """Denoise a miniSEED, SEG-Y or NPY file; the result has the same format and headers."""
+
+    run: Positional[Path]
+    """Folder that denoise-train wrote."""
+    data: Positional[Path]
+    """File to denoise, ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy."""
+    out: Path
+    """File to write, with an ending of the same format."""
+    sampling_rate: float | None = None
+    """Samples a second of an NPY file; that of the training by default. The other formats say it themselves. Traces of
+    another rate than the training's are resampled and back again."""
+    quiet: Quiet = False
+
+
+def run(command: DenoiseTrain | Denoise) -> None:
+    """Does what the command says.
+
+    Args:
+        command: one of the two.
+
+    Raises:
+        ValueError: options or files that do not fit; the message says which, and what to do.
+        OSError: a file that cannot be read or written.
+        ImportError: the extra ``seismic`` is needed and not installed.
+    """
+    if isinstance(command, DenoiseTrain):
+        _train(command)
+    else:
+        _denoise(command)
+
+
+def load_denoiser(folder: str | Path) -> tuple["Model", "Variables", dict[str, Any]]:
+    """Reads a folder that ``denoise-train`` wrote.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The Model, its variables, and its config: ``num_samples`` and ``sampling_rate`` among others.
+
+    Raises:
+        FileNotFoundError: no such folder, or one whose training has not finished.
+        ValueError: a file that cannot be read, or variables that do not fit the model.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from aejax import runs
+    from aejax.base import Batch
+    from aejax.models.masking import masking_autoencoder
+
+    folder = Path(folder)
+    path = folder / "variables.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no trained denoiser: it has no {path.name}; aejax denoise-train makes one"
+        )
+    config = runs._read(folder / "config.json", json.loads)
+    if not isinstance(config, dict) or config.get("kind") != _KIND or config.get("format") != _FORMAT:
+        raise ValueError(f"{folder / 'config.json'} is not the config of a denoiser of format {_FORMAT}")
+    try:
+        num_samples = int(config["num_samples"])
+        float(config["sampling_rate"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'config.json'}: num_samples or sampling_rate is absent or no number") from error
+    model = masking_autoencoder((num_samples,))
+    expected = jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, num_samples))))
+    stored = runs._read(path, runs._untensors)
+    runs._check_same(path, stored, runs.flatten(expected))
+    return model, runs.unflatten({name: jnp.asarray(array) for name, array in stored.items()}), config
+
+
+def _train(command: DenoiseTrain) -> None:
+    import jax
+    import numpy as np
+
+    from aejax import runs
+    from aejax.data.traces import noise_before, read_events
+    from aejax.models.masking import masking_autoencoder
+    from aejax.tasks.denoising import fit_denoiser
+
+    if command.out.exists() and any(command.out.iterdir()):
+        raise FileExistsError(f"out: {command.out} is not empty; choose another folder")
+    if not 0 <= command.test_share < 1:
+        raise ValueError(f"test_share: found {command.test_share}, expected a share in [0, 1)")
+    events = read_events(command.events)
+    noise = noise_before(events)
+    split_key, fit_key, test_key = jax.random.split(jax.random.key(command.seed), 3)
+    groups = np.unique(events.group)
+    order = groups[np.asarray(jax.random.permutation(split_key, len(groups)))]
+    held_out = np.isin(events.group, order[: round(command.test_share * len(groups))])
+    is_clean = events.snr_db >= command.min_snr_db
+    kept = is_clean & ~held_out
+    if not kept.any():
+        raise ValueError(
+            f"min_snr_db: found no record for training above {command.min_snr_db} dB, expected some; lower it, or "
+            "test_share"
+        )
+    model = masking_autoencoder((command.num_samples,))
+    fitted = fit_denoiser(
+        fit_key,
+        events.x[kept],
+        noise[~held_out],
+        model=model,
+        num_samples=command.num_samples,
+        arrival=events.arrival[kept],
+        event_groups=events.group[kept],
+        noise_groups=events.group[~held_out],
+        snr_db=command.snr_db,
+        num_rounds=command.num_rounds,
+        progress=not command.quiet,
+    )
+    measured = {}
+    # The noise of a mixture is another station's than the event's, so one station alone cannot be measured on.
+    if (is_clean & held_out).any() and len(np.unique(events.group[held_out])) > 1:
+        measured = _measure(test_key, command, events, noise, held_out, model, fitted.variables)
+    config = {
+        "format": _FORMAT,
+        "kind": _KIND,
+        "num_samples": command.num_samples,
+        "sampling_rate": events.sampling_rate,
+        "held_out_groups": sorted(map(str, np.unique(events.group[held_out]))),
+        "measured_on_held_out_groups": measured,
+        "train": {name: str(value) if isinstance(value, Path) else value for name, value in vars(command).items()},
+        "environment": runs.environment(),
+    }
+    runs._write(command.out / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    runs._write(command.out / "history.jsonl", runs._history_lines(fitted.history).encode())
+    runs._write(command.out / "variables.safetensors", runs._tensors(runs.flatten(fitted.variables)))
+    for name, value in measured.items():
+        print(f"{name}: {value:.4g}")
+    print(f"written to {command.out}")
+
+
+def _measure(
+    key: Any, command: DenoiseTrain, events: Any, noise: Any, held_out: Any, model: Any, variables: Any
+) -> dict[str, float]:
+    """What the denoiser does to mixtures of events and noise from stations that it was not trained on."""
+    import numpy as np
+
+    from aejax.tasks.denoising import correlation, denoise, gain, onset_error
+    from aejax.tasks.mixing import mixtures
+
+    rows = held_out & (events.snr_db >= command.min_snr_db)
+    pairs = mixtures(
+        key,
+        events.x[rows],
+        noise[held_out],
+        200,
+        command.snr_db,
+        num_samples=command.num_samples,
+        arrival=events.arrival[rows],
+        event_groups=events.group[rows],
+        noise_groups=events.group[held_out],
+    )
+    estimate = denoise(model, variables, pairs.noisy, num_samples=command.num_samples)
+    late = onset_error(pairs.clean, estimate, pairs.arrival, sampling_rate=events.sampling_rate)
+    return {
+        "held-out stations": float(len(np.unique(events.group[held_out]))),
+        "mean gain, dB": float(gain(pairs.noisy, pairs.clean, estimate).mean()),
+        "mean correlation, noisy": float(correlation(pairs.clean, pairs.noisy).mean()),
+        "mean correlation, denoised": float(correlation(pairs.clean, estimate).mean()),
+        "onset error, median of the absolute, s": float(np.median(np.abs(late))),
+        "onset error, median, s": float(np.median(late)),
+    }
+
+
+def _denoise(command: Denoise) -> None:
+    import sys
+
+    from aejax.data.traces import read_traces, write_traces
+    from aejax.tasks.denoising import denoise
+
+    model, variables, config = load_denoiser(command.run)
+    recording = read_traces(command.data)
+    if command.out.suffix.lower() == ".npy" and command.sampling_rate is None and not command.quiet:
+        print(
+            f"note: taken as {config['sampling_rate']:g} samples a second; --sampling-rate says otherwise",
+            file=sys.stderr,
+        )
+    is_watched = not command.quiet and sys.stderr.isatty()
+    estimates: list[Any] = []
+    for trace, rate, name in zip(*recording, strict=True):
+        if is_watched:
+            print(f"\rtrace {len(estimates) + 1} of {len(recording.traces)}", end="", file=sys.stderr, flush=True)
+        try:
+            estimates.append(
+                denoise(
+                    model,
+                    variables,
+                    trace,
+                    num_samples=config["num_samples"],
+                    sampling_rate=rate or command.sampling_rate or config["sampling_rate"],
+                    model_rate=config["sampling_rate"],
+                )
+            )
+        except ValueError as error:
+            raise ValueError(f"{command.data}: trace {name}: {error}") from error
+    if is_watched:
+        print(file=sys.stderr)
+    write_traces(command.out, command.data, estimates)
+    print(f"written {len(estimates)} traces to {command.out}")

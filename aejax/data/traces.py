@@ -1,0 +1,285 @@
+"""Records of seismometers and other sensors: catalogues of events to learn from, miniSEED, SEG-Y and NPY files."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FORMATS = {
+    ".mseed": "miniseed",
+    ".miniseed": "miniseed",
+    ".ms": "miniseed",
+    ".sgy": "segy",
+    ".segy": "segy",
+    ".npy": "npy",
+}
+
+
+class Events(NamedTuple):
+    """Records that each hold one event, with noise before it.
+
+    Attributes:
+        x: (n, length), in any unit.
+        arrival: (n,), the sample at which the event begins.
+        group: (n,), where it was recorded: the station, or the machine.
+        snr_db: (n,), the signal-to-noise ratio of the record.
+        sampling_rate: in samples a second.
+    """
+
+    x: np.ndarray
+    arrival: np.ndarray
+    group: np.ndarray
+    snr_db: np.ndarray
+    sampling_rate: float
+
+
+class Recording(NamedTuple):
+    """The traces of a file.
+
+    Attributes:
+        traces: arrays, one for each trace, which may differ in length.
+        sampling_rates: of each, in samples a second; None for NPY, which does not say.
+        names: of each.
+    """
+
+    traces: list[np.ndarray]
+    sampling_rates: list[float | None]
+    names: list[str]
+
+
+def read_events(path: str | Path) -> Events:
+    """Reads a catalogue of events from an NPZ file.
+
+    Args:
+        path: a file with ``x`` (n, length), its ``arrival`` (n,) in samples (or ``itp``), and ``group`` (n,), names of
+            stations (or ``trace``, names such as NETWORK_STATION_TIME). It may have ``scale`` (n,), by which int16
+            numbers are to be multiplied and divided by 32,767, ``snr_db`` (n,), measured by ``signal_to_noise`` where
+            it is absent, and ``sampling_rate``, 100 where that is absent.
+
+    Returns:
+        The Events.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a field is absent or has another length; the message names it.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: found no NPZ file of arrays, expected one with x, arrival and group") from error
+    if "x" not in content or content["x"].ndim != 2:
+        raise ValueError(f"{path}: found {', '.join(content) or 'nothing'}, expected x of shape (records, samples)")
+    x = content["x"].astype(np.float32)
+    arrival = content.get("arrival", content.get("itp"))
+    group = content.get("group", content.get("station"))
+    if group is None and "trace" in content:
+        group = np.array(["_".join(str(name).split("_")[:2]) for name in content["trace"]])
+    if arrival is None or group is None:
+        raise ValueError(
+            f"{path}: found {', '.join(content)}, expected also {'arrival' if arrival is None else 'group'} (n,): the "
+            "sample at which each event begins, and the station that recorded it"
+        )
+    if "scale" in content:
+        x = x / 32767 * content["scale"][:, None]
+    for name, field in (("arrival", arrival), ("group", group), ("snr_db", content.get("snr_db"))):
+        if field is not None and np.shape(field) != (len(x),):
+            raise ValueError(f"{path}: {name}: found shape {np.shape(field)}, expected ({len(x)},) as x has records")
+    sampling_rate = float(content.get("sampling_rate", 100.0))
+    snr_db = content.get("snr_db")
+    if snr_db is None:
+        snr_db = signal_to_noise(x, arrival, sampling_rate)
+    return Events(x, np.asarray(arrival, int), np.asarray(group), np.asarray(snr_db, float), sampling_rate)
+
+
+def signal_to_noise(x: Any, arrival: Any, sampling_rate: float) -> np.ndarray:
+    """The mean square in the 10 s after the arrival over that before it, where the mean is taken from both.
+
+    Args:
+        x: (n, length).
+        arrival: (n,), in samples.
+        sampling_rate: in samples a second.
+
+    Returns:
+        (n,), in dB.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.standard_normal((1, 4000)) * np.where(np.arange(4000) < 2000, 0.1, 1)
+        >>> bool(abs(signal_to_noise(x, [2000], 100)[0] - 20) < 0.5)
+        True
+    """
+    ratios = []
+    for trace, first in zip(np.asarray(x, float), np.asarray(arrival, int), strict=True):
+        before, after = trace[:first], trace[first : first + int(10 * sampling_rate)]
+        offset = before.mean() if first else 0.0
+        noise, signal = np.mean((before - offset) ** 2), np.mean((after - offset) ** 2)
+        ratios.append(10 * np.log10(max(signal, 1e-300) / max(noise, 1e-300)))
+    return np.array(ratios)
+
+
+def noise_before(events: Events, guard: float = 0.5) -> np.ndarray:
+    """What each record holds before its event, cut to one length.
+
+    Args:
+        events: the Events.
+        guard: seconds before the arrival that are left out, since an arrival may be picked late.
+
+    Returns:
+        (n, length), as long as the shortest noise is.
+
+    Raises:
+        ValueError: an event begins too early for 16 samples of noise; the message gives its row.
+
+    Example:
+        >>> events = Events(np.ones((2, 500)), np.array([300, 200]), np.array(["A", "B"]), np.zeros(2), 100.0)
+        >>> noise_before(events).shape
+        (2, 150)
+    """
+    ends = events.arrival - round(guard * events.sampling_rate)
+    length = int(ends.min())
+    if length < 16:
+        raise ValueError(
+            f"arrival: record {int(ends.argmin())} has {max(length, 0)} samples of noise before its event, expected at "
+            "least 16; leave such records out"
+        )
+    return np.stack([trace[end - length : end] for trace, end in zip(events.x, ends, strict=True)])
+
+
+def read_traces(path: str | Path) -> Recording:
+    """Reads a miniSEED, SEG-Y or NPY file; which, its name says.
+
+    Args:
+        path: ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy ((length,) or (n, length)).
+
+    Returns:
+        The Recording. A miniSEED channel with gaps is a trace for each piece without one.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: another ending, or a file that is not what its name says.
+        ImportError: the extra ``seismic`` is not installed.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    if kind == "npy":
+        array = np.load(path, allow_pickle=False)
+        if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+            raise ValueError(
+                f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,)"
+            )
+        traces = list(np.atleast_2d(array))
+        return Recording(traces, [None] * len(traces), [str(index) for index in range(len(traces))])
+    if kind == "miniseed":
+        stream = _read_stream(path)
+        for trace in stream:
+            if not np.issubdtype(trace.data.dtype, np.number):
+                raise ValueError(f"{path}: {trace.id} holds text ({trace.data.dtype}), expected numbers; leave it out")
+        return Recording(
+            [np.asarray(trace.data) for trace in stream],
+            [float(trace.stats.sampling_rate) for trace in stream],
+            [trace.id for trace in stream],
+        )
+    with _open_segy(path) as file:
+        interval = _interval(file, path)
+        traces = list(file.trace.raw[:])
+        return Recording(traces, [1e6 / interval] * len(traces), [str(index) for index in range(len(traces))])
+
+
+def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarray]) -> None:
+    """Writes traces in the place of those of a file, in the same format and with its headers.
+
+    Args:
+        path: the file to write, aside at first, then renamed.
+        source: the file that was read.
+        traces: as many and as long as those read. MiniSEED: network, station, location, channel, times, rate and
+            quality stay, the samples are 32-bit floats, 64-bit where they were. SEG-Y: a copy of the file whose samples
+            alone are changed, in their own format; whole numbers are rounded.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        ValueError: another format than the source, or traces that do not fit it.
+        ImportError: the extra ``seismic`` is not installed.
+    """
+    path, source = Path(path), Path(source)
+    kind = _kind(source)
+    if _kind(path) != kind:
+        raise ValueError(f"{path}: expected a name that ends like {source.name}, since the format stays the same")
+    lengths = [len(trace) for trace in read_traces(source).traces]
+    if lengths != [len(trace) for trace in traces]:
+        raise ValueError(f"traces: found {len(traces)} traces, expected {len(lengths)} of the lengths in {source}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        if kind == "npy":
+            array = np.load(source, allow_pickle=False)
+            np.save(aside, np.stack(traces).reshape(array.shape))
+        elif kind == "miniseed":
+            stream = _read_stream(source)
+            for old, new in zip(stream, traces, strict=True):
+                is_double = old.data.dtype == np.float64
+                old.data = np.asarray(new, np.float64 if is_double else np.float32)
+                old.stats.mseed.pop("encoding", None)  # of the samples as they were
+            stream.write(str(aside), format="MSEED")
+        else:
+            shutil.copyfile(source, aside)
+            with _open_segy(aside, "r+") as file:
+                for index, new in enumerate(traces):
+                    file.trace[index] = _as_type(new, file.dtype)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _kind(path: Path) -> str:
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{path}: found the ending {path.suffix or 'none'!r}, expected one of {', '.join(FORMATS)}")
+    return kind
+
+
+def _library(name: str, kind: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f'{kind} needs {name}: install the extra that has it, pip install "aejax[seismic]"'
+        ) from error
+
+
+def _read_stream(path: Path) -> Any:
+    obspy = _library("obspy", "miniSEED")
+    try:
+        return obspy.read(str(path), format="MSEED")
+    except (TypeError, ValueError, obspy.core.util.obspy_types.ObsPyException) as error:
+        raise ValueError(f"{path} is not miniSEED: {error}") from error
+
+
+def _open_segy(path: Path, mode: str = "r") -> Any:
+    segyio = _library("segyio", "SEG-Y")
+    try:
+        return segyio.open(str(path), mode, ignore_geometry=True)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} is not SEG-Y, or is damaged: {error}") from error
+
+
+def _interval(file: Any, path: Path) -> float:
+    """The sampling interval in microseconds, from the binary header or that of the first trace."""
+    interval = float(_library("segyio", "SEG-Y").tools.dt(file, fallback_dt=0.0))
+    if interval <= 0:
+        raise ValueError(f"{path}: found no sampling interval in its headers, expected one; set it, in microseconds")
+    return interval
+
+
+def _as_type(trace: np.ndarray, dtype: Any) -> np.ndarray:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(trace), limits.min, limits.max).astype(dtype)
+    return np.asarray(trace, dtype)

@@ -1,0 +1,76 @@
+"""The commands: a catalogue in, a folder out; a file in, a file of the same format out."""
+
+import json
+
+import numpy as np
+import pytest
+import tyro
+
+from aejax.commands.denoising import Denoise, DenoiseTrain, load_denoiser, run
+
+
+def command(kind, *words):
+    run(tyro.cli(kind, args=list(map(str, words))))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A denoiser trained for two rounds, which is enough for files."""
+    path = tmp_path_factory.mktemp("denoiser")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 1000)) * np.where(np.arange(1000) < 300, 0.05, 1)
+    np.savez(path / "events.npz", x=x, arrival=np.full(8, 300), group=list("AABBCCDD"))
+    words = ("--num-samples", 256, "--num-rounds", 1, "--test-share", 0.5, "--quiet")
+    command(DenoiseTrain, path / "events.npz", "--out", path / "run", *words)
+    return path
+
+
+def test_the_folder_says_what_was_measured_and_on_whom(folder):
+    config = json.loads((folder / "run" / "config.json").read_text())
+    assert len(config["held_out_groups"]) == 2
+    assert np.isfinite(config["measured_on_held_out_groups"]["mean gain, dB"])
+    model, variables, _ = load_denoiser(folder / "run")
+    assert model.encode(variables, np.ones((1, 256))).mean.shape[0] == 1
+
+
+@pytest.mark.parametrize("shape", [(700,), (2, 300)])
+def test_npy(folder, tmp_path, shape):
+    np.save(tmp_path / "in.npy", np.random.default_rng(1).standard_normal(shape))
+    command(Denoise, folder / "run", tmp_path / "in.npy", "--out", tmp_path / "out.npy", "--sampling-rate", 100)
+    assert np.load(tmp_path / "out.npy").shape == shape
+
+
+@pytest.mark.filterwarnings("ignore")  # of obspy's imports
+def test_miniseed_of_another_rate(folder, tmp_path):
+    obspy = pytest.importorskip("obspy")
+    trace = obspy.Trace(np.random.default_rng(1).standard_normal(900), {"station": "PFO", "sampling_rate": 50.0})
+    trace.write(str(tmp_path / "in.mseed"), format="MSEED")
+    command(Denoise, folder / "run", tmp_path / "in.mseed", "--out", tmp_path / "out.mseed")
+    (written,) = obspy.read(str(tmp_path / "out.mseed"))
+    assert (written.stats.station, written.stats.sampling_rate, written.stats.npts) == ("PFO", 50.0, 900)
+    assert 0 < np.abs(written.data).max() < np.abs(trace.data).max() * 2
+
+
+def test_what_cannot_work_is_refused(folder, tmp_path):
+    with pytest.raises(FileExistsError, match="is not empty"):
+        command(DenoiseTrain, folder / "events.npz", "--out", folder / "run")
+    with pytest.raises(ValueError, match="min_snr_db"):
+        command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--min-snr-db", 99)
+    with pytest.raises(FileNotFoundError, match="no trained denoiser"):
+        load_denoiser(tmp_path)
+    np.save(tmp_path / "gap.npy", np.array([1.0, np.nan, 2.0]))
+    with pytest.raises(ValueError, match="trace 0: traces: found a missing"):
+        command(Denoise, folder / "run", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
+
+
+def test_a_damaged_folder_is_refused(folder, tmp_path):
+    for name in ("config.json", "variables.safetensors"):
+        (tmp_path / name).write_bytes((folder / "run" / name).read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_samples": "many"}))
+    with pytest.raises(ValueError, match="num_samples or sampling_rate"):
+        load_denoiser(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "variables.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_denoiser(tmp_path)

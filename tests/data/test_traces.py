@@ -1,0 +1,163 @@
+"""Catalogues and files of traces: what is written holds the headers of what was read."""
+
+import numpy as np
+import pytest
+
+from aejax.data.traces import Events, noise_before, read_events, read_traces, signal_to_noise, write_traces
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 3000)) * np.where(np.arange(3000) < 1000, 0.1, 1) + 5
+    fields = {"x": x, "arrival": np.array([1000, 1000, 1000]), "group": np.array(["A", "B", "B"])}
+    return tmp_path / "events.npz", fields
+
+
+def test_a_catalogue_is_read(catalogue):
+    path, fields = catalogue
+    np.savez(path, **fields)
+    events = read_events(path)
+    np.testing.assert_allclose(events.x, fields["x"], rtol=1e-6)
+    np.testing.assert_allclose(events.snr_db, 20, atol=1)
+    assert events.sampling_rate == 100
+    assert list(events.group) == ["A", "B", "B"]
+
+
+def test_integers_with_a_scale_and_names_of_traces(catalogue):
+    path, fields = catalogue
+    whole = np.int16(fields["x"] * 100)
+    np.savez(path, x=whole, scale=np.full(3, 32767.0), itp=fields["arrival"], trace=["N_S1_0", "N_S2_1", "N_S2_2"])
+    events = read_events(path)
+    np.testing.assert_allclose(events.x, whole, rtol=1e-5)
+    assert list(events.group) == ["N_S1", "N_S2", "N_S2"]
+
+
+@pytest.mark.parametrize("absent", ["x", "arrival", "group"])
+def test_an_absent_field_is_named(catalogue, absent):
+    path, fields = catalogue
+    del fields[absent]
+    np.savez(path, **fields)
+    with pytest.raises(ValueError, match=absent):
+        read_events(path)
+
+
+def test_a_field_of_another_length_is_named(catalogue):
+    path, fields = catalogue
+    np.savez(path, **fields | {"group": np.array(["A"])})
+    with pytest.raises(ValueError, match=r"group: found shape \(1,\), expected \(3,\)"):
+        read_events(path)
+
+
+def test_what_is_no_catalogue_is_refused(tmp_path):
+    path = tmp_path / "events.npz"
+    path.write_text("time,value")
+    with pytest.raises(ValueError, match="no NPZ file"):
+        read_events(path)
+
+
+def test_noise_ends_before_each_arrival():
+    x = np.tile(np.arange(600.0), (2, 1))
+    noise = noise_before(Events(x, np.array([300, 200]), np.array(["A", "B"]), np.zeros(2), 100.0), guard=0.2)
+    np.testing.assert_array_equal(noise[:, -1], [279, 179])
+    assert noise.shape == (2, 180)
+
+
+def test_noise_of_an_event_that_begins_at_once_is_refused():
+    with pytest.raises(ValueError, match="record 1 has 0 samples"):
+        noise_before(Events(np.ones((2, 600)), np.array([300, 10]), np.array(["A", "B"]), np.zeros(2), 100.0))
+
+
+def test_signal_to_noise_ignores_an_offset():
+    x = np.random.default_rng(0).standard_normal((1, 2000)) * np.where(np.arange(2000) < 1000, 0.1, 1)
+    np.testing.assert_allclose(signal_to_noise(x + 1e4, [1000], 100), signal_to_noise(x, [1000], 100), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(500,), (3, 500)])
+def test_npy_there_and_back(tmp_path, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    np.save(tmp_path / "in.npy", x)
+    recording = read_traces(tmp_path / "in.npy")
+    assert recording.sampling_rates[0] is None
+    write_traces(tmp_path / "out.npy", tmp_path / "in.npy", [2 * trace for trace in recording.traces])
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), 2 * x)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.npy", "out.npy"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of obspy's imports
+def test_miniseed_keeps_its_headers(tmp_path):
+    obspy = pytest.importorskip("obspy")
+    rng = np.random.default_rng(0)
+    begin = obspy.UTCDateTime(2012, 8, 31, 8, 44, 13, 250000)
+    headers = [
+        {"network": "AZ", "station": "PFO", "channel": f"HH{c}", "starttime": begin, "sampling_rate": rate}
+        for c, rate in (("E", 100.0), ("Z", 40.0))
+    ]
+    stream = obspy.Stream([obspy.Trace(rng.integers(-99, 99, 1000).astype(np.int32), header) for header in headers])
+    stream.write(str(tmp_path / "in.mseed"), format="MSEED", encoding="STEIM2")
+    recording = read_traces(tmp_path / "in.mseed")
+    assert recording.names == ["AZ.PFO..HHE", "AZ.PFO..HHZ"]
+    assert recording.sampling_rates == [100.0, 40.0]
+    np.testing.assert_array_equal(recording.traces[0], stream[0].data)
+    write_traces(tmp_path / "out.mseed", tmp_path / "in.mseed", [trace / 3 for trace in recording.traces])
+    written = obspy.read(str(tmp_path / "out.mseed"))
+    for old, new in zip(stream, written, strict=True):
+        assert (old.id, old.stats.starttime, old.stats.sampling_rate) == (
+            new.id,
+            new.stats.starttime,
+            new.stats.sampling_rate,
+        )
+        np.testing.assert_allclose(new.data, old.data / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sample_format", [1, 3, 5])  # IBM float, 16-bit integers, IEEE float
+def test_segy_changes_nothing_but_samples(tmp_path, sample_format):
+    segyio = pytest.importorskip("segyio")
+    spec = segyio.spec()
+    spec.samples, spec.tracecount, spec.format = np.arange(300) * 4.0, 5, sample_format
+    rng = np.random.default_rng(0)
+    x = rng.integers(-1000, 1000, (5, 300))
+    with segyio.create(tmp_path / "in.sgy", spec) as file:
+        file.text[0] = segyio.tools.create_text_header({1: "A line"})
+        file.bin[segyio.BinField.Interval] = 4000
+        file.bin[segyio.BinField.Format] = sample_format
+        for index in range(5):
+            file.header[index] = {
+                segyio.TraceField.FieldRecord: 70 + index,
+                segyio.TraceField.TRACE_SAMPLE_INTERVAL: 4000,
+                segyio.TraceField.TRACE_SAMPLE_COUNT: 300,
+            }
+            file.trace[index] = x[index].astype(file.dtype)
+    recording = read_traces(tmp_path / "in.sgy")
+    assert recording.sampling_rates == [250.0] * 5
+    np.testing.assert_allclose(np.stack(recording.traces), x)
+    write_traces(tmp_path / "out.sgy", tmp_path / "in.sgy", [trace / 4 for trace in recording.traces])
+    np.testing.assert_allclose(np.stack(read_traces(tmp_path / "out.sgy").traces), x / 4, atol=0.5)
+    old, new = ((tmp_path / name).read_bytes() for name in ("in.sgy", "out.sgy"))
+    assert old[:3600] == new[:3600]
+    length = (len(old) - 3600) // 5
+    for begin in range(3600, len(old), length):
+        assert old[begin : begin + 240] == new[begin : begin + 240]
+        assert old[begin + 240 : begin + length] != new[begin + 240 : begin + length]
+
+
+def test_what_cannot_work_is_refused(tmp_path):
+    np.save(tmp_path / "in.npy", np.zeros((2, 9)))
+    with pytest.raises(ValueError, match=r"ending '\.txt'"):
+        read_traces(tmp_path / "in.txt")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_traces(tmp_path / "absent.npy")
+    with pytest.raises(ValueError, match=r"ends like in\.npy"):
+        write_traces(tmp_path / "out.mseed", tmp_path / "in.npy", [np.zeros(9)] * 2)
+    with pytest.raises(ValueError, match="found 1 traces, expected 2"):
+        write_traces(tmp_path / "out.npy", tmp_path / "in.npy", [np.zeros(9)])
+    assert [path.name for path in tmp_path.iterdir()] == ["in.npy"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "library"), [("in.mseed", "obspy"), ("in.sgy", "segyio")])
+def test_a_file_that_is_not_what_its_name_says(tmp_path, name, library):
+    pytest.importorskip(library)
+    (tmp_path / name).write_bytes(b"time,value\n" * 500)
+    with pytest.raises(ValueError, match="is not"):
+        read_traces(tmp_path / name)

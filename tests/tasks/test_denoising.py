@@ -1,0 +1,252 @@
+"""Denoising: mixtures of a known ratio, windows that leave no trace, measures with known answers."""
+
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aejax import models
+from aejax.base import Batch, Latent
+from aejax.models.masking import masking_autoencoder
+from aejax.tasks.denoising import correlation, denoise, fit_denoiser, gain, onset_error, pick_onset
+from aejax.tasks.mixing import mixtures
+
+RNG = np.random.default_rng(0)
+EVENTS, NOISE = RNG.standard_normal((6, 700)), RNG.standard_normal((8, 400)) + 3
+PLACES = {"event_groups": list("AABBCC"), "noise_groups": list("AAABBBCC")}
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_mixtures_have_the_ratio_that_was_drawn(key, augment):
+    pairs = mixtures(key, EVENTS, NOISE, 64, num_samples=256, augment=augment)
+    noise = pairs.noisy - pairs.clean
+    measured = 10 * np.log10(np.sum(pairs.clean**2, axis=1) / np.sum(noise**2, axis=1))
+    np.testing.assert_allclose(measured, pairs.snr_db, atol=1e-3)
+    assert -5 <= pairs.snr_db.min() < -3.5
+    assert 8.5 < pairs.snr_db.max() <= 10
+    np.testing.assert_allclose(np.mean(pairs.noisy**2, axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(noise.mean(axis=1), 0, atol=1e-4)
+
+
+def test_mixtures_are_of_pieces_of_the_records(key):
+    pairs = mixtures(key, EVENTS, NOISE, 20, num_samples=256)
+    for clean, row in zip(pairs.clean, pairs.event, strict=True):
+        pieces = np.lib.stride_tricks.sliding_window_view(EVENTS[row], 256)
+        assert correlation(pieces, np.broadcast_to(clean, pieces.shape)).max() > 0.9999
+
+
+def test_noise_is_of_another_place(key):
+    pairs = mixtures(key, EVENTS, NOISE, 64, num_samples=256, **PLACES)
+    of_event, of_noise = (np.array(list(PLACES[name])) for name in ("event_groups", "noise_groups"))
+    assert (of_event[pairs.event] != of_noise[pairs.noise]).all()
+    assert set(pairs.event) == set(range(6))
+    assert set(pairs.noise) == set(range(8))
+
+
+def test_the_arrival_is_where_it_is_said_to_be(key):
+    """Records that are zero but for one sample: the peak of the piece is the arrival, augmented or not."""
+    arrival = [200, 220, 240, 260, 280, 300]
+    spikes = np.zeros((6, 700))
+    spikes[np.arange(6), arrival] = 1
+    for augment in (False, True):
+        pairs = mixtures(
+            key, spikes, NOISE, 64, num_samples=256, arrival=arrival, arrival_range=(0.1, 0.6), augment=augment
+        )
+        assert (np.abs(np.abs(pairs.clean).argmax(axis=1) - pairs.arrival) <= 1).all()
+        assert 25 <= pairs.arrival.min() < pairs.arrival.max() <= 154
+
+
+def test_the_same_key_gives_the_same_mixtures_and_another_one_others(key):
+    first, second, other = (
+        mixtures(k, EVENTS, NOISE, 10, num_samples=256, augment=True) for k in (key, key, jax.random.key(8))
+    )
+    np.testing.assert_array_equal(first.noisy, second.noisy)
+    assert not np.array_equal(first.noisy, other.noisy)
+
+
+def test_noise_only(key):
+    pairs = mixtures(key, EVENTS, NOISE, 64, num_samples=256, noise_only=0.5)
+    silent = np.isneginf(pairs.snr_db)
+    assert 16 < silent.sum() < 48
+    np.testing.assert_array_equal(np.abs(pairs.clean).max(axis=1) == 0, silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"events": EVENTS[:, :200]}, "events: found records of 200 samples, expected at least 257"),
+        ({"noise": NOISE[:, :9]}, "noise: found records of 9 samples"),
+        ({"noise": np.ones((2, 400))}, "noise: record 0 is constant"),
+        ({"events": np.where(EVENTS > 3, np.nan, EVENTS)}, "events: record . is constant or not finite"),
+        ({"events": EVENTS[0]}, "events: found shape"),
+        ({"num": 0}, "num: found 0"),
+        ({"snr_db": (10, -5)}, "snr_db"),
+        ({"noise_only": 1.0}, "noise_only"),
+        ({"arrival": [3]}, "arrival: found shape"),
+        ({"event_groups": list("AABBCC")}, "expected both or neither"),
+        ({"event_groups": list("AABBCC"), "noise_groups": list("AB")}, "noise_groups: found shape"),
+        ({"event_groups": list("AABBCC"), "noise_groups": list("AAAAAAAA")}, "found A alone"),
+    ],
+)
+def test_what_cannot_be_mixed_is_refused(key, changes, message):
+    arguments = {"events": EVENTS, "noise": NOISE, "num": 3, "num_samples": 256} | changes
+    with pytest.raises(ValueError, match=message):
+        mixtures(key, arguments.pop("events"), arguments.pop("noise"), arguments.pop("num"), **arguments)
+
+
+def halving(num_samples):
+    """A Model that gives back half of what it sees."""
+    inner = models.autoencoder((num_samples,), num_samples)
+    return inner._replace(
+        encode=lambda variables, x, cond=None: Latent(x), decode=lambda variables, z, cond=None: 0.5 * z
+    )
+
+
+@pytest.mark.parametrize("length", [2, 30, 64, 65, 96, 100, 1000])
+def test_windows_leave_no_trace(length):
+    """A model that halves each window halves the record, whatever its length; windows without a mean lose none."""
+    x = np.where(np.arange(length) % 2, 1.0, -1.0) * np.array([1.0, 1e-9]).reshape(2, 1, 1) * np.ones((2, 2, 1))
+    found = denoise(halving(64), {}, x, num_samples=64)
+    np.testing.assert_allclose(found, 0.5 * x, rtol=1e-5)
+    assert found.dtype == np.float64
+
+
+def test_an_offset_does_not_change_the_estimate_and_a_scale_scales_it():
+    x = np.random.default_rng(1).standard_normal(1000)
+    model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
+    variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 256))))
+    one = denoise(model, variables, x, num_samples=256)
+    np.testing.assert_allclose(denoise(model, variables, 1e5 * x + 1e7, num_samples=256) / 1e5, one, atol=1e-4)
+    assert np.abs(one).max() > 0.1
+    assert (denoise(model, variables, 0 * x + 7, num_samples=256) == 0).all()
+
+
+def test_another_sampling_rate():
+    """A model that keeps all gives a band-limited signal back, at its own rate and length."""
+    keep_all = halving(256)._replace(decode=lambda variables, z, cond=None: z)
+    time = np.arange(2003) / 250
+    x = np.sin(2 * np.pi * 5 * time) * np.exp(-((time - 4) ** 2))
+    found = denoise(keep_all, {}, x, num_samples=256, sampling_rate=250, model_rate=100)
+    # Windows of 2.56 s are not without a mean, which each of them loses.
+    assert found.shape == x.shape
+    np.testing.assert_allclose(found, x, atol=0.02)
+
+
+def test_what_cannot_be_denoised_is_refused():
+    with pytest.raises(ValueError, match="missing or infinite"):
+        denoise(halving(64), {}, np.array([1.0, np.nan, 2.0]), num_samples=64)
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        denoise(halving(64), {}, np.zeros((3, 1)), num_samples=64)
+    with pytest.raises(ValueError, match="no encoder"):
+        denoise(models.gan((64,), 4), {}, np.zeros((3, 100)), num_samples=64)
+    with pytest.raises(ValueError, match=r"sampling_rate: found 1\.0, expected 0\.2 to 5 times"):
+        denoise(halving(64), {}, np.zeros(100), num_samples=64, sampling_rate=1.0, model_rate=100.0)
+    model = models.autoencoder((32,), 4)
+    variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 32))))
+    with pytest.raises(ValueError, match=r"expected \(n, 32\)"):
+        denoise(model, variables, np.zeros(99), num_samples=64)
+
+
+def test_gain_and_correlation():
+    clean, noise = np.random.default_rng(0).standard_normal((2, 3, 100))
+    np.testing.assert_allclose(gain(clean + noise, clean, clean + 0.1 * noise), 20)
+    np.testing.assert_allclose(gain(clean + noise, clean, clean + noise), 0, atol=1e-12)
+    np.testing.assert_allclose(correlation(clean, -2 * clean + 3), -1)
+
+
+def test_the_onset_is_where_the_variance_changes():
+    rng = np.random.default_rng(0)
+    truth = np.array([120, 200, 333])
+    traces = rng.standard_normal((3, 500)) * np.where(np.arange(500) < truth[:, None], 0.1, 1)
+    assert (np.abs(pick_onset(traces) - truth) <= 3).all()
+    assert (np.abs(pick_onset(1e-12 * traces, truth - 50, truth + 50) - truth) <= 3).all()
+    shifted = np.roll(traces, 7, axis=1)
+    np.testing.assert_allclose(onset_error(traces, shifted, truth, sampling_rate=50, search=2), 0.14)
+    with pytest.raises(ValueError, match="at least 10"):
+        pick_onset(traces, 0, 5)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+@pytest.mark.parametrize("name", ["convolutional_denoising_autoencoder", "vae"])
+def test_any_model_of_windows_can_be_trained(key, name):
+    """Those of the registry as well, though they compress what a mask keeps."""
+    model = models.MODELS[name]((256,), 4, hidden_dims=(8,))
+    options = {"num_samples": 256, "num_rounds": 2, "num_pairs": 32}
+    fitted = fit_denoiser(key, EVENTS, NOISE, model=model, **options)
+    assert np.isfinite(fitted.history["loss"]).all()
+    assert denoise(model, fitted.variables, EVENTS[0], num_samples=256).shape == (700,)
+
+
+def test_it_learns_what_tells_signal_from_noise(key):
+    """Low-frequency bursts in white noise: the gain on bursts not seen is most of what their band makes possible."""
+    rng = np.random.default_rng(3)
+    time = np.arange(1000)
+    rate = rng.uniform(0.02, 0.06, (60, 1))
+    bursts = np.sin(2 * np.pi * rate * time) * np.exp(-(((time - 500) / 120) ** 2))
+    bursts, noise = bursts + 1e-4 * rng.standard_normal(bursts.shape), rng.standard_normal((40, 500))
+    model = masking_autoencoder((512,), frame_length=64, hop=32, hidden_dim=16, dilations=(1,))
+    options = {"num_samples": 512, "arrival": np.full(40, 350), "num_pairs": 128, "batch_size": 32, "num_rounds": 8}
+    reports = []
+    fitted = fit_denoiser(
+        key, bursts[:40], noise[:30], model=model, learning_rate=5e-3, progress=reports.append, **options
+    )
+    assert [report.epoch for report in reports] == list(range(1, 9))
+    assert reports[-1].done
+    pairs = mixtures(key, bursts[40:], noise[30:], 50, num_samples=512, arrival=np.full(20, 350))
+    estimate = denoise(model, fitted.variables, pairs.noisy, num_samples=512)
+    assert gain(pairs.noisy, pairs.clean, estimate).mean() > 6
+
+
+def test_the_same_key_gives_the_same_denoiser(key):
+    model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
+    options = {"model": model, "num_samples": 256, "num_rounds": 2, "num_pairs": 32}
+    first, second = (fit_denoiser(key, EVENTS, NOISE, **options, **PLACES) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+@pytest.mark.slow
+def test_real_earthquakes_of_stations_not_trained_on(key):
+    """A small training: half a minute, and more than a band-pass gains, which is 4 dB."""
+    from aejax.data.traces import noise_before, read_events
+
+    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "seismic" / "ncedc_traces.npz"
+    if not path.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{path} is absent")
+        pytest.skip(f"{path} is absent")
+    events = read_events(path)
+    noise = noise_before(events)
+    stations = np.unique(events.group)
+    unseen = np.isin(events.group, stations[::3])
+    train, test = ~unseen & (events.snr_db > 20), unseen & (events.snr_db > 25)
+    model = masking_autoencoder((1536,), hidden_dim=32, dilations=(1, 2, 4))
+    fitted = fit_denoiser(
+        key,
+        events.x[train],
+        noise[~unseen],
+        model=model,
+        num_samples=1536,
+        arrival=events.arrival[train],
+        event_groups=events.group[train],
+        noise_groups=events.group[~unseen],
+        num_rounds=8,
+        num_pairs=256,
+        batch_size=32,
+        learning_rate=3e-3,
+    )
+    pairs = mixtures(
+        key,
+        events.x[test],
+        noise[unseen],
+        60,
+        num_samples=1536,
+        arrival=events.arrival[test],
+        event_groups=events.group[test],
+        noise_groups=events.group[unseen],
+    )
+    estimate = denoise(model, fitted.variables, pairs.noisy, num_samples=1536)
+    assert gain(pairs.noisy, pairs.clean, estimate).mean() > 5
+    assert correlation(pairs.clean, estimate).mean() > correlation(pairs.clean, pairs.noisy).mean() + 0.05
