@@ -5,6 +5,14 @@ from aejax.tasks.monitoring.charts import Chart, ewma, votes
 from aejax.tasks.monitoring.conformal import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.monitoring.contributions import contributions
 from aejax.tasks.monitoring.monitor import Monitor, StreamState, fit_monitor, recalibrate, start, watch
+from aejax.tasks.monitoring.novelty import (
+    Detector,
+    Reference,
+    fit_detector,
+    fit_reference,
+    nearest_score,
+    novelty_score,
+)
 from aejax.tasks.monitoring.statistics import (
     Statistics,
     Whitening,
@@ -18,8 +26,10 @@ __all__ = [
     "Calibration",
     "Chart",
     "Detection",
+    "Detector",
     "Monitor",
     "ObtainedRate",
+    "Reference",
     "Statistics",
     "StreamState",
     "Whitening",
@@ -29,8 +39,12 @@ __all__ = [
     "contributions",
     "detect",
     "ewma",
+    "fit_detector",
     "fit_monitor",
+    "fit_reference",
     "fit_whitening",
+    "nearest_score",
+    "novelty_score",
     "obtained_rate",
     "p_values",
     "recalibrate",

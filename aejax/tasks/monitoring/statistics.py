@@ -104,16 +104,16 @@ def fit_whitening(model: Model, variables: Variables, x: Any) -> Whitening:
         1.0
     """
     check_encodes(model)
-    code, residual = over_rows(_parts, model, variables, x)
-    parts = []
+    code, residual = over_rows(parts, model, variables, x)
+    found = []
     for values in (code, residual):
         mean = values.mean(axis=0, dtype=np.float64)
         variances, axes = np.linalg.eigh(shrunk_covariance(values))
         root = (axes / np.sqrt(variances)) @ axes.T
         # Half of the combined statistic each, on average over these rows.
         size = np.mean(np.sum(np.square((values - mean) @ root), axis=1))
-        parts += [mean, root / np.sqrt(2 * size) if size > 0 else root]
-    return Whitening(*(jnp.asarray(part, jnp.float32) for part in parts))
+        found += [mean, root / np.sqrt(2 * size) if size > 0 else root]
+    return Whitening(*(jnp.asarray(part, jnp.float32) for part in found))
 
 
 def statistics(model: Model, variables: Variables, whitening: Whitening, x: Any) -> Statistics:
@@ -152,7 +152,7 @@ def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Ba
     Returns:
         (n, d) and (n, D).
     """
-    code, residual = _parts(model, variables, batch)
+    code, residual = parts(model, variables, batch)
     return (
         (code - whitening.code_mean) @ whitening.code,
         (residual - whitening.residual_mean) @ whitening.residual,
@@ -169,8 +169,17 @@ def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Bat
     return tuple(jnp.where(seen, value, jnp.nan) for value in values)  # type: ignore[return-value]
 
 
-def _parts(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
-    """The code and the flattened residual, 0 where missing."""
+def parts(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
+    """The code and the flattened residual of a batch.
+
+    Args:
+        model: a Model.
+        variables: its variables.
+        batch: of n rows, as from ``as_batch``.
+
+    Returns:
+        (n, d), and (n, D), which is 0 where missing.
+    """
     code = model.encode(variables, batch.x, batch.cond).mean
     target = batch.x if batch.target is None else batch.target
     residual = target - model.decode(variables, code, batch.cond)
