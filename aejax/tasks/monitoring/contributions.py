@@ -9,7 +9,7 @@ import numpy as np
 
 from aejax.base import Array, Batch, Model
 from aejax.data.windows import by_lag
-from aejax.tasks.monitoring.monitor import Monitor, _rows, _windows
+from aejax.tasks.monitoring.monitor import Monitor, as_rows, row_windows
 from aejax.tasks.monitoring.statistics import whitened
 
 _BLOCK = 64
@@ -34,11 +34,11 @@ def contributions(monitor: Monitor, x: Any) -> np.ndarray:
     Raises:
         ValueError: rows with other columns than in training.
     """
-    rows, cond = _rows(x)
+    rows, cond = as_rows(x)
     num_columns = len(monitor.scaler.mean)
     if rows.shape[1] != num_columns:
         raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
-    windows = _windows(monitor.scaler, rows, monitor.num_lags)
+    windows = row_windows(monitor.scaler, rows, monitor.num_lags)
     found = []
     for begin in range(0, len(windows), _BLOCK):
         piece, piece_cond = (

@@ -16,7 +16,7 @@ from aejax.models import autoencoder
 from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
 from aejax.tasks.monitoring.charts import Chart, check_rule, check_smoothing, ewma
 from aejax.tasks.monitoring.conformal import Calibration, p_values, threshold
-from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whitening, statistics, whitened
+from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
 from aejax.training import fit
 
@@ -135,15 +135,16 @@ def fit_monitor(
     check_rule(alarm_rule)
     if limits not in ("rows", "blocks"):
         raise ValueError(f'limits: found {limits!r}, expected "rows" or "blocks"')
-    rows, cond = _rows(x)
+    rows, cond = as_rows(x)
     smallest_fold = len(rows) // max(num_folds, 1)
     if num_folds < 2 or smallest_fold < num_lags + 2:
         raise ValueError(
             f"num_folds: found {num_folds} for {len(rows)} rows and {num_lags} lags, expected at least 2 blocks of "
             f"num_lags + 2 rows or more"
         )
+    _check_rate(false_alarm_rate, limits, len(rows))
     scaler = fit_scaler(rows)
-    windows = Batch(_windows(scaler, rows, num_lags), cond=cond)
+    windows = Batch(row_windows(scaler, rows, num_lags), cond=cond)
     # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
     whole = np.arange(num_lags, len(rows))
     if latent_dim is None:
@@ -173,8 +174,13 @@ def fit_monitor(
     scores = []
     for fold_key, fold, other in zip(fold_keys, folds, others, strict=True):
         scores.append(statistics(model, *train(fold_key, other[:num_others]), _take(windows, fold)))
-    held_out = Statistics(*(ewma(np.concatenate(parts), smoothing) for parts in zip(*scores, strict=True)))
+    t2, spe, _ = (np.concatenate(parts) for parts in zip(*scores, strict=True))
+    # Rows that are not trained on have the larger residuals: 1 is to be the mean of new normal rows.
+    sizes = [np.nanmean(t2), np.nanmean(spe)]
+    t2, spe = (values / size if size > 0 else values for values, size in zip((t2, spe), sizes, strict=True))
+    held_out = Statistics(*(ewma(values, smoothing) for values in (t2, spe, (t2 + spe) / 2)))
     variables, whitening = train(own_key, whole)
+    whitening = rescaled(whitening, *sizes)
     monitor = Monitor(
         model, variables, scaler, whitening, num_lags, smoothing, alarm_rule, held_out, held_out, ObtainedRate(0, 0, 0)
     )
@@ -223,7 +229,7 @@ def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[C
     Raises:
         ValueError: rows with other columns than in training.
     """
-    rows, cond = _rows(x)
+    rows, cond = as_rows(x)
     num_columns = len(monitor.scaler.mean)
     if rows.shape[1] != num_columns:
         raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
@@ -303,8 +309,18 @@ def _scan(
     return result, state
 
 
-def _rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows with NaN where missing, and their conditions."""
+def as_rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows of a table or a Batch.
+
+    Args:
+        x: (n, c) rows, or a Batch with a mask or conditions.
+
+    Returns:
+        (n, c) float64, NaN where missing, and (n, k) conditions or None.
+
+    Raises:
+        ValueError: bad rows, or a Batch with a target or weights.
+    """
     batch = x if isinstance(x, Batch) else Batch(x)
     if batch.target is not None or batch.weight is not None:
         raise ValueError("x: found a Batch with a target or weights, expected rows, mask and conditions only")
@@ -318,8 +334,17 @@ def _rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
     return rows, None if batch.cond is None else np.asarray(batch.cond, np.float32)
 
 
-def _windows(scaler: Scaler, rows: np.ndarray, num_lags: int) -> np.ndarray:
-    """A window for each row; those of the first rows begin with copies of the first, as a stream does."""
+def row_windows(scaler: Scaler, rows: np.ndarray, num_lags: int) -> np.ndarray:
+    """A window for each row; those of the first rows begin with copies of the first, as a stream does.
+
+    Args:
+        scaler: of the columns.
+        rows: (n, c), in their own units.
+        num_lags: earlier rows in a window.
+
+    Returns:
+        (n, (num_lags + 1) * c) float32, scaled.
+    """
     scaled = scale(scaler, rows).astype(np.float32)
     return lagged(np.concatenate([np.repeat(scaled[:1], num_lags, axis=0), scaled]), num_lags)
 
@@ -332,24 +357,27 @@ def _calibration(score: np.ndarray) -> Calibration:
     return Calibration(score[np.isfinite(score)], np.ones(1))
 
 
+def _check_rate(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
+    """Refuses a rate that so few normal rows cannot tell."""
+    if not 0 < rate < 1:
+        raise ValueError(f"false_alarm_rate: found {rate}, expected a number in (0, 1), such as 0.01")
+    is_few_blocks = limits == "blocks" and num_blocks < num_rows
+    found, unit = (num_blocks, "blocks") if is_few_blocks else (num_rows, "rows")
+    if rate * (found + 1) < 1 - 1e-9:
+        raise ValueError(
+            f"false_alarm_rate: found {rate}, but {found} {unit} of held-out normal operation cannot tell what is that "
+            f"rare; ask for at least {1 / (found + 1):.2g}, or give more rows"
+            + (', or limits="rows"' if is_few_blocks else "")
+        )
+
+
 def _with_limits(monitor: Monitor, held_out: Statistics, rate: float, limits: str) -> Monitor:
-    if not np.isfinite(held_out.combined).any():
-        raise ValueError("x: found no normal row with an observed value, expected at least one")
+    num_rows = int(np.isfinite(held_out.combined).sum())
     length = block_length(held_out.combined)
+    _check_rate(rate, limits, num_rows, -(-len(held_out.combined) // length))
     if limits == "blocks":
         limit = [block_threshold(score, length, rate) for score in held_out]
     else:
         limit = [threshold(_calibration(score), rate) for score in held_out]
-    if math.isinf(limit[2]):
-        counted = (
-            f"{len(held_out.combined) // length} blocks" if limits == "blocks" else f"{len(held_out.combined)} rows"
-        )
-        raise ValueError(
-            f"false_alarm_rate: found {rate}, but {counted} of held-out normal operation cannot tell what is that "
-            f"rare; ask for a higher rate, or give more rows{', or limits=rows' if limits == 'blocks' else ''}"
-        )
-    return monitor._replace(
-        held_out=held_out,
-        limit=Statistics(*map(np.asarray, limit)),
-        rate=obtained_rate(held_out.combined, length, rate),
-    )
+    rates = obtained_rate(held_out.combined, length, rate)
+    return monitor._replace(held_out=held_out, limit=Statistics(*map(np.asarray, limit)), rate=rates)

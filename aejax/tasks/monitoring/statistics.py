@@ -116,6 +116,22 @@ def fit_whitening(model: Model, variables: Variables, x: Any) -> Whitening:
     return Whitening(*(jnp.asarray(part, jnp.float32) for part in found))
 
 
+def rescaled(whitening: Whitening, t2: float, spe: float) -> Whitening:
+    """The Whitening that divides both statistics by numbers, such as their means over normal rows not trained on.
+
+    Args:
+        whitening: from ``fit_whitening``.
+        t2: what T² is divided by; left as it is where this is not positive.
+        spe: likewise.
+
+    Returns:
+        The Whitening.
+    """
+    return whitening._replace(
+        code=whitening.code / np.sqrt(t2 if t2 > 0 else 1), residual=whitening.residual / np.sqrt(spe if spe > 0 else 1)
+    )
+
+
 def statistics(model: Model, variables: Variables, whitening: Whitening, x: Any) -> Statistics:
     """T², SPE and both together, row by row.
 
