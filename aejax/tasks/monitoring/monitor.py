@@ -20,9 +20,9 @@ from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whiteni
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
 from aejax.training import fit
 
-# Rows are scanned in pieces of these lengths, the last one filled up, so that few programs are compiled. A scan of
-# one row would be compiled into another program, and other roundings.
-_PIECES = (2, 32, 512, 8192)
+# Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
+# compiled. A scan of one row would be compiled into another program, with other roundings.
+_PIECES = (2, 16, 128, 1024, 8192)
 
 linear_autoencoder = functools.partial(autoencoder, hidden_dims=())
 
@@ -238,8 +238,8 @@ def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[C
     parts = []
     begin = 0
     while begin < len(rows):
-        length = min(len(rows) - begin, _PIECES[-1])
-        size = next(piece for piece in _PIECES if piece >= length)
+        size = _piece(len(rows) - begin)
+        length = min(len(rows) - begin, size)
         is_row = np.arange(size) < length
         piece, piece_cond = (
             None if array is None else np.resize(array[begin : begin + length], (size, *array.shape[1:]))
@@ -307,6 +307,12 @@ def _scan(
 
     state, result = jax.lax.scan(step, state, (rows, cond, is_row))
     return result, state
+
+
+def _piece(num_rows: int) -> int:
+    """The length of the next piece of so many rows."""
+    filled = [piece for piece in _PIECES if num_rows <= piece <= 2 * num_rows]
+    return filled[0] if filled else max(piece for piece in _PIECES if piece <= num_rows)
 
 
 def as_rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
