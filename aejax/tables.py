@@ -16,6 +16,7 @@ from aejax.config import TrainConfig
 from aejax.data.files import Table, select_columns
 from aejax.data.scalers import Scaler, constant_columns, fit_scaler, scale, unscale
 from aejax.runs import HeldOut, Run, Source
+from aejax.tasks.reduction import suggest_latent_dim
 from aejax.training import DivergenceError, Report, fit, pretrain
 from aejax.training.engine import steps_per_epoch
 
@@ -197,26 +198,6 @@ def _held_out(
         explained_variance = metrics.explained_variance(x, reconstruction)
     shown = slice(_HELD_OUT_SHOWN)
     return HeldOut(x[shown], cond[shown], reconstruction[shown], code[shown], explained_variance)
-
-
-def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
-    """The number of principal components that hold a share of the variance; at least 1, below the number of columns.
-
-    Args:
-        x: (n, c) scaled rows, NaN where missing.
-        share: of the variance.
-
-    Returns:
-        The number of components.
-
-    Example:
-        >>> suggest_latent_dim(np.array([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]))
-        1
-    """
-    filled = np.nan_to_num(np.asarray(x, float))
-    variances = np.linalg.eigvalsh(filled.T @ filled)[::-1]
-    held = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
-    return max(1, min(int(np.searchsorted(held, share - 1e-9)) + 1, x.shape[1] - 1))
 
 
 def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, np.ndarray]:  # noqa: ARG005

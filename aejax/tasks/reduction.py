@@ -58,6 +58,26 @@ def reconstruct(model: Model | Adversary, variables: Variables, x: Any) -> np.nd
     return over_rows(_reconstruct, model, variables, x)
 
 
+def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
+    """The number of principal components that hold a share of the variance; at least 1, below the number of columns.
+
+    Args:
+        x: (n, c) scaled rows, NaN where missing.
+        share: of the variance.
+
+    Returns:
+        The number of components.
+
+    Example:
+        >>> suggest_latent_dim(np.array([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]))
+        1
+    """
+    filled = np.nan_to_num(np.asarray(x, float))
+    variances = np.linalg.eigvalsh(filled.T @ filled)[::-1]
+    held = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
+    return max(1, min(int(np.searchsorted(held, share - 1e-9)) + 1, x.shape[1] - 1))
+
+
 def check_encodes(model: Any) -> None:
     """Refuses what has no encoder.
 

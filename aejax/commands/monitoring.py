@@ -1,0 +1,127 @@
+"""``aejax monitor``: learn normal operation from one table, judge another, draw the control chart."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+
+@dataclasses.dataclass(frozen=True)
+class Monitor:
+    """Learn normal operation of a process from one table and judge the rows of another, in the order of time."""
+
+    normal: Positional[str]
+    """CSV, Parquet, NPY or NPZ file with rows of normal operation."""
+    new: Positional[str]
+    """File with the rows to judge, of the same columns."""
+    out: Path = Path("runs/monitor")
+    """Folder to write rows.csv, control_chart.png and contributions.png to."""
+    false_alarm_rate: float = 0.01
+    """Share of normal rows that may be above the limit."""
+    limits: Literal["rows", "blocks"] = "rows"
+    """Whether rows or whole blocks of rows are taken to be exchangeable; blocks need many more rows."""
+    num_lags: int = 2
+    """Earlier rows that are looked at together with each row."""
+    smoothing: float = 0.2
+    """Weight of the newest row in the moving averages; 1 for none."""
+    alarm_rule: tuple[int, int] = (2, 3)
+    """K N: an alarm where K of the last N rows are above the limit."""
+    latent_dim: int | None = None
+    """Size of the code; by default as many numbers as hold 90 % of the variance."""
+    num_epochs: int = 200
+    """Passes over the normal rows."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns to leave out."""
+    seed: int = 0
+    """Of the training."""
+    quiet: Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")] = False
+
+
+def run(command: Monitor) -> str:
+    """Trains, judges and writes.
+
+    Args:
+        command: the options.
+
+    Returns:
+        What was found, a few lines of text.
+
+    Raises:
+        ValueError: tables or options that do not fit; the message names the option.
+        OSError: a file cannot be read or written.
+    """
+    import jax
+    import numpy as np
+
+    from aejax.data.files import read_table, select_columns, write_table
+    from aejax.tasks import monitoring
+
+    normal = read_table(command.normal, command.drop_columns)
+    new = read_table(command.new, command.drop_columns, normal.columns)
+    rows = select_columns(new, normal.columns, normal.has_header).values
+    monitor = monitoring.fit_monitor(
+        jax.random.key(command.seed),
+        normal.values,
+        latent_dim=command.latent_dim,
+        num_lags=command.num_lags,
+        smoothing=command.smoothing,
+        alarm_rule=command.alarm_rule,
+        false_alarm_rate=command.false_alarm_rate,
+        limits=command.limits,
+        num_epochs=command.num_epochs,
+        progress=not command.quiet,
+    )
+    chart, _ = monitoring.watch(monitor, rows)
+    contribution = monitoring.contributions(monitor, rows)
+    columns = np.array(normal.columns)
+    is_seen = np.isfinite(chart.combined)
+    top_sensor = np.where(is_seen, columns[contribution.argmax(axis=1)], "")
+    write_table(command.out / "rows.csv", {**chart._asdict(), "top_sensor": top_sensor})
+    normal_contribution = monitoring.contributions(monitor, normal.values).mean(axis=0)
+    shown = contribution[chart.is_alarm] if chart.is_alarm.any() else contribution
+    _draw(command.out, chart, monitor.limit, shown, normal_contribution, normal.columns)
+    return _summary(command, chart, monitor, shown, columns)
+
+
+def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, columns: Any) -> None:
+    from matplotlib.figure import Figure
+
+    from aejax import plots_monitoring
+
+    names = {"t2": "T²", "spe": "SPE", "combined": "combined"}
+    figures: dict[str, Any] = {"control_chart": Figure(figsize=(8, 5.6), layout="constrained")}
+    plots_monitoring.control_chart(
+        {name: getattr(chart, field) for field, name in names.items()},
+        {name: float(getattr(limit, field)) for field, name in names.items()},
+        chart.is_alarm,
+        figure=figures["control_chart"],
+    )
+    figures["contributions"] = plots_monitoring.contribution_bars(contribution, columns, normal).figure
+    for name, figure in figures.items():
+        path, aside = folder / f"{name}.png", folder / f".{name}.png.partial"
+        try:
+            figure.savefig(aside, format="png", dpi=120)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _summary(command: Monitor, chart: Any, monitor: Any, shown: Any, columns: Any) -> str:
+    import numpy as np
+
+    rate = monitor.rate
+    alarms = np.flatnonzero(chart.is_alarm)
+    top = np.argsort(-shown.mean(axis=0))[:3]
+    first = f"the first in row {alarms[0]} (counted from 0)" if len(alarms) else "none"
+    where = "in the rows of alarm" if len(alarms) else "over all rows, none of which is an alarm"
+    return "\n".join(
+        [
+            f"normal rows held out in turn: {len(monitor.held_out.combined)}; false alarms asked for {rate.asked:.2%}, "
+            f"obtained {rate.obtained:.2%} ± {rate.standard_error:.2%}",
+            f"new rows: {len(chart.combined)}; above the limit {chart.is_above.mean():.2%}",
+            f"rows of alarm ({command.alarm_rule[0]} of {command.alarm_rule[1]} above): {len(alarms)}, {first}",
+            f"sensors that stand out {where}: {', '.join(columns[top])}",
+            f"written to {command.out}: rows.csv, control_chart.png, contributions.png",
+        ]
+    )

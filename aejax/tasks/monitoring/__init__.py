@@ -1,0 +1,59 @@
+"""Process monitoring: scores, limits that hold, control charts, and which sensors stand out."""
+
+from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
+from aejax.tasks.monitoring.charts import Chart, ewma, votes
+from aejax.tasks.monitoring.conformal import Calibration, Detection, calibrate, detect, p_values, score, threshold
+from aejax.tasks.monitoring.contributions import contributions
+from aejax.tasks.monitoring.monitor import Monitor, StreamState, fit_monitor, recalibrate, start, watch
+from aejax.tasks.monitoring.novelty import (
+    Detector,
+    Reference,
+    fit_detector,
+    fit_reference,
+    nearest_score,
+    novelty_score,
+)
+from aejax.tasks.monitoring.statistics import (
+    Statistics,
+    Whitening,
+    fit_whitening,
+    shrunk_covariance,
+    statistics,
+    whitened,
+)
+
+__all__ = [
+    "Calibration",
+    "Chart",
+    "Detection",
+    "Detector",
+    "Monitor",
+    "ObtainedRate",
+    "Reference",
+    "Statistics",
+    "StreamState",
+    "Whitening",
+    "block_length",
+    "block_threshold",
+    "calibrate",
+    "contributions",
+    "detect",
+    "ewma",
+    "fit_detector",
+    "fit_monitor",
+    "fit_reference",
+    "fit_whitening",
+    "nearest_score",
+    "novelty_score",
+    "obtained_rate",
+    "p_values",
+    "recalibrate",
+    "score",
+    "shrunk_covariance",
+    "start",
+    "statistics",
+    "threshold",
+    "votes",
+    "watch",
+    "whitened",
+]

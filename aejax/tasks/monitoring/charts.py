@@ -1,0 +1,91 @@
+"""Control charts: smoothing, alarm rules, and what is plotted against its limits."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Chart(NamedTuple):
+    """What a control chart shows for each row.
+
+    Attributes:
+        t2: (n,), smoothed Hotelling T² of the code; 1 on average over normal rows. NaN where nothing is observed.
+        spe: (n,), smoothed SPE of the residual, likewise.
+        combined: (n,), smoothed mean of both: the statistic that is alarmed on.
+        p_value: (n,), the share of held-out normal rows whose combined statistic is as high.
+        is_above: (n,) bool, the combined statistic is above its limit.
+        is_alarm: (n,) bool, so were enough of the last rows: what an operator is told.
+    """
+
+    t2: np.ndarray
+    spe: np.ndarray
+    combined: np.ndarray
+    p_value: np.ndarray
+    is_above: np.ndarray
+    is_alarm: np.ndarray
+
+
+def ewma(values: Any, smoothing: float, initial: Any = 1.0) -> np.ndarray:
+    """The exponentially weighted moving average, s_t = (1 - a) s_{t-1} + a v_t (Roberts 1959).
+
+    A small shift that lasts adds up while noise averages out; a mean delay of (1 - a) / a rows is the price.
+
+    Args:
+        values: (n, ...) in time. Where a value is missing (NaN) the average is, too, and goes on behind it.
+        smoothing: a in (0, 1]; 1 for none.
+        initial: s before the first row.
+
+    Returns:
+        (n, ...) float64.
+
+    Raises:
+        ValueError: ``smoothing`` is out of range.
+
+    Example:
+        >>> ewma([3.0, float("nan"), 2.0], 0.5)
+        array([2., nan, 2.])
+    """
+    check_smoothing(smoothing)
+    values = np.asarray(values, np.float64)
+    average = np.broadcast_to(np.asarray(initial, np.float64), values.shape[1:])
+    averages = np.empty_like(values)
+    for index, value in enumerate(values):
+        seen = np.isfinite(value)
+        average = np.where(seen, (1 - smoothing) * average + smoothing * value, average)
+        averages[index] = np.where(seen, average, np.nan)
+    return averages
+
+
+def votes(is_above: Any, rule: tuple[int, int]) -> np.ndarray:
+    """The k-of-n alarm rule against chatter: an alarm where at least k of the last n rows are above.
+
+    Args:
+        is_above: (rows,) bool, in time.
+        rule: (k, n), 1 <= k <= n; (1, 1) is no rule.
+
+    Returns:
+        (rows,) bool. It depends on the rows up to each one only; k above in a row take k - 1 rows to be told.
+
+    Raises:
+        ValueError: another rule.
+
+    Example:
+        >>> votes([True, False, True, False, False], (2, 3)).tolist()
+        [False, False, True, False, False]
+    """
+    check_rule(rule)
+    enough, window = rule
+    above = np.concatenate([np.zeros(window, int), np.cumsum(np.asarray(is_above, int))])
+    return above[window:] - above[:-window] >= enough
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Refuses a weight outside (0, 1]."""
+    if not 0 < smoothing <= 1:
+        raise ValueError(f"smoothing: found {smoothing}, expected a number in (0, 1], 1 for none")
+
+
+def check_rule(rule: tuple[int, int]) -> None:
+    """Refuses what is not k of n."""
+    if len(rule) != 2 or not 1 <= rule[0] <= rule[1]:
+        raise ValueError(f"rule: found {rule}, expected (k, n) with 1 <= k <= n, such as (2, 3)")

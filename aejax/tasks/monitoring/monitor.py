@@ -1,0 +1,389 @@
+"""A process monitor: trained on normal rows in time, with limits from normal rows it was not trained on."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.base import Array, Batch, Model, Variables, as_batch
+from aejax.data.scalers import Scaler, fit_scaler, scale
+from aejax.data.windows import lagged
+from aejax.models import autoencoder
+from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
+from aejax.tasks.monitoring.charts import Chart, check_rule, check_smoothing, ewma
+from aejax.tasks.monitoring.conformal import Calibration, p_values, threshold
+from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
+from aejax.tasks.reduction import check_encodes, suggest_latent_dim
+from aejax.training import fit
+
+# Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
+# compiled. A scan of one row would be compiled into another program, with other roundings.
+_PIECES = (2, 16, 128, 1024, 8192)
+
+linear_autoencoder = functools.partial(autoencoder, hidden_dims=())
+
+
+class Monitor(NamedTuple):
+    """All that is needed to judge new rows.
+
+    Attributes:
+        model: of flattened windows of scaled rows.
+        variables: its variables.
+        scaler: of the columns.
+        whitening: of normal codes and residuals.
+        num_lags: earlier rows in a window.
+        smoothing: weight of the newest row in the moving averages.
+        alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
+        held_out: statistics of the normal rows that set the limits, smoothed, each (m,).
+        limit: of each statistic, scalars.
+        rate: the false alarm rate asked for, and the one obtained on held-out normal rows.
+    """
+
+    model: Model
+    variables: Variables
+    scaler: Scaler
+    whitening: Whitening
+    num_lags: int
+    smoothing: float
+    alarm_rule: tuple[int, int]
+    held_out: Statistics
+    limit: Statistics
+    rate: ObtainedRate
+
+
+class StreamState(NamedTuple):
+    """What a stream must remember between two rows.
+
+    Attributes:
+        past: (num_lags, c) scaled rows, the newest first.
+        average: (3,) the moving averages.
+        above: (n,) bool, whether the last n rows were above the limit, the newest first.
+        num_rows: int32 scalar, rows seen.
+    """
+
+    past: Array
+    average: Array
+    above: Array
+    num_rows: Array
+
+
+def fit_monitor(
+    key: Array,
+    x: Any,
+    *,
+    factory: Callable[[tuple[int, ...], int], Model] = linear_autoencoder,
+    latent_dim: int | None = None,
+    num_lags: int = 2,
+    smoothing: float = 0.2,
+    alarm_rule: tuple[int, int] = (2, 3),
+    false_alarm_rate: float = 0.01,
+    limits: str = "rows",
+    num_folds: int = 5,
+    num_epochs: int = 200,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    progress: Any = False,
+) -> Monitor:
+    """Learns normal operation of a process from rows in time.
+
+    Rows are standardised and put beside the rows before them; a model of these windows gives T² of its code and SPE of
+    its residual, both whitened by shrunk covariances, and the moving average of their mean is the statistic that is
+    alarmed on. The limits come from normal rows that the model at hand has not seen: each of ``num_folds`` blocks of
+    the table is scored by a model trained on the others (cross-conformal; Vovk 2015), and the monitor's own model is
+    trained on all rows.
+
+    The defaults were chosen on the Tennessee Eastman process, on its normal rows and the mean over its faults.
+
+    Args:
+        key: PRNG key.
+        x: (n, c) rows of normal operation in time, equally spaced, in their own units; NaN where missing. Or a Batch
+            with conditions, scaled, for a conditional model.
+        factory: (event_shape, latent_dim) -> Model, such as ``aejax.models.vae``; a linear autoencoder by default,
+            which needs the fewest rows.
+        latent_dim: size of the code; by default the number of principal components with 90 % of the windows' variance.
+        num_lags: earlier rows in a window; 0 for a process without dynamics.
+        smoothing: weight of the newest row in the moving average of the statistics, 1 for none. A smaller one finds
+            smaller shifts, later.
+        alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
+        false_alarm_rate: the share of normal rows that may be above the limit.
+        limits: "rows" for the conformal quantile of the held-out rows, or "blocks" for ``block_threshold``, which also
+            holds for rows that resemble their neighbours but needs some 1 / rate blocks.
+        num_folds: blocks of the table, at least 2.
+        num_epochs: passes over the rows.
+        batch_size: windows a step.
+        learning_rate: Adam's, falling to zero.
+        progress: as in ``fit``, for each of the num_folds + 1 models.
+
+    Returns:
+        The Monitor.
+
+    Raises:
+        ValueError: bad options, too few rows, or a model without an encoder.
+
+    Example:
+        >>> x = np.random.default_rng(0).standard_normal((300, 4))
+        >>> monitor = fit_monitor(jax.random.key(0), x, num_epochs=2, false_alarm_rate=0.05)
+        >>> chart, state = watch(monitor, x[:10] + [0, 0, 9, 0])
+        >>> bool(chart.is_alarm[-1])
+        True
+    """
+    check_smoothing(smoothing)
+    check_rule(alarm_rule)
+    if limits not in ("rows", "blocks"):
+        raise ValueError(f'limits: found {limits!r}, expected "rows" or "blocks"')
+    rows, cond = as_rows(x)
+    smallest_fold = len(rows) // max(num_folds, 1)
+    if num_folds < 2 or smallest_fold < num_lags + 2:
+        raise ValueError(
+            f"num_folds: found {num_folds} for {len(rows)} rows and {num_lags} lags, expected at least 2 blocks of "
+            f"num_lags + 2 rows or more"
+        )
+    _check_rate(false_alarm_rate, limits, len(rows))
+    scaler = fit_scaler(rows)
+    windows = Batch(row_windows(scaler, rows, num_lags), cond=cond)
+    # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
+    whole = np.arange(num_lags, len(rows))
+    if latent_dim is None:
+        latent_dim = suggest_latent_dim(windows.x[whole])
+    model = factory((windows.x.shape[1],), latent_dim)
+    check_encodes(model)
+
+    def train(key: Array, chosen: np.ndarray) -> tuple[Variables, Whitening]:
+        batch = _take(windows, chosen)
+        fitted = fit(
+            key,
+            model,
+            batch,
+            validation=0,
+            num_epochs=num_epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            progress=progress,
+        )
+        return fitted.variables, fit_whitening(model, fitted.variables, batch)
+
+    own_key, *fold_keys = jax.random.split(key, num_folds + 1)
+    folds = np.array_split(np.arange(len(rows)), num_folds)
+    # No window of the training rows reaches into the block; all folds have as many rows, so that they share a program.
+    others = [whole[(whole < fold[0]) | (whole > fold[-1] + num_lags)] for fold in folds]
+    num_others = min(map(len, others))
+    scores = []
+    for fold_key, fold, other in zip(fold_keys, folds, others, strict=True):
+        scores.append(statistics(model, *train(fold_key, other[:num_others]), _take(windows, fold)))
+    t2, spe, _ = (np.concatenate(parts) for parts in zip(*scores, strict=True))
+    # Rows that are not trained on have the larger residuals: 1 is to be the mean of new normal rows.
+    sizes = [np.nanmean(t2), np.nanmean(spe)]
+    t2, spe = (values / size if size > 0 else values for values, size in zip((t2, spe), sizes, strict=True))
+    held_out = Statistics(*(ewma(values, smoothing) for values in (t2, spe, (t2 + spe) / 2)))
+    variables, whitening = train(own_key, whole)
+    whitening = rescaled(whitening, *sizes)
+    monitor = Monitor(
+        model, variables, scaler, whitening, num_lags, smoothing, alarm_rule, held_out, held_out, ObtainedRate(0, 0, 0)
+    )
+    return _with_limits(monitor, held_out, false_alarm_rate, limits)
+
+
+def recalibrate(
+    monitor: Monitor, x: Any = None, *, false_alarm_rate: float | None = None, limits: str = "rows"
+) -> Monitor:
+    """Sets the limits anew, without training.
+
+    Args:
+        monitor: the Monitor.
+        x: (m, c) normal rows in time that it was not trained on, such as those of another run of the plant; None
+            for the held-out rows that it has.
+        false_alarm_rate: the share of normal rows that may be above; the one it has if None.
+        limits: "rows" or "blocks", as in ``fit_monitor``.
+
+    Returns:
+        The Monitor with these limits.
+
+    Raises:
+        ValueError: rows with other columns, a rate out of range, or no row with an observed value.
+    """
+    rate = monitor.rate.asked if false_alarm_rate is None else false_alarm_rate
+    held_out = monitor.held_out
+    if x is not None:
+        chart, _ = watch(monitor, x)
+        held_out = Statistics(chart.t2, chart.spe, chart.combined)
+    return _with_limits(monitor, held_out, rate, limits)
+
+
+def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[Chart, StreamState]:
+    """Judges new rows, all at once or as they come.
+
+    Row by row, block by block or the whole series gives the same numbers to the last bit.
+
+    Args:
+        monitor: the Monitor.
+        x: (n, c) rows in time, in the units of the training rows, NaN where missing; or a Batch with conditions.
+        state: from the call before; None at the beginning, where the plant is taken to have stood at the first row.
+
+    Returns:
+        (Chart, StreamState): the verdicts, and what to hand to the next call.
+
+    Raises:
+        ValueError: rows with other columns than in training.
+    """
+    rows, cond = as_rows(x)
+    num_columns = len(monitor.scaler.mean)
+    if rows.shape[1] != num_columns:
+        raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
+    scaled = scale(monitor.scaler, rows).astype(np.float32)
+    state = start(monitor) if state is None else state
+    parts = []
+    begin = 0
+    while begin < len(rows):
+        size = _piece(len(rows) - begin)
+        length = min(len(rows) - begin, size)
+        is_row = np.arange(size) < length
+        piece, piece_cond = (
+            None if array is None else np.resize(array[begin : begin + length], (size, *array.shape[1:]))
+            for array in (scaled, cond)
+        )
+        arguments = (monitor.variables, monitor.whitening, monitor.smoothing, monitor.limit.combined)
+        result, state = _scan(
+            monitor.model, monitor.num_lags, monitor.alarm_rule, arguments, state, piece, piece_cond, is_row
+        )
+        parts.append([np.asarray(array)[:length] for array in result])
+        begin += length
+    averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
+    combined = averages[:, 2]
+    p_value = p_values(_calibration(monitor.held_out.combined), combined)
+    return Chart(averages[:, 0], averages[:, 1], combined, p_value, is_above, is_alarm), state
+
+
+def start(monitor: Monitor) -> StreamState:
+    """The state before the first row.
+
+    Args:
+        monitor: the Monitor.
+
+    Returns:
+        The StreamState: the averages stand at 1, that of normal rows.
+    """
+    num_columns = len(monitor.scaler.mean)
+    return StreamState(
+        jnp.zeros((monitor.num_lags, num_columns), jnp.float32),
+        jnp.ones(3, jnp.float32),
+        jnp.zeros(monitor.alarm_rule[1], bool),
+        jnp.zeros((), jnp.int32),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_lags", "alarm_rule"))
+def _scan(
+    model: Model,
+    num_lags: int,
+    alarm_rule: tuple[int, int],
+    arguments: Any,
+    state: StreamState,
+    rows: Array,
+    cond: Array | None,
+    is_row: Array,
+) -> tuple[tuple[Array, Array, Array], StreamState]:
+    variables, whitening, smoothing, limit = arguments
+
+    def step(state: StreamState, inputs: Any) -> tuple[StreamState, tuple[Array, Array, Array]]:
+        row, row_cond, is_row = inputs
+        past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row, state.past.shape), state.past)
+        window = jnp.concatenate([row[None], past])
+        flat, seen = window.reshape(1, -1), ~jnp.isnan(window).reshape(1, -1)
+        batch = Batch(jnp.where(seen, flat, 0), mask=seen, cond=None if row_cond is None else row_cond[None])
+        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
+        values = jnp.stack([2 * code, 2 * residual, code + residual])
+        is_seen = jnp.any(seen[0, : row.shape[0]])
+        average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
+        is_above = is_seen & (average[2] > limit)
+        above = jnp.concatenate([is_above[None], state.above[:-1]])
+        is_alarm = jnp.sum(above) >= alarm_rule[0]
+        after = StreamState(window[:num_lags], average, above, state.num_rows + 1)
+        after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
+        return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
+
+    state, result = jax.lax.scan(step, state, (rows, cond, is_row))
+    return result, state
+
+
+def _piece(num_rows: int) -> int:
+    """The length of the next piece of so many rows."""
+    filled = [piece for piece in _PIECES if num_rows <= piece <= 2 * num_rows]
+    return filled[0] if filled else max(piece for piece in _PIECES if piece <= num_rows)
+
+
+def as_rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows of a table or a Batch.
+
+    Args:
+        x: (n, c) rows, or a Batch with a mask or conditions.
+
+    Returns:
+        (n, c) float64, NaN where missing, and (n, k) conditions or None.
+
+    Raises:
+        ValueError: bad rows, or a Batch with a target or weights.
+    """
+    batch = x if isinstance(x, Batch) else Batch(x)
+    if batch.target is not None or batch.weight is not None:
+        raise ValueError("x: found a Batch with a target or weights, expected rows, mask and conditions only")
+    rows = np.asarray(batch.x, np.float64)
+    if rows.ndim != 2:
+        raise ValueError(f"x: found shape {rows.shape}, expected (rows, columns)")
+    as_batch(batch)  # raises the error that names what is wrong
+    if batch.mask is not None:
+        mask = np.asarray(batch.mask, bool)
+        rows = np.where(mask if mask.ndim == 2 else mask[:, None], rows, np.nan)
+    return rows, None if batch.cond is None else np.asarray(batch.cond, np.float32)
+
+
+def row_windows(scaler: Scaler, rows: np.ndarray, num_lags: int) -> np.ndarray:
+    """A window for each row; those of the first rows begin with copies of the first, as a stream does.
+
+    Args:
+        scaler: of the columns.
+        rows: (n, c), in their own units.
+        num_lags: earlier rows in a window.
+
+    Returns:
+        (n, (num_lags + 1) * c) float32, scaled.
+    """
+    scaled = scale(scaler, rows).astype(np.float32)
+    return lagged(np.concatenate([np.repeat(scaled[:1], num_lags, axis=0), scaled]), num_lags)
+
+
+def _take(batch: Batch, rows: np.ndarray) -> Batch:
+    return jax.tree.map(lambda field: field[rows], batch)
+
+
+def _calibration(score: np.ndarray) -> Calibration:
+    return Calibration(score[np.isfinite(score)], np.ones(1))
+
+
+def _check_rate(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
+    """Refuses a rate that so few normal rows cannot tell."""
+    if not 0 < rate < 1:
+        raise ValueError(f"false_alarm_rate: found {rate}, expected a number in (0, 1), such as 0.01")
+    is_few_blocks = limits == "blocks" and num_blocks < num_rows
+    found, unit = (num_blocks, "blocks") if is_few_blocks else (num_rows, "rows")
+    if rate * (found + 1) < 1 - 1e-9:
+        raise ValueError(
+            f"false_alarm_rate: found {rate}, but {found} {unit} of held-out normal operation cannot tell what is that "
+            f"rare; ask for at least {1 / (found + 1):.2g}, or give more rows"
+            + (', or limits="rows"' if is_few_blocks else "")
+        )
+
+
+def _with_limits(monitor: Monitor, held_out: Statistics, rate: float, limits: str) -> Monitor:
+    num_rows = int(np.isfinite(held_out.combined).sum())
+    length = block_length(held_out.combined)
+    _check_rate(rate, limits, num_rows, -(-len(held_out.combined) // length))
+    if limits == "blocks":
+        limit = [block_threshold(score, length, rate) for score in held_out]
+    else:
+        limit = [threshold(_calibration(score), rate) for score in held_out]
+    rates = obtained_rate(held_out.combined, length, rate)
+    return monitor._replace(held_out=held_out, limit=Statistics(*map(np.asarray, limit)), rate=rates)

@@ -1,0 +1,92 @@
+"""Novel rows: nearest codes and residuals, with known answers and on a small real table."""
+
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aejax import metrics
+from aejax.base import as_batch
+from aejax.models import autoencoder
+from aejax.tasks import monitoring
+from tests.conftest import REGISTRY
+
+
+def axis_model():
+    """A linear model whose code is the first column and whose residual the second."""
+    model = autoencoder((2,), 1, hidden_dims=())
+    encoder = {"layer_0": {"kernel": jnp.array([[1.0], [0.0]]), "bias": jnp.zeros(1)}}
+    decoder = {"layer_0": {"kernel": jnp.array([[1.0, 0.0]]), "bias": jnp.zeros(2)}}
+    return model, {"params": {"encoder": encoder, "decoder": decoder}}
+
+
+def test_the_score_is_the_product_of_both_distances():
+    model, variables = axis_model()
+    reference = monitoring.fit_reference(model, variables, np.array([[0.0, 0.0], [10.0, 1.0], [20.0, 5.0]]))
+    x = np.array([[3.0, 3.0], [12.0, 9.0]])
+    found = monitoring.nearest_score(model, variables, reference, x)
+    np.testing.assert_allclose(found, np.log([3.0 * 2.0, 2.0 * 4.0]), rtol=1e-4)
+    found = monitoring.nearest_score(model, variables, reference, x, num_neighbors=2)
+    np.testing.assert_allclose(found, np.log([3 * 7 * 2 * 2, 2 * 8 * 4 * 8]) / 2, rtol=1e-4)
+
+
+def test_distances_are_exact_far_from_the_origin():
+    """The matrix product that finds the neighbours would round 1e-2 beside 1e3 away."""
+    rng = np.random.default_rng(0)
+    model, variables = axis_model()
+    normal = rng.integers(0, 1000, (500, 2)).astype(float)
+    reference = monitoring.fit_reference(model, variables, normal)
+    x = normal[:50] + 2**-6
+    np.testing.assert_allclose(monitoring.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+def test_any_model_scores_novel_rows_higher(model, data, key):
+    variables = model.init(key, as_batch(data))
+    reference = monitoring.fit_reference(model, variables, data)
+    novel = data._replace(x=data.x[:20] + 8 * np.eye(6)[3])
+    normal = data._replace(x=data.x[:20] + 0.05)
+    novel, normal = (part._replace(cond=None if data.cond is None else data.cond[:20]) for part in (novel, normal))
+    scores = [monitoring.nearest_score(model, variables, reference, rows) for rows in (novel, normal)]
+    assert scores[0].mean() > scores[1].mean()
+
+
+def test_a_detector_finds_what_lies_between_clusters():
+    """Hotelling's T² has one cluster, and is smallest where this row lies; a code as narrow as this keeps the gap."""
+    rng = np.random.default_rng(0)
+    centres = np.array([[6.0, 0, 0], [-6, 0, 0]])
+    x = np.concatenate([centre + 0.5 * rng.standard_normal((150, 3)) for centre in centres])
+    detector = monitoring.fit_detector(jax.random.key(0), x, num_steps=300)
+    scores = monitoring.novelty_score(detector, np.concatenate([np.zeros((1, 3)), x[:100] + 0.01]))
+    assert scores[0] > np.quantile(scores[1:], 0.95)
+    again = monitoring.fit_detector(jax.random.key(0), x, num_steps=300)
+    np.testing.assert_array_equal(monitoring.novelty_score(again, x[:5]), monitoring.novelty_score(detector, x[:5]))
+    gap = x[:2].copy()
+    gap[0, 1] = np.nan
+    assert np.isfinite(monitoring.novelty_score(detector, gap)).all()
+    with pytest.raises(ValueError, match=r"x: found shape \(2, 4\), expected \(rows, 3\)"):
+        monitoring.novelty_score(detector, np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="num_neighbors: found 0"):
+        monitoring.novelty_score(detector, x, num_neighbors=0)
+
+
+def test_bad_options_are_named(rows, key):
+    with pytest.raises(ValueError, match="a GAN has no encoder"):
+        monitoring.fit_detector(key, rows, model=REGISTRY["gan"])
+    with pytest.raises(ValueError, match="num_members: found 0"):
+        monitoring.fit_detector(key, rows, num_members=0)
+
+
+def test_a_small_outlier_set():
+    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "adbench/4_breastw.npz"
+    if not path.is_file() and os.environ.get("CI") != "true":
+        pytest.skip(f"{path} is absent")
+    content = np.load(path, allow_pickle=True)
+    x, y = np.asarray(content["X"], float), np.asarray(content["y"], int)
+    normal = np.random.default_rng(0).permutation(np.flatnonzero(y == 0))
+    train, test = normal[: len(normal) // 2], np.concatenate([normal[len(normal) // 2 :], np.flatnonzero(y == 1)])
+    detector = monitoring.fit_detector(jax.random.key(0), x[train], num_steps=300)
+    assert metrics.auroc(monitoring.novelty_score(detector, x[test]), y[test] == 1) > 0.97

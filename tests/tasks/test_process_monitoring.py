@@ -1,0 +1,211 @@
+"""Process monitoring: statistics with known answers, limits that hold, streams that equal the whole series."""
+
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aejax import models
+from aejax.base import Batch, as_batch
+from aejax.tasks import monitoring
+from aejax.tasks.monitoring.monitor import linear_autoencoder
+from tests.conftest import REGISTRY
+
+
+def process(num_rows, seed=0, num_columns=6):
+    """A stationary process: two autocorrelated factors seen by six sensors with noise."""
+    rng = np.random.default_rng(seed)
+    factors = np.zeros((num_rows, 2))
+    for t in range(1, num_rows):
+        factors[t] = 0.8 * factors[t - 1] + rng.standard_normal(2)
+    weights = np.random.default_rng(99).standard_normal((2, num_columns))
+    return 100 + 10 * (factors @ weights + 0.5 * rng.standard_normal((num_rows, num_columns)))
+
+
+@pytest.fixture(scope="module")
+def monitor():
+    return monitoring.fit_monitor(
+        jax.random.key(0), process(600), num_lags=1, false_alarm_rate=0.02, num_epochs=30, learning_rate=1e-2
+    )
+
+
+def test_shrunk_covariance_is_that_of_ledoit_and_wolf():
+    covariance = pytest.importorskip("sklearn.covariance")
+    x = np.random.default_rng(0).standard_normal((40, 25)) @ np.random.default_rng(1).standard_normal((25, 25))
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    np.testing.assert_allclose(monitoring.shrunk_covariance(x), covariance.ledoit_wolf(x)[0], rtol=1e-8)
+
+
+def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
+    """The identity as model: T² is Hotelling's, with the covariance of the rows, and there is no residual."""
+    model = linear_autoencoder((6,), 6)
+    eye = {"layer_0": {"kernel": jnp.eye(6), "bias": jnp.zeros(6)}}
+    variables = {"params": {"encoder": eye, "decoder": eye}}
+    found = monitoring.statistics(model, variables, monitoring.fit_whitening(model, variables, rows), rows)
+    inverse = np.linalg.inv(monitoring.shrunk_covariance(rows))
+    t2 = np.einsum("ni,ij,nj->n", rows - rows.mean(0), inverse, rows - rows.mean(0))
+    np.testing.assert_allclose(found.t2, t2 / t2.mean(), rtol=1e-3)
+    np.testing.assert_allclose(found.spe, 0, atol=1e-6)
+    np.testing.assert_allclose(found.combined, found.t2 / 2, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+def test_statistics_of_any_model_average_to_one(model, data, key):
+    variables = model.init(key, as_batch(data))
+    whitening = monitoring.fit_whitening(model, variables, data)
+    found = monitoring.statistics(model, variables, whitening, data)
+    np.testing.assert_allclose([found.t2.mean(), found.spe.mean(), found.combined.mean()], 1, rtol=1e-3)
+    again = monitoring.statistics(model, variables, whitening, data)
+    np.testing.assert_array_equal(found.combined, again.combined)
+
+
+def test_a_gan_is_refused(rows, key):
+    model = REGISTRY["gan"]
+    with pytest.raises(ValueError, match="a GAN has no encoder"):
+        monitoring.fit_whitening(model, model.init(key, as_batch(rows)), rows)
+    with pytest.raises(ValueError, match="a GAN has no encoder"):
+        monitoring.fit_monitor(key, rows, factory=models.gan)
+
+
+@pytest.mark.parametrize("cuts", [(1, 2, 3, 40), tuple(range(1, 70)), (33,), (69,)])
+def test_a_stream_equals_the_whole_series_to_the_bit(monitor, cuts):
+    x = process(70, seed=5)
+    x[10, 2] = np.nan
+    x[20] = np.nan
+    x[40:, 0] += 30
+    whole, end = monitoring.watch(monitor, x)
+    state, parts = None, []
+    for block in np.split(x, cuts):
+        chart, state = monitoring.watch(monitor, block, state)
+        parts.append(chart)
+    for name, expected in zip(whole._fields, whole, strict=True):
+        np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), expected, name)
+    jax.tree.map(np.testing.assert_array_equal, state, end)
+    assert np.isnan(whole.combined[20])
+    assert np.isfinite(np.delete(whole.combined, 20)).all()
+
+
+def test_the_stream_is_smoothed_statistics_of_windows(monitor):
+    x = process(50, seed=6)
+    scaled = (x - monitor.scaler.mean) / monitor.scaler.scale
+    windows = np.concatenate([scaled, np.concatenate([scaled[:1], scaled[:-1]])], axis=1)
+    raw = monitoring.statistics(monitor.model, monitor.variables, monitor.whitening, windows)
+    chart, _ = monitoring.watch(monitor, x)
+    np.testing.assert_allclose(chart.combined, monitoring.ewma(raw.combined, monitor.smoothing), rtol=1e-3)
+    np.testing.assert_array_equal(chart.is_above, chart.combined > np.float32(monitor.limit.combined))
+    np.testing.assert_array_equal(chart.is_alarm, monitoring.votes(chart.is_above, monitor.alarm_rule))
+
+
+def test_the_limit_is_where_the_p_value_is_the_rate(monitor):
+    chart, _ = monitoring.watch(monitor, process(3000, seed=7))
+    np.testing.assert_array_equal(chart.is_above, chart.p_value <= monitor.rate.asked + 1e-12)
+
+
+def test_the_false_alarm_rate_on_new_normal_rows_is_near_the_one_asked(monitor):
+    chart, _ = monitoring.watch(monitor, process(6000, seed=8))
+    assert 0.002 < chart.is_above.mean() < 0.06
+    assert monitor.rate.asked == 0.02
+    assert abs(monitor.rate.obtained - 0.02) < 3 * max(monitor.rate.standard_error, 0.005)
+    other = monitoring.recalibrate(monitor, process(3000, seed=9), false_alarm_rate=0.1)
+    assert 0.06 < monitoring.watch(other, process(6000, seed=8))[0].is_above.mean() < 0.15
+
+
+def test_a_shifted_sensor_is_found_and_named(monitor):
+    x = process(200, seed=10)
+    x[100:, 3] += 25
+    chart, _ = monitoring.watch(monitor, x)
+    assert chart.is_alarm[110:].mean() > 0.9
+    assert (monitoring.contributions(monitor, x)[110:].argmax(axis=1) == 3).mean() > 0.9
+
+
+def test_contributions_of_a_linear_model_are_the_exact_reductions(monitor):
+    """Freeing a sensor and minimising over what it reads gives the statistic less its contribution."""
+    x = process(3, seed=11)
+    x[:, 1] += 20
+    found = monitoring.contributions(monitor, x)[2, 1]
+    scaled = ((x - monitor.scaler.mean) / monitor.scaler.scale).astype(np.float32)
+
+    def combined(readings):
+        window = jnp.asarray(scaled[2:0:-1]).at[:, 1].set(readings).reshape(1, -1)
+        parts = monitoring.whitened(monitor.model, monitor.variables, monitor.whitening, Batch(window))
+        return sum(jnp.sum(part**2) for part in parts)
+
+    readings = jnp.asarray(scaled[2:0:-1, 1])
+    step = jnp.linalg.solve(jax.hessian(combined)(readings), jax.grad(combined)(readings))
+    assert found == pytest.approx(float(combined(readings) - combined(readings - step)), rel=1e-2)
+
+
+def test_smoothing_and_alarm_rule_have_known_answers():
+    np.testing.assert_allclose(monitoring.ewma(np.full(50, 3.0), 0.1)[[0, 49]], [1.2, 3 - 2 * 0.9**50])
+    np.testing.assert_array_equal(monitoring.ewma([1.0, 4.0], 1.0), [1, 4])
+    above = np.array([1, 0, 0, 1, 1, 0, 1, 0, 0, 0], bool)
+    np.testing.assert_array_equal(monitoring.votes(above, (1, 1)), above)
+    np.testing.assert_array_equal(monitoring.votes(above, (2, 3)), [0, 0, 0, 0, 1, 1, 1, 0, 0, 0])
+
+
+def test_block_thresholds():
+    score = np.random.default_rng(0).standard_normal(199).round(1)
+    calibration = monitoring.Calibration(score, np.ones(1))
+    for rate in (0.01, 0.05, 0.2):  # blocks of one row are rows
+        assert monitoring.block_threshold(score, 1, rate) == monitoring.threshold(calibration, rate)
+    # By hand: 4 blocks of 5 rows, 0.5 * 5 - 1 = 1.5 blocks may be above: the first block, and half of the second.
+    blocks = np.array([[9] * 5, [8, 8, 1, 1, 1], [0] * 5, [0] * 5], float).ravel()
+    assert monitoring.block_threshold(blocks, 5, 0.5) == 1
+    assert monitoring.block_threshold(blocks, 5, 0.1) == np.inf
+
+
+def test_block_limits_hold_where_rows_are_autocorrelated():
+    """Over many calibration series, new rows of a new block are above at most as often as asked, on average."""
+    rng = np.random.default_rng(1)
+    rates = []
+    for _ in range(300):
+        series = np.repeat(rng.standard_normal(60), 10)
+        rates.append((rng.standard_normal(500) > monitoring.block_threshold(series, 10, 0.05)).mean())
+    assert np.mean(rates) < 0.05 + 3 * np.std(rates) / np.sqrt(300)
+    assert np.mean(rates) > 0.02
+
+
+def test_obtained_rate_of_exchangeable_rows_is_the_asked_one():
+    score = np.random.default_rng(2).standard_normal(20000)
+    found = monitoring.obtained_rate(score, monitoring.block_length(score), 0.05)
+    assert found.obtained == pytest.approx(0.05, abs=4 * found.standard_error)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"smoothing": 0.0}, "smoothing: found 0.0"),
+        ({"alarm_rule": (3, 2)}, r"rule: found \(3, 2\)"),
+        ({"num_folds": 1}, "num_folds: found 1"),
+        ({"num_folds": 40, "num_lags": 5}, "num_folds: found 40"),
+        ({"limits": "rough"}, "limits: found 'rough'"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        monitoring.fit_monitor(jax.random.key(0), process(100), **options)
+
+
+def test_bad_rows_are_named(monitor):
+    with pytest.raises(ValueError, match="x: found 5 columns, expected 6"):
+        monitoring.watch(monitor, np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="x: found 5 columns, expected 6"):
+        monitoring.contributions(monitor, np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="cannot tell what is that rare"):
+        monitoring.recalibrate(monitor, process(50), false_alarm_rate=0.01)
+
+
+def test_tennessee_eastman_small():
+    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "tep/tep_braatz.npz"
+    if not path.is_file() and os.environ.get("CI") != "true":
+        pytest.skip(f"{path} is absent")
+    data = np.load(path)
+    monitor = monitoring.fit_monitor(
+        jax.random.key(0), data["d00_train"], num_lags=1, num_epochs=30, num_folds=2, learning_rate=3e-3
+    )
+    monitor = monitoring.recalibrate(monitor, data["d00_test"])
+    detected = [monitoring.watch(monitor, data[f"d{fault:02d}_test"])[0].is_above[160:].mean() for fault in (1, 10, 19)]
+    assert min(detected) > 0.6
