@@ -24,6 +24,7 @@ RANKS = {
     "config": 7,
     "runs": 8,
     "tables": 9,
+    "sections": 9,
     "report": 10,
     "demo": 11,
     "commands": 12,

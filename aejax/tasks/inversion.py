@@ -163,15 +163,17 @@ def posterior(
     *,
     start: ArrayLike | None = None,
     num_chains: int = 4,
-    num_warmup: int = 500,
+    num_warmup: int = 300,
     num_samples: int = 500,
     cond: ArrayLike | None = None,
     progress: bool | Callable[[Report], None] = False,
 ) -> Posterior:
     """Draws from the posterior over codes by the No-U-Turn sampler (Hoffman & Gelman 2014), chains at once.
 
-    Step size and diagonal mass matrix are adapted in windows, as in Stan; from BlackJAX (Cabezas et al. 2024), the
-    extra ``inversion``. Chains do not cross from one maximum to another that lies far away: R-hat then says so.
+    A chain moves in coordinates in which the Gaussian at its start has unit covariance: that of Gauss and Newton,
+    (J^T C^-1 J + prior's inverse covariance)^-1 with the Jacobian J of the data by the code. Step size and diagonal
+    mass matrix are then adapted in windows, as in Stan; from BlackJAX (Cabezas et al. 2024), the extra ``inversion``.
+    Chains do not cross from one maximum to another that lies far away: R-hat then says so.
 
     Args:
         key: PRNG key.
@@ -218,13 +220,14 @@ def posterior(
         raise ValueError(f"start: found shape {start.shape}, expected ({num_chains}, {num_dims})")
     report = ProgressBar() if progress is True else progress or None
     began = time.monotonic()
-    state, parameters = _warm_up(model, observe, num_warmup, problem, jax.random.split(warmup_key, num_chains), start)
+    frames = _frames(model, observe, problem, start)
+    state, parameters = _warm_up(model, observe, num_warmup, problem, jax.random.split(warmup_key, num_chains), frames)
     blocks: list[Any] = []
     done, adapted = 0, time.monotonic()
     # In blocks of one size, so that one program serves all; draws beyond the number asked for are left out.
     while done < num_samples:
         keys = jax.random.split(jax.random.fold_in(draw_key, done), num_chains)
-        state, block = _draw(model, observe, problem, keys, state, parameters)
+        state, block = _draw(model, observe, problem, keys, frames, state, parameters)
         blocks.append(jax.tree.map(np.asarray, block))
         done = min(done + _DRAWS_PER_BLOCK, num_samples)
         if report:
@@ -496,34 +499,62 @@ def _blackjax() -> Any:
         raise ImportError('posterior draws need BlackJAX: pip install "aejax[inversion]"') from error
 
 
-@functools.partial(jax.jit, static_argnames=("model", "observe", "num_warmup"))
-def _warm_up(
-    model: Any, observe: Observe, num_warmup: int, problem: _Problem, keys: Array, start: Array
-) -> tuple[Any, Any]:
-    blackjax = _blackjax()
+class _Frame(NamedTuple):
+    """Coordinates u of a chain, z = origin + scale u."""
 
-    def one(key: Array, z: Array) -> tuple[Any, Any]:
-        log_density = functools.partial(_log_density, model, observe, problem)
-        adaptation = blackjax.window_adaptation(blackjax.nuts, log_density)
-        return adaptation.run(key, z, num_warmup)[0]
+    origin: Array
+    scale: Array
 
-    return jax.vmap(one)(keys, start)
+    def code(self, u: Array) -> Array:
+        return self.origin + self.scale @ u
 
 
 @functools.partial(jax.jit, static_argnames=("model", "observe"))
-def _draw(model: Any, observe: Observe, problem: _Problem, keys: Array, state: Any, parameters: Any) -> tuple[Any, Any]:
+def _frames(model: Any, observe: Observe, problem: _Problem, start: Array) -> _Frame:
+    weight, mean = jnp.exp(problem.prior.log_weight), problem.prior.mean
+    centred = mean - weight @ mean
+    within = jnp.einsum("k,kij,klj->il", weight, problem.prior.cholesky, problem.prior.cholesky)
+    prior_precision = jnp.linalg.inv(within + (weight[:, None] * centred).T @ centred)
+
+    def one(z: Array) -> _Frame:
+        jacobian = jax.jacfwd(lambda z: _residuals(model, observe, problem, z))(z)
+        upper = jnp.linalg.cholesky(prior_precision + jacobian.T @ jacobian).T
+        return _Frame(z, jax.scipy.linalg.solve_triangular(upper, jnp.eye(z.size)))
+
+    return jax.lax.map(one, start)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "observe", "num_warmup"))
+def _warm_up(
+    model: Any, observe: Observe, num_warmup: int, problem: _Problem, keys: Array, frames: _Frame
+) -> tuple[Any, Any]:
+    blackjax = _blackjax()
+
+    def one(key: Array, frame: _Frame) -> tuple[Any, Any]:
+        adaptation = blackjax.window_adaptation(
+            blackjax.nuts, lambda u: _log_density(model, observe, problem, frame.code(u))
+        )
+        return adaptation.run(key, jnp.zeros_like(frame.origin), num_warmup)[0]
+
+    return jax.vmap(one)(keys, frames)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "observe"))
+def _draw(
+    model: Any, observe: Observe, problem: _Problem, keys: Array, frames: _Frame, state: Any, parameters: Any
+) -> tuple[Any, Any]:
     """A block of draws of each chain: states to go on from; z, log density, misfit, acceptance and divergence."""
     blackjax = _blackjax()
 
-    def one(key: Array, state: Any, parameters: Any) -> tuple[Any, Any]:
-        kernel = blackjax.nuts(functools.partial(_log_density, model, observe, problem), **parameters).step
+    def one(key: Array, frame: _Frame, state: Any, parameters: Any) -> tuple[Any, Any]:
+        kernel = blackjax.nuts(lambda u: _log_density(model, observe, problem, frame.code(u)), **parameters).step
 
         def step(state: Any, key: Array) -> tuple[Any, Any]:
             state, info = kernel(key, state)
-            z = state.position
+            z = frame.code(state.position)
             misfit = _misfit(model, observe, problem, z)
             return state, (z, state.logdensity, misfit, info.acceptance_rate, info.is_divergent)
 
         return jax.lax.scan(step, state, jax.random.split(key, _DRAWS_PER_BLOCK))
 
-    return jax.vmap(one)(keys, state, parameters)
+    return jax.vmap(one)(keys, frames, state, parameters)
