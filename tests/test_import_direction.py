@@ -25,6 +25,7 @@ RANKS = {
     "config": 7,
     "runs": 8,
     "tables": 9,
+    "sections": 9,
     "report": 10,
     "demo": 11,
     "commands": 12,
@@ -33,7 +34,16 @@ RANKS = {
     "__init__": 15,
 }
 # These stand beside the column and import base and storage at most; pages are drawn by anyone.
-BESIDE = {"data", "metrics", "plots", "plots_denoising", "plots_monitoring", "plots_inversion", "plots_surrogate", "pages"}
+BESIDE = {
+    "data",
+    "metrics",
+    "plots",
+    "plots_denoising",
+    "plots_monitoring",
+    "plots_inversion",
+    "plots_surrogate",
+    "pages",
+}
 
 MODULES = sorted(path for path in ROOT.rglob("*.py"))
 

@@ -1,7 +1,7 @@
 """Convolutional networks, in 1, 2 or 3 dimensions, in the place of dense ones."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from aejax import losses, nets
 from aejax.base import Model
@@ -23,6 +23,8 @@ def convolutional_autoencoder(
     dropout_rate: float = 0.0,
     batch_norm: bool = True,
     likelihood: losses.Likelihood | None = None,
+    grid: Sequence[int] | None = None,
+    dense_dims: Sequence[int] = (),
 ) -> Model:
     """An autoencoder of signals, images or volumes (Masci et al. 2011).
 
@@ -42,6 +44,11 @@ def convolutional_autoencoder(
         dropout_rate: share of activations silenced in training.
         batch_norm: whether hidden layers are normalised.
         likelihood: what the decoder's output means; the squared error if None.
+        grid: sizes of a coarser grid that the convolutions work on, in the place of the spatial axes: their input is
+            averaged onto it, their output interpolated from it, linearly. With ``bernoulli()`` the edges of bodies of
+            some cells' width stay sharp, since a field of logits crosses zero between grid points; the work is less by
+            the ratio of the cells.
+        dense_dims: widths of dense layers between the convolutions and the code, and back.
 
     Returns:
         The Model.
@@ -69,6 +76,8 @@ def convolutional_autoencoder(
         dropout_rate,
         batch_norm,
         likelihood,
+        grid,
+        dense_dims,
     )
     return autoencoder(event_shape, latent_dim, likelihood=likelihood, encoder=encoder, decoder=decoder)
 
@@ -86,6 +95,8 @@ def convolutional_vae(
     batch_norm: bool = True,
     num_importance_samples: int = 1,
     likelihood: losses.Likelihood | None = None,
+    grid: Sequence[int] | None = None,
+    dense_dims: Sequence[int] = (),
 ) -> Model:
     """A variational autoencoder of signals, images or volumes: ``vae`` with convolutions.
 
@@ -101,6 +112,8 @@ def convolutional_vae(
         num_importance_samples: as in ``vae``.
         likelihood: p(x | z); a Gaussian with one learned scale if None, since one for each pixel lets those that are
             always dark take all the weight.
+        grid: as in ``convolutional_autoencoder``.
+        dense_dims: as in ``convolutional_autoencoder``.
 
     Returns:
         The Model.
@@ -128,6 +141,8 @@ def convolutional_vae(
         dropout_rate,
         batch_norm,
         likelihood,
+        grid,
+        dense_dims,
     )
     return vae(
         event_shape,
@@ -200,22 +215,33 @@ def _networks(
     dropout_rate: float,
     batch_norm: bool,
     likelihood: losses.Likelihood,
+    grid: Sequence[int] | None = None,
+    dense_dims: Sequence[int] = (),
 ) -> tuple[nets.Network, nets.Network]:
     if latent_dim < 1:
         raise ValueError(f"latent_dim: found {latent_dim}, expected a positive whole number")
     spatial = _spatial(tuple(event_shape), num_spatial_dims)
-    encoder = nets.convolutional_encoder(
-        spatial, hidden_dims, code_size, activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm
-    )
-    decoder = nets.convolutional_decoder(
-        spatial,
-        output_shape(event_shape, likelihood),
-        tuple(hidden_dims)[::-1],
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
-    )
-    return encoder, decoder
+    output = output_shape(event_shape, likelihood)
+    inner = spatial if grid is None else tuple(grid)
+    options: dict[str, Any] = {"activation": activation, "dropout_rate": dropout_rate, "batch_norm": batch_norm}
+    encoder = {
+        "convolutions": nets.convolutional_encoder(inner, hidden_dims, (*dense_dims, code_size)[0], **options),
+    }
+    decoder = {
+        "convolutions": nets.convolutional_decoder(
+            inner, (*inner, *output[len(spatial) :]), tuple(hidden_dims)[::-1], **options
+        ),
+    }
+    if dense_dims:
+        widths = tuple(dense_dims)[::-1]
+        encoder = encoder | {"dense": nets.mlp(dense_dims, (code_size,), **options)}
+        decoder = {"dense": nets.mlp(widths, widths[-1:], output_activation=activation, **options)} | decoder
+    if inner != spatial:
+        encoder = {"resize": nets.resize(spatial, inner)} | encoder
+        decoder = decoder | {"resize": nets.resize(inner, spatial)}
+    # Alone, a network keeps its layers without a name of its own before them, as PyTorch's weights are paired.
+    networks = [nets.compose(**parts) if len(parts) > 1 else next(iter(parts.values())) for parts in (encoder, decoder)]
+    return networks[0], networks[1]
 
 
 def _spatial(event_shape: tuple[int, ...], num_spatial_dims: int | None) -> tuple[int, ...]:

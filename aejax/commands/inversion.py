@@ -1,0 +1,156 @@
+"""Inversion on the command line: a model of sections from a training image, and sections from travel times."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSections:
+    """Train a model of the sections of a geological training image of two facies."""
+
+    image: Positional[Path]
+    """PNG image; what is brighter than half is facies 1."""
+    out: Path
+    """Folder to write; a run there that was interrupted is gone on with."""
+    patch: tuple[int, int] = (129, 65)
+    """Rows and columns of a section."""
+    latent_dim: int = 20
+    """Size of the code."""
+    num_steps: int = 12000
+    """Length of the training; the default takes about half an hour on one core."""
+    flips: FlagCreatePairsOff[bool] = False
+    """Mirror sections at random, where the geology has no direction."""
+    seed: int = 0
+    """Of the training."""
+    quiet: Quiet = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Invert:
+    """Find the sections that explain cross-hole travel times: their mean, spread and draws."""
+
+    model: Positional[Path]
+    """Folder of a model of sections."""
+    data: Positional[str]
+    """Table with columns source_depth, receiver_depth (m) and travel_time (ns); - for standard input."""
+    out: Path
+    """NPZ file to write: mean, spread and draws of the velocity (m/ns), misfit, r_hat, effective_sample_size."""
+    noise: float
+    """Standard deviation of a travel time's noise, in ns."""
+    velocities: tuple[float, float] = (0.06, 0.08)
+    """Of facies 0 and 1, in m/ns."""
+    cell: float = 0.1
+    """Side of a cell, in m."""
+    num_samples: int = 500
+    """Draws of each of four chains."""
+    seed: int = 0
+    """Of starts and draws."""
+    quiet: Quiet = False
+
+
+def train(command: TrainSections) -> None:
+    """Does what ``TrainSections`` says."""
+    import jax
+    import matplotlib.image
+
+    from aejax import sections
+
+    if (command.out / "variables.safetensors").is_file():
+        print(f"{command.out} is complete: nothing is left to train")
+        return
+    image = matplotlib.image.imread(command.image)
+    image = image[..., :3].mean(axis=-1) if image.ndim == 3 else image
+    found = sections.train_sections(
+        jax.random.key(command.seed),
+        image > 0.5 * image.max(),
+        command.patch,
+        command.latent_dim,
+        num_steps=command.num_steps,
+        flips=(0, 1) if command.flips else (),
+        checkpoint_dir=command.out / "checkpoints",
+        progress=not command.quiet,
+    )
+    sections.save_sections(command.out, found)
+    print(f"written to {command.out}")
+
+
+def invert(command: Invert) -> None:
+    """Does what ``Invert`` says."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from aejax import sections
+    from aejax.data import geology
+    from aejax.data.files import read_table
+    from aejax.tasks import inversion
+
+    found = sections.load_sections(command.model)
+    table = read_table(command.data)
+    names = ("source_depth", "receiver_depth", "travel_time")
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise ValueError(f"DATA: found columns {', '.join(table.columns)}, expected also {', '.join(missing)}")
+    source, receiver, times = (table.values[:, table.columns.index(name)] for name in names)
+    width = found.patch_shape[1] * command.cell
+    lengths = geology.straight_rays(
+        found.patch_shape,
+        command.cell,
+        np.column_stack([source, np.zeros_like(source)]),
+        np.column_stack([receiver, np.full_like(receiver, width)]),
+    )
+
+    def observe(x: Any) -> Any:
+        return geology.travel_times(lengths, x, command.velocities)
+
+    error = inversion.approximation_error(found.model, found.variables, observe, found.x, found.z)
+    result = inversion.posterior(
+        jax.random.key(command.seed),
+        found.model,
+        found.variables,
+        observe,
+        times - error.mean,
+        error.covariance + command.noise**2 * np.eye(len(times)),
+        found.latent_dim,
+        num_samples=command.num_samples,
+        progress=not command.quiet,
+    )
+    slow, fast = 1 / command.velocities[0], 1 / command.velocities[1]
+    draws = result.z.reshape(-1, found.latent_dim)
+    probability = np.concatenate(
+        [np.asarray(found.model.decode(found.variables, jnp.asarray(block))) for block in np.array_split(draws, 8)]
+    )
+    velocity = 1 / (slow + (fast - slow) * probability)
+    _write_npz(
+        command.out,
+        mean=velocity.mean(axis=0),
+        spread=velocity.std(axis=0),
+        draws=velocity[:: max(len(velocity) // 100, 1)],
+        misfit=result.misfit,
+        r_hat=result.r_hat,
+        effective_sample_size=result.effective_sample_size,
+    )
+    print(f"misfit in units of noise and approximation error: {result.misfit.mean():.2f} (near 1 where it fits)")
+    print(f"R-hat at most {result.r_hat.max():.3f}, effective draws at least {result.effective_sample_size.min():.0f}")
+    if result.r_hat.max() > 1.05:
+        print("the chains do not agree: take more draws, or read the spread as a lower bound")
+    print(f"written to {command.out}")
+
+
+def _write_npz(path: Path, **arrays: Any) -> None:
+    import os
+
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    try:
+        np.savez_compressed(aside, **arrays)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

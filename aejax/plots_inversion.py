@@ -1,0 +1,89 @@
+"""Pictures of an inversion: sections side by side, rays, data against their fit. Arrays in, Axes out."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+def posterior_sections(
+    truth: Any, mean: Any, spread: Any, draws: Any, cell: float = 1.0, label: str = "x", figure: Figure | None = None
+) -> np.ndarray:
+    """Truth, posterior mean, posterior spread and some draws of vertical sections, side by side.
+
+    Args:
+        truth: (rows, columns), or (sections, rows, columns) for one row of panels each.
+        mean: likewise.
+        spread: likewise, the standard deviation, in a colour scale of its own.
+        draws: (draws, rows, columns), or (sections, draws, rows, columns); those in the colours of the truth.
+        cell: side of a cell, in m.
+        label: what is drawn, with its unit.
+        figure: where to draw; a new one if None.
+
+    Returns:
+        (sections, 3 + draws) Axes.
+
+    Example:
+        >>> field = np.eye(4)
+        >>> posterior_sections(field, field, field, field[None]).shape
+        (1, 4)
+    """
+    truth, mean, spread = (np.asarray(part, float) for part in (truth, mean, spread))
+    draws = np.asarray(draws, float)
+    if truth.ndim == 2:
+        truth, mean, spread, draws = truth[None], mean[None], spread[None], draws[None]
+    rows, columns = truth.shape[1:]
+    num_panels = 3 + draws.shape[1]
+    width = min(1.6, 8.5 / num_panels)
+    figure = figure or Figure(
+        figsize=(num_panels * width + 1.8, len(truth) * (width * rows / columns + 0.25) + 0.6), layout="constrained"
+    )
+    axes = figure.subplots(len(truth), num_panels, sharex=True, sharey=True, squeeze=False)
+    extent = (0.0, columns * cell, rows * cell, 0.0)
+    scale = {"vmin": truth.min(), "vmax": truth.max(), "cmap": "viridis", "extent": extent}
+    spread_scale = {"vmin": 0.0, "vmax": spread.max(), "cmap": "magma", "extent": extent}
+    for section, line in enumerate(axes):
+        shared = line[0].imshow(truth[section], **scale)
+        line[1].imshow(mean[section], **scale)
+        own = line[2].imshow(spread[section], **spread_scale)
+        for ax, draw in zip(line[3:], draws[section], strict=True):
+            ax.imshow(draw, **scale)
+        line[0].set_ylabel("depth, m")
+    names = ["truth", "posterior mean", "posterior spread", *(f"draw {i + 1}" for i in range(draws.shape[1]))]
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name, fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("m")
+    figure.colorbar(shared, ax=axes, label=label, shrink=0.8, aspect=30)
+    figure.colorbar(own, ax=axes, label=f"spread, {label}", shrink=0.8, aspect=30)
+    return axes
+
+
+def calibration_curve(levels: Any, coverage: Any, label: str | None = None, ax: Axes | None = None) -> Axes:
+    """How often intervals hold the truth beside how often they should: on the diagonal where they are right.
+
+    Args:
+        levels: (n,), of the intervals, in (0, 1).
+        coverage: (n,), shares found.
+        label: of the curve.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> calibration_curve([0.5, 0.9], [0.45, 0.92]).get_xlabel()
+        'level of the interval'
+    """
+    ax = ax or Figure(figsize=(4, 4), layout="constrained").subplots()
+    if not ax.lines:
+        ax.plot([0, 1], [0, 1], color="#777777", lw=1)
+    ax.plot(levels, coverage, "o-", ms=3, label=label)
+    ax.set(
+        xlabel="level of the interval", ylabel="share that holds the truth", xlim=(0, 1), ylim=(0, 1), aspect="equal"
+    )
+    ax.spines[["top", "right"]].set_visible(False)
+    if label:
+        ax.legend(frameon=False, fontsize=8)
+    return ax

@@ -1,0 +1,197 @@
+"""A trained model of geological sections: made from one training image, kept in a folder without pickle."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax import losses, runs
+from aejax.algorithms import adam, minimise
+from aejax.base import Batch, Model, Variables
+from aejax.data import geology
+from aejax.models import convolutional_vae
+from aejax.tasks.inversion import refine
+from aejax.tasks.reduction import encode
+from aejax.training import Report, fit
+
+_FORMAT = 1
+_NUM_VALIDATION = 500
+_NUM_HELD_OUT = 300
+
+
+class Sections(NamedTuple):
+    """A VAE of the sections of a training image.
+
+    Attributes:
+        model: the Model, whose prior is standard normal.
+        variables: its variables.
+        patch_shape: (rows, columns) of a section.
+        latent_dim: size of the code.
+        x: (n, *patch_shape) in {0, 1}, sections that were not trained on, for ``approximation_error``.
+        z: (n, latent_dim), the codes that represent them best.
+    """
+
+    model: Model
+    variables: Variables
+    patch_shape: tuple[int, ...]
+    latent_dim: int
+    x: np.ndarray
+    z: np.ndarray
+
+
+def section_vae(patch_shape: Sequence[int], latent_dim: int) -> Model:
+    """The VAE of binary sections: convolutions on a grid of every fourth cell, Bernoulli pixels.
+
+    Example:
+        >>> model = section_vae((29, 17), 4)
+        >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 29, 17))))
+        >>> model.decode(variables, jnp.zeros((2, 4))).shape
+        (2, 29, 17)
+    """
+    return convolutional_vae(
+        tuple(patch_shape),
+        latent_dim,
+        hidden_dims=(32, 64, 64),
+        dense_dims=(512,),
+        grid=tuple(-(-(size - 1) // 4) + 1 for size in patch_shape),
+        activation="gelu",
+        batch_norm=False,
+        likelihood=losses.bernoulli(),
+    )
+
+
+def train_sections(
+    key: jax.Array,
+    image: Any,
+    patch_shape: Sequence[int] = (129, 65),
+    latent_dim: int = 20,
+    *,
+    num_steps: int = 12000,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    held_out: float = 0.075,
+    flips: Sequence[int] = (0, 1),
+    checkpoint_dir: str | Path | None = None,
+    progress: bool | Callable[[Report], None] = False,
+) -> Sections:
+    """Trains a VAE on the overlapping sections of one binary training image.
+
+    Adam with a cosine schedule, the moving average of the weights is kept. The last columns are held out: sections
+    from there choose among six stages of the training and say what the decoder cannot represent.
+
+    Args:
+        key: PRNG key.
+        image: (rows, columns) of two facies, 0 and 1.
+        patch_shape: of a section.
+        latent_dim: size of the code.
+        num_steps: length of the training, rounded to a multiple of six.
+        batch_size: sections a step.
+        learning_rate: at its highest.
+        held_out: share of the columns; these must be at least as many as those of a section.
+        flips: axes along which sections are mirrored at random; none where the geology has a direction.
+        checkpoint_dir: where checkpoints are kept; a run that was cut goes on from there.
+        progress: as for ``fit``.
+
+    Returns:
+        Sections.
+
+    Raises:
+        ValueError: an image that is not binary, or held-out columns that hold no section.
+    """
+    image = np.asarray(image)
+    if image.ndim != len(patch_shape) or not np.isin(image, (0, 1)).all():
+        raise ValueError(
+            f"image: found shape {image.shape}, expected {len(patch_shape)} axes and values of 0 and 1 only"
+        )
+    patch_shape = tuple(patch_shape)
+    begin = image.shape[-1] - round(held_out * image.shape[-1])
+    trained, rest = (*image.shape[:-1], begin), (*image.shape[:-1], image.shape[-1] - begin)
+    if rest[-1] < patch_shape[-1]:
+        raise ValueError(
+            f"held_out: found {held_out}, {rest[-1]} columns; expected at least the {patch_shape[-1]} of a section"
+        )
+    model = section_vae(patch_shape, latent_dim)
+    num_epochs = 6
+    steps = max(num_steps // num_epochs, 1)
+    train_key, validation_key, fit_key = jax.random.split(key, 3)
+    corners = geology.random_corners(train_key, trained, patch_shape, steps * batch_size, flips)
+    shift = jnp.zeros(2 * len(patch_shape)).at[len(patch_shape) - 1].set(begin)
+    validation = geology.random_corners(validation_key, rest, patch_shape, _NUM_VALIDATION) + shift
+    # The gradient of a sum over all pixels is large; the clip holds back the rare one that is far larger.
+    optimizer = adam("cosine", num_epochs * steps, warmup_steps=min(200, steps), clip_norm=1000)
+    image = image.astype(np.uint8)
+    algorithm = geology.on_patches(minimise(model, optimizer, ema_decay=0.999), image, patch_shape)
+    fitted = fit(
+        fit_key,
+        algorithm,
+        corners,
+        validation=validation,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        hparams=algorithm.hparams._replace(learning_rate=learning_rate),
+        checkpoint_dir=checkpoint_dir,
+        resume=checkpoint_dir is not None,
+        progress=progress,
+    )
+    x = np.asarray(geology.cut(image, validation[:_NUM_HELD_OUT], patch_shape))
+    z = refine(model, fitted.variables, x, encode(model, fitted.variables, x).mean)
+    return Sections(model, fitted.variables, patch_shape, latent_dim, x, np.asarray(z))
+
+
+def save_sections(folder: str | Path, sections: Sections) -> None:
+    """Writes ``sections.json``, ``held_out.safetensors`` and, last, ``variables.safetensors``.
+
+    Args:
+        folder: made if it is not there.
+        sections: the Sections.
+    """
+    folder = Path(folder)
+    content = {
+        "format": _FORMAT,
+        "patch_shape": list(sections.patch_shape),
+        "latent_dim": sections.latent_dim,
+        "environment": runs.environment(),
+    }
+    runs._write(folder / "sections.json", (json.dumps(content, indent=2) + "\n").encode())
+    held_out = {"x": np.asarray(sections.x, np.uint8), "z": np.asarray(sections.z, np.float32)}
+    runs._write(folder / "held_out.safetensors", runs._tensors(held_out))
+    runs._write(folder / "variables.safetensors", runs._tensors(runs.flatten(sections.variables)))
+
+
+def load_sections(folder: str | Path) -> Sections:
+    """Reads what ``save_sections`` wrote, and checks names, shapes and types.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        Sections.
+
+    Raises:
+        FileNotFoundError: no such folder, or one whose training has not finished.
+        ValueError: a file that cannot be read or does not fit the others.
+    """
+    folder = Path(folder)
+    if not (folder / "sections.json").is_file():
+        raise FileNotFoundError(f"{folder} has no sections.json: it is no model of sections; train one first")
+    content = runs._read(folder / "sections.json", json.loads)
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(f"{folder / 'sections.json'}: expected format {_FORMAT}; use the aejax that wrote it")
+    try:
+        patch_shape, latent_dim = tuple(map(int, content["patch_shape"])), int(content["latent_dim"])
+        model = section_vae(patch_shape, latent_dim)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / 'sections.json'} is not that of a model of sections: {error}") from error
+    expected = jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, *patch_shape))))
+    stored = runs._read(folder / "variables.safetensors", runs._untensors)
+    runs._check_same(folder / "variables.safetensors", stored, runs.flatten(expected))
+    held_out = runs._read(folder / "held_out.safetensors", runs._untensors)
+    x, z = held_out.get("x"), held_out.get("z")
+    if x is None or z is None or x.shape[1:] != patch_shape or z.shape != (len(x), latent_dim):
+        raise ValueError(f"{folder / 'held_out.safetensors'} does not fit the model; train it again")
+    variables = runs.unflatten({name: jnp.asarray(array) for name, array in stored.items()})
+    return Sections(model, variables, patch_shape, latent_dim, x.astype(np.float32), z)

@@ -1,0 +1,203 @@
+"""Known answers: through a linear decoder and a linear forward function the posterior is Gaussian in closed form."""
+
+import importlib.util
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import aejax
+from aejax.tasks import inversion
+from aejax.tasks.mixture import Mixture
+
+D, EVENT, M = 3, 6, 5
+needs_blackjax = pytest.mark.skipif(importlib.util.find_spec("blackjax") is None, reason="needs blackjax")
+
+_draw = np.random.default_rng(0)
+WEIGHTS, SHIFT, FORWARD = _draw.normal(size=(D, EVENT)), _draw.normal(size=EVENT), _draw.normal(size=(M, EVENT))
+NOISE = np.array([0.5, 0.4, 0.8, 0.6, 0.3])
+Y = _draw.normal(size=M)
+
+
+def observe(x):
+    return jnp.asarray(FORWARD, jnp.float32) @ x
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """A VAE whose decoder is z -> z WEIGHTS + SHIFT."""
+    model = aejax.models.vae((EVENT,), D, hidden_dims=())
+    variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, EVENT))))
+    layer = {"kernel": jnp.asarray(WEIGHTS, jnp.float32), "bias": jnp.asarray(SHIFT, jnp.float32)}
+    return model, {**variables, "params": {**variables["params"], "decoder": {"layer_0": layer}}}
+
+
+def gaussian(covariance, prior_mean=0.0, prior_covariance=None):
+    """Mean and covariance of p(z | Y)."""
+    jacobian = FORWARD @ WEIGHTS.T
+    precision = np.linalg.inv(covariance)
+    prior_precision = np.eye(D) if prior_covariance is None else np.linalg.inv(prior_covariance)
+    found = np.linalg.inv(prior_precision + jacobian.T @ precision @ jacobian)
+    pull = jacobian.T @ precision @ (Y - FORWARD @ SHIFT) + prior_precision @ np.broadcast_to(prior_mean, D)
+    return found @ pull, found
+
+
+COVARIANCE = np.diag(NOISE) @ (0.6 * np.eye(M) + 0.4) @ np.diag(NOISE)
+
+
+@pytest.mark.parametrize(
+    ("noise", "covariance"),
+    [(0.5, 0.25 * np.eye(M)), (NOISE, np.diag(NOISE**2)), (COVARIANCE, COVARIANCE)],
+    ids=["number", "each", "covariance"],
+)
+def test_the_maximum_is_the_ridge_solution(linear, key, noise, covariance):
+    found = inversion.maximum_a_posteriori(key, *linear, observe, Y, noise, D, num_starts=5)
+    np.testing.assert_allclose(found.z, np.tile(gaussian(covariance)[0], (5, 1)), atol=2e-3)
+    residual = Y - FORWARD @ (np.asarray(found.z[0]) @ WEIGHTS + SHIFT)
+    misfit = np.sqrt(residual @ np.linalg.inv(covariance) @ residual / M)
+    np.testing.assert_allclose(found.misfit[0], misfit, rtol=1e-3)
+    assert (np.diff(found.log_density) <= 0).all()
+
+
+def test_a_gaussian_mixture_as_prior_moves_the_maximum(linear, key):
+    mean, cholesky = np.array([1.0, -2.0, 0.5]), np.array([[1.0, 0, 0], [0.5, 0.7, 0], [0, 0.2, 0.4]])
+    prior = Mixture(jnp.zeros(1), jnp.asarray(mean[None], jnp.float32), jnp.asarray(cholesky[None], jnp.float32))
+    found = inversion.maximum_a_posteriori(key, *linear, observe, Y, 0.5, prior, num_starts=3)
+    np.testing.assert_allclose(found.z[0], gaussian(0.25 * np.eye(M), mean, cholesky @ cholesky.T)[0], atol=2e-3)
+
+
+@needs_blackjax
+def test_draws_have_the_mean_and_covariance_of_the_posterior(linear, key):
+    found = inversion.posterior(key, *linear, observe, Y, COVARIANCE, D, num_chains=4, num_samples=1000)
+    mean, covariance = gaussian(COVARIANCE)
+    draws = found.z.reshape(-1, D)
+    assert found.r_hat.max() < 1.01
+    assert found.effective_sample_size.min() > 1000
+    assert found.is_divergent.mean() < 0.01
+    # Four standard errors of a mean and of a covariance.
+    size = found.effective_sample_size.min()
+    scale = np.sqrt(np.diag(covariance))
+    assert np.abs((draws.mean(axis=0) - mean) / scale).max() < 4 / np.sqrt(size)
+    correlation_error = (np.cov(draws.T) - covariance) / np.outer(scale, scale)
+    assert np.abs(correlation_error).max() < 4 * np.sqrt(2 / size)
+    assert 0.7 < found.acceptance_rate.mean() < 0.95
+
+
+@needs_blackjax
+def test_intervals_hold_truths_drawn_from_the_prior(linear):
+    """Simulation-based: z from the prior, y from z; the 90 % interval holds z nine times in ten."""
+    model, variables = linear
+    inside = []
+    for seed in range(20):
+        truth_key, noise_key, key = jax.random.split(jax.random.key(seed), 3)
+        truth = jax.random.normal(truth_key, (D,))
+        x = inversion.decode_one(model, variables, truth)
+        y = observe(x) + NOISE * jax.random.normal(noise_key, (M,))
+        found = inversion.posterior(
+            key, model, variables, observe, y, NOISE, D, num_chains=2, num_warmup=200, num_samples=250
+        )
+        inside.append(inversion.interval_coverage(found.z.reshape(-1, D), truth))
+    # 60 intervals, correlated in threes at most: three standard errors of 20 independent ones would be 0.2.
+    assert 0.75 < np.mean(inside) <= 1.0
+
+
+@needs_blackjax
+def test_the_same_key_gives_the_same_draws_and_reports_tell_how_many(linear, key):
+    reports = []
+    options = {"num_chains": 2, "num_warmup": 50, "num_samples": 70}
+    first = inversion.posterior(key, *linear, observe, Y, 0.5, D, progress=reports.append, **options)
+    again = inversion.posterior(key, *linear, observe, Y, 0.5, D, **options)
+    np.testing.assert_array_equal(first.z, again.z)
+    assert first.z.shape == (2, 70, D)
+    assert [report.epoch for report in reports] == [50, 70]
+
+
+def test_a_second_section_compiles_nothing(linear, key):
+    inversion.maximum_a_posteriori(key, *linear, observe, Y, 0.5, D, num_starts=2)
+    compiled = inversion._maximise._cache_size()
+    inversion.maximum_a_posteriori(key, *linear, observe, Y + 1, 0.7, D, num_starts=2)
+    assert inversion._maximise._cache_size() == compiled
+
+
+def test_a_generator_is_inverted_too(key):
+    model = aejax.models.gan((EVENT,), D, hidden_dims=(8,))
+    variables = model.init(key, aejax.Batch(jnp.zeros((1, EVENT))))
+    truth = inversion.decode_one(model, variables, jnp.array([0.5, -0.5, 0.2]))
+    found = inversion.maximum_a_posteriori(key, model, variables, observe, observe(truth), 0.01, D, num_starts=8)
+    assert found.misfit[0] < 1
+
+
+def test_an_autoencoder_needs_a_mixture(key):
+    model = aejax.models.autoencoder((EVENT,), D, hidden_dims=(8,))
+    x = jax.random.normal(key, (100, EVENT))
+    variables = model.init(key, aejax.Batch(x))
+    with pytest.raises(ValueError, match=r"prior: found 3 dimensions[\s\S]* fit_mixture"):
+        inversion.maximum_a_posteriori(key, model, variables, observe, Y, 0.5, D)
+    mixture = aejax.fit_mixture(key, model, variables, x, num_components=2)
+    found = inversion.maximum_a_posteriori(key, model, variables, observe, Y, 0.5, mixture, num_starts=2)
+    assert np.isfinite(found.log_density).all()
+
+
+def test_conditions_reach_the_decoder(key):
+    model = aejax.models.conditional_vae((EVENT,), D, hidden_dims=(8,))
+    variables = model.init(key, aejax.Batch(jnp.zeros((1, EVENT)), cond=jnp.zeros((1, 2))))
+    found = [
+        inversion.maximum_a_posteriori(key, model, variables, observe, Y, 0.5, D, num_starts=2, cond=cond)
+        for cond in (jnp.zeros(2), jnp.ones(2))
+    ]
+    assert np.abs(found[0].z - found[1].z).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": Y[:3]}, r"y: found shape \(3,\), expected \(5,\)"),
+        ({"y": np.full(M, np.nan)}, "y: found a value that is not finite"),
+        ({"noise": -1.0}, "noise: found -1.0, expected positive"),
+        ({"noise": np.ones(2)}, "noise: .* expected positive standard deviations, one or 5"),
+        ({"noise": np.ones((2, 2))}, "noise: found a covariance of shape"),
+        ({"noise": -np.eye(M)}, "noise: .* not positive definite"),
+        ({"prior": 0}, "prior: found 0"),
+        ({"prior": 4}, "prior: found 4 dimensions"),
+        ({"num_starts": 0}, "num_starts: found 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(linear, key, change, message):
+    options = {"y": Y, "noise": 0.5, "prior": D} | change
+    with pytest.raises(ValueError, match=message):
+        inversion.maximum_a_posteriori(key, *linear, observe, **options)
+
+
+@needs_blackjax
+def test_a_start_of_another_shape_is_refused(linear, key):
+    with pytest.raises(ValueError, match=r"start: found shape \(4, 2\), expected \(4, 3\)"):
+        inversion.posterior(key, *linear, observe, Y, 0.5, D, start=np.zeros((4, 2)))
+
+
+def test_without_blackjax_the_extra_is_named(linear, key, monkeypatch):
+    monkeypatch.setitem(sys.modules, "blackjax", None)
+    with pytest.raises(ImportError, match=r"aejax\[inversion\]"):
+        inversion.posterior(key, *linear, observe, Y, 0.5, D)
+
+
+def test_refining_a_linear_code_is_least_squares(linear, key):
+    model, variables = linear
+    x = jax.random.normal(key, (70, EVENT))
+    found = inversion.refine(model, variables, x, jnp.zeros((70, D)), noise=0.01)
+    expected = np.linalg.lstsq(WEIGHTS.T, (np.asarray(x) - SHIFT).T, rcond=None)[0].T
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+
+
+def test_the_approximation_error_is_what_the_decoder_leaves_out(linear, key):
+    model, variables = linear
+    error_key, code_key = jax.random.split(key)
+    z = jax.random.normal(code_key, (4000, D))
+    left_out = 0.5 + 0.3 * jax.random.normal(error_key, (4000, EVENT))
+    found = inversion.approximation_error(model, variables, observe, model.decode(variables, z) + left_out, z)
+    np.testing.assert_allclose(found.mean, 0.5 * FORWARD.sum(axis=1), atol=0.06)
+    expected = 0.09 * FORWARD @ FORWARD.T
+    np.testing.assert_allclose(found.covariance, expected, atol=0.1 * np.diagonal(expected).max())
+    with pytest.raises(ValueError, match="x, z: found 4000 rows and 1 codes"):
+        inversion.approximation_error(model, variables, observe, model.decode(variables, z), z[:1])
