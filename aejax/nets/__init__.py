@@ -1,0 +1,22 @@
+"""Networks. Linen lives here and nowhere else: what leaves this package are pairs of pure functions."""
+
+from aejax.nets.convolutional import convolutional_decoder, convolutional_encoder
+from aejax.nets.dense import mlp
+from aejax.nets.layers import ACTIVATIONS
+from aejax.nets.network import Network, as_network, compose, join, select
+from aejax.nets.resizing import resize
+from aejax.nets.temporal import dilated_convolutions
+
+__all__ = [
+    "ACTIVATIONS",
+    "Network",
+    "as_network",
+    "compose",
+    "convolutional_decoder",
+    "convolutional_encoder",
+    "dilated_convolutions",
+    "join",
+    "mlp",
+    "resize",
+    "select",
+]
