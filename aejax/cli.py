@@ -1,9 +1,11 @@
 """The command line: typed options in, the functions of ``aejax.tables`` called, tables and reports out."""
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
+import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
 
+from aejax.commands import denoising, inversion, monitoring
 from aejax.config import TrainConfig
 
 Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
@@ -133,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         command = _parse(words)
         _use_compilation_cache()
-        _COMMANDS[type(command)](command)
+        _RUNS[type(command)](command)
     except KeyboardInterrupt as interrupt:
         sys.exit(_say(str(interrupt) or "interrupted", 130))
     except BrokenPipeError:
@@ -151,16 +154,12 @@ def _say(text: str, code: int) -> int:
 
 
 def _parse(words: list[str]) -> Any:
-    defaults = _config_file(words) if words[:1] == ["train"] else TrainConfig()
-    commands = (
-        Annotated[Demo, subcommand("demo")]
-        | Annotated[Train, subcommand("train", default=Train(train=defaults))]
-        | Annotated[Encode, subcommand("encode")]
-        | Annotated[Reconstruct, subcommand("reconstruct")]
-        | Annotated[Detect, subcommand("detect")]
-        | Annotated[Generate, subcommand("generate")]
-        | Annotated[Evaluate, subcommand("evaluate")]
-        | Annotated[Report, subcommand("report")]
+    given: dict[str, Any] = {}
+    if words[:1] == ["train"]:
+        given["train"] = {"default": Train(train=_config_file(words))}
+    commands: Any = functools.reduce(
+        operator.or_,
+        (Annotated[kind, subcommand(name, **given.get(name, {}))] for name, (kind, _) in _COMMANDS.items()),
     )
     return tyro.cli(commands, args=words, prog="aejax", description=_DESCRIPTION)
 
@@ -330,6 +329,10 @@ def _report(command: Report) -> None:
     print(path)
 
 
+def _monitor(command: monitoring.Monitor) -> None:
+    print(monitoring.run(command))
+
+
 def _read(path: str, drop_columns: Sequence[str], columns: Sequence[str] | None = None) -> tuple[Any, str]:
     """A table and the SHA-256 of its bytes."""
     from aejax.data.files import read_table
@@ -339,13 +342,19 @@ def _read(path: str, drop_columns: Sequence[str], columns: Sequence[str] | None 
     return table, hashlib.sha256(Path(path).read_bytes() if content is None else content).hexdigest()
 
 
-_COMMANDS: dict[type, Callable[[Any], None]] = {
-    Demo: _demo,
-    Train: _train,
-    Encode: _encode,
-    Reconstruct: _reconstruct,
-    Detect: _detect,
-    Generate: _generate,
-    Evaluate: _evaluate,
-    Report: _report,
+_COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "demo": (Demo, _demo),
+    "train": (Train, _train),
+    "encode": (Encode, _encode),
+    "reconstruct": (Reconstruct, _reconstruct),
+    "detect": (Detect, _detect),
+    "generate": (Generate, _generate),
+    "evaluate": (Evaluate, _evaluate),
+    "report": (Report, _report),
+    "monitor": (monitoring.Monitor, _monitor),
+    "denoise-train": (denoising.DenoiseTrain, denoising.run),
+    "denoise": (denoising.Denoise, denoising.run),
+    "sections": (inversion.TrainSections, inversion.train),
+    "invert": (inversion.Invert, inversion.invert),
 }
+_RUNS = dict(_COMMANDS.values())

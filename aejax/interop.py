@@ -1,6 +1,5 @@
 """Weights from PyTorch and back: state dicts in safetensors files, layer by layer."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import safetensors
 import safetensors.numpy
 
 from aejax.base import Variables
+from aejax.storage import write_arrays
 
 Names = Mapping[str, str | Sequence[str]]
 
@@ -176,13 +176,7 @@ def save_state_dict(
         like: as in ``to_state_dict``.
         names: as in ``from_state_dict``.
     """
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(safetensors.numpy.save(to_state_dict(variables, like, names)))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_arrays(path, to_state_dict(variables, like, names))
 
 
 def _own_pairs(variables: Variables) -> list[_Pair]:
