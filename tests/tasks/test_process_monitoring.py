@@ -11,7 +11,6 @@ import pytest
 from aejax import models
 from aejax.base import Batch, as_batch
 from aejax.tasks import monitoring
-from aejax.tasks.monitoring.monitor import linear_autoencoder
 from tests.conftest import REGISTRY
 
 
@@ -41,7 +40,7 @@ def test_shrunk_covariance_is_that_of_ledoit_and_wolf():
 
 def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
     """The identity as model: T² is Hotelling's, with the covariance of the rows, and there is no residual."""
-    model = linear_autoencoder((6,), 6)
+    model = monitoring.linear_autoencoder((6,), 6)
     eye = {"layer_0": {"kernel": jnp.eye(6), "bias": jnp.zeros(6)}}
     variables = {"params": {"encoder": eye, "decoder": eye}}
     found = monitoring.statistics(model, variables, monitoring.fit_whitening(model, variables, rows), rows)
@@ -196,6 +195,34 @@ def test_bad_rows_are_named(monitor):
         monitoring.contributions(monitor, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="cannot tell what is that rare"):
         monitoring.recalibrate(monitor, process(50), false_alarm_rate=0.01)
+
+
+def test_a_monitor_comes_back_from_its_file_to_the_bit(monitor, tmp_path):
+    path = tmp_path / "new" / "monitor.safetensors"
+    monitoring.save_monitor(path, monitor, {"columns": list("abcdef")})
+    settings = monitoring.read_settings(path)
+    assert settings["notes"] == {"columns": list("abcdef")}
+    assert [item.name for item in path.parent.iterdir()] == ["monitor.safetensors"]
+    again = monitoring.load_monitor(path, monitoring.linear_autoencoder((12,), settings["latent_dim"]))
+    x = process(40, seed=12)
+    jax.tree.map(np.testing.assert_array_equal, monitoring.watch(again, x), monitoring.watch(monitor, x))
+    assert again._replace(model=monitor.model)._asdict().keys() == monitor._asdict().keys()
+    assert (again.alarm_rule, again.rate) == (monitor.alarm_rule, monitor.rate)
+    with pytest.raises(ValueError, match=r"variables/params/.*: found .*, expected .* for this model"):
+        monitoring.load_monitor(path, monitoring.linear_autoencoder((12,), settings["latent_dim"] + 1))
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="cannot be read"):
+        monitoring.load_monitor(path, monitor.model)
+    with pytest.raises(FileNotFoundError, match="found no such file"):
+        monitoring.load_monitor(tmp_path / "none.safetensors", monitor.model)
+
+
+def test_the_same_key_gives_the_same_monitor():
+    x = process(120)
+    monitors = [
+        monitoring.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05) for _ in range(2)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *(monitor._replace(model=None) for monitor in monitors))
 
 
 def test_tennessee_eastman_small():

@@ -157,8 +157,8 @@ def fit_detector(
         progress: as in ``fit``.
 
     Returns:
-        The Detector. ``Calibration(novelty_score(detector, held_out), ...)`` of normal rows that are not in ``x`` gives
-        p-values and thresholds.
+        The Detector. For p-values and thresholds score normal rows that are not in ``x``:
+        ``threshold(Calibration(novelty_score(detector, held_out), np.ones(1)), false_alarm_rate)``.
 
     Raises:
         ValueError: bad rows or options, or a model without an encoder.
