@@ -217,6 +217,15 @@ def test_a_monitor_comes_back_from_its_file_to_the_bit(monitor, tmp_path):
         monitoring.load_monitor(tmp_path / "none.safetensors", monitor.model)
 
 
+def test_a_column_that_stands_still_takes_no_part():
+    x = np.insert(process(120), 2, 7.0, axis=1)
+    monitor = monitoring.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05)
+    moved = x.copy()
+    moved[60:, 2] = 1000
+    jax.tree.map(np.testing.assert_array_equal, monitoring.watch(monitor, moved), monitoring.watch(monitor, x))
+    assert np.isfinite(monitoring.contributions(monitor, moved)).all()
+
+
 def test_the_same_key_gives_the_same_monitor():
     x = process(120)
     monitors = [

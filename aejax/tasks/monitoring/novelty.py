@@ -94,7 +94,7 @@ def nearest_score(
         ValueError: rows that do not fit the model, or fewer references than neighbours.
 
     Example:
-        >>> from aejax.models import autoencoder
+        >>> from aejax.base import Batch
         >>> model, x = autoencoder((5,), 2), jax.random.normal(jax.random.key(0), (50, 5))
         >>> variables = model.init(jax.random.key(1), Batch(x))
         >>> reference = fit_reference(model, variables, x)
