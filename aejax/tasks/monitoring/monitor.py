@@ -24,7 +24,23 @@ from aejax.training import fit
 # compiled. A scan of one row would be compiled into another program, with other roundings.
 _PIECES = (2, 16, 128, 1024, 8192)
 
-linear_autoencoder = functools.partial(autoencoder, hidden_dims=())
+
+@functools.cache  # the same Model for the same sizes, so that it is compiled once
+def linear_autoencoder(event_shape: tuple[int, ...], latent_dim: int) -> Model:
+    """An autoencoder without hidden layers, whose optimum is the principal subspace.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: size of the code.
+
+    Returns:
+        The Model.
+
+    Example:
+        >>> linear_autoencoder((5,), 2) is linear_autoencoder((5,), 2)
+        True
+    """
+    return autoencoder(event_shape, latent_dim, hidden_dims=())
 
 
 class Monitor(NamedTuple):

@@ -122,8 +122,13 @@ def default_model(num_columns: int) -> tuple[Model, Any]:
     Returns:
         (model, hparams): the Model, and three noise levels in units of a column's standard deviation.
     """
-    model = denoising(autoencoder((num_columns,), num_columns, hidden_dims=(128,)), gaussian_noise, 0.5)
+    model = _denoising_autoencoder(num_columns)
     return model, model.hparams._replace(noise_level=jnp.array([0.2, 0.5, 1.0]))
+
+
+@functools.cache  # the same Model for the same size, so that it is compiled once
+def _denoising_autoencoder(num_columns: int) -> Model:
+    return denoising(autoencoder((num_columns,), num_columns, hidden_dims=(128,)), gaussian_noise, 0.5)
 
 
 def fit_detector(
