@@ -52,19 +52,25 @@ def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
 
 
 @pytest.mark.usefixtures("compiled_quickly")
-def test_statistics_of_any_model_average_to_one(model, data, key):
+def test_statistics_and_nearest_scores_of_any_model(model, data, key):
     variables = model.init(key, as_batch(data))
     whitening = monitoring.fit_whitening(model, variables, data)
     found = monitoring.statistics(model, variables, whitening, data)
     np.testing.assert_allclose([found.t2.mean(), found.spe.mean(), found.combined.mean()], 1, rtol=1e-3)
     again = monitoring.statistics(model, variables, whitening, data)
     np.testing.assert_array_equal(found.combined, again.combined)
+    reference = monitoring.fit_reference(model, variables, data)
+    scores = [
+        monitoring.nearest_score(model, variables, reference, data._replace(x=data.x + shift))
+        for shift in (8 * np.eye(6)[3], 0.05)
+    ]
+    assert scores[0].mean() > scores[1].mean()
 
 
 def test_a_gan_is_refused(rows, key):
-    model = REGISTRY["gan"]
-    with pytest.raises(ValueError, match="a GAN has no encoder"):
-        monitoring.fit_whitening(model, model.init(key, as_batch(rows)), rows)
+    for refuse in (monitoring.fit_whitening, monitoring.fit_reference):
+        with pytest.raises(ValueError, match="a GAN has no encoder"):
+            refuse(REGISTRY["gan"], {}, rows)
     with pytest.raises(ValueError, match="a GAN has no encoder"):
         monitoring.fit_monitor(key, rows, factory=models.gan)
 
