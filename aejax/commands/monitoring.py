@@ -12,11 +12,12 @@ class Monitor:
     """Learn normal operation of a process from one table and judge the rows of another, in the order of time."""
 
     normal: Positional[str]
-    """CSV, Parquet, NPY or NPZ file with rows of normal operation."""
+    """CSV, Parquet, NPY or NPZ file with rows of normal operation; or the monitor.safetensors of an earlier call, whose
+    options then hold."""
     new: Positional[str]
     """File with the rows to judge, of the same columns."""
     out: Path = Path("runs/monitor")
-    """Folder to write rows.csv, control_chart.png and contributions.png to."""
+    """Folder to write rows.csv, control_chart.png, contributions.png and monitor.safetensors to."""
     false_alarm_rate: float = 0.01
     """Share of normal rows that may be above the limit."""
     limits: Literal["rows", "blocks"] = "rows"
@@ -51,15 +52,40 @@ def run(command: Monitor) -> str:
         ValueError: tables or options that do not fit; the message names the option.
         OSError: a file cannot be read or written.
     """
-    import jax
     import numpy as np
 
     from aejax.data.files import read_table, select_columns, write_table
     from aejax.tasks import monitoring
 
+    monitor, notes = _monitor(command)
+    new = read_table(command.new, command.drop_columns, notes["columns"])
+    rows = select_columns(new, notes["columns"], notes["has_header"]).values
+    chart, _ = monitoring.watch(monitor, rows)
+    contribution = monitoring.contributions(monitor, rows)
+    columns = np.array(notes["columns"])
+    is_seen = np.isfinite(chart.combined)
+    top_sensor = np.where(is_seen, columns[contribution.argmax(axis=1)], "")
+    write_table(command.out / "rows.csv", {**chart._asdict(), "top_sensor": top_sensor})
+    shown = contribution[chart.is_alarm] if chart.is_alarm.any() else contribution
+    _draw(command.out, chart, monitor.limit, shown, notes["normal_contribution"], notes["columns"])
+    monitoring.save_monitor(command.out / "monitor.safetensors", monitor, notes)
+    return _summary(command, chart, monitor, shown, columns)
+
+
+def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
+    """The monitor, trained or read, and what its file notes about the table."""
+    import jax
+
+    from aejax.data.files import read_table
+    from aejax.tasks import monitoring
+
+    if command.normal.endswith(".safetensors"):
+        settings = monitoring.read_settings(command.normal)
+        notes = settings["notes"]
+        num_inputs = (settings["num_lags"] + 1) * len(notes["columns"])
+        model = monitoring.linear_autoencoder((num_inputs,), settings["latent_dim"])
+        return monitoring.load_monitor(command.normal, model), notes
     normal = read_table(command.normal, command.drop_columns)
-    new = read_table(command.new, command.drop_columns, normal.columns)
-    rows = select_columns(new, normal.columns, normal.has_header).values
     monitor = monitoring.fit_monitor(
         jax.random.key(command.seed),
         normal.values,
@@ -72,16 +98,12 @@ def run(command: Monitor) -> str:
         num_epochs=command.num_epochs,
         progress=not command.quiet,
     )
-    chart, _ = monitoring.watch(monitor, rows)
-    contribution = monitoring.contributions(monitor, rows)
-    columns = np.array(normal.columns)
-    is_seen = np.isfinite(chart.combined)
-    top_sensor = np.where(is_seen, columns[contribution.argmax(axis=1)], "")
-    write_table(command.out / "rows.csv", {**chart._asdict(), "top_sensor": top_sensor})
-    normal_contribution = monitoring.contributions(monitor, normal.values).mean(axis=0)
-    shown = contribution[chart.is_alarm] if chart.is_alarm.any() else contribution
-    _draw(command.out, chart, monitor.limit, shown, normal_contribution, normal.columns)
-    return _summary(command, chart, monitor, shown, columns)
+    contribution = monitoring.contributions(monitor, normal.values).mean(axis=0)
+    return monitor, {
+        "columns": list(normal.columns),
+        "has_header": normal.has_header,
+        "normal_contribution": contribution.tolist(),
+    }
 
 
 def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, columns: Any) -> None:
@@ -120,8 +142,8 @@ def _summary(command: Monitor, chart: Any, monitor: Any, shown: Any, columns: An
             f"normal rows held out in turn: {len(monitor.held_out.combined)}; false alarms asked for {rate.asked:.2%}, "
             f"obtained {rate.obtained:.2%} ± {rate.standard_error:.2%}",
             f"new rows: {len(chart.combined)}; above the limit {chart.is_above.mean():.2%}",
-            f"rows of alarm ({command.alarm_rule[0]} of {command.alarm_rule[1]} above): {len(alarms)}, {first}",
+            f"rows of alarm ({monitor.alarm_rule[0]} of {monitor.alarm_rule[1]} above): {len(alarms)}, {first}",
             f"sensors that stand out {where}: {', '.join(columns[top])}",
-            f"written to {command.out}: rows.csv, control_chart.png, contributions.png",
+            f"written to {command.out}: rows.csv, control_chart.png, contributions.png, monitor.safetensors",
         ]
     )

@@ -41,7 +41,10 @@ def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path):
     assert np.mean([row["top_sensor"] == "pressure" for row in found[60:]]) > 0.9
     assert np.mean([row["is_alarm"] == "True" for row in found[60:]]) > 0.9
     files = sorted(path.name for path in (tmp_path / "a/b").iterdir())
-    assert files == ["contributions.png", "control_chart.png", "rows.csv"]
+    assert files == ["contributions.png", "control_chart.png", "monitor.safetensors", "rows.csv"]
+    # The saved monitor judges the same rows the same way, without the normal table.
+    run(Monitor(str(tmp_path / "a/b/monitor.safetensors"), tables[1], tmp_path / "again", quiet=True))
+    assert (tmp_path / "again/rows.csv").read_bytes() == (tmp_path / "a/b/rows.csv").read_bytes()
 
 
 def test_errors_name_what_is_wrong(tables, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 from aejax import models
 from aejax.base import Batch, as_batch
 from aejax.tasks import monitoring
-from aejax.tasks.monitoring.monitor import linear_autoencoder
 from tests.conftest import REGISTRY
 
 
@@ -41,7 +40,7 @@ def test_shrunk_covariance_is_that_of_ledoit_and_wolf():
 
 def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
     """The identity as model: T² is Hotelling's, with the covariance of the rows, and there is no residual."""
-    model = linear_autoencoder((6,), 6)
+    model = monitoring.linear_autoencoder((6,), 6)
     eye = {"layer_0": {"kernel": jnp.eye(6), "bias": jnp.zeros(6)}}
     variables = {"params": {"encoder": eye, "decoder": eye}}
     found = monitoring.statistics(model, variables, monitoring.fit_whitening(model, variables, rows), rows)
@@ -53,19 +52,25 @@ def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
 
 
 @pytest.mark.usefixtures("compiled_quickly")
-def test_statistics_of_any_model_average_to_one(model, data, key):
+def test_statistics_and_nearest_scores_of_any_model(model, data, key):
     variables = model.init(key, as_batch(data))
     whitening = monitoring.fit_whitening(model, variables, data)
     found = monitoring.statistics(model, variables, whitening, data)
     np.testing.assert_allclose([found.t2.mean(), found.spe.mean(), found.combined.mean()], 1, rtol=1e-3)
     again = monitoring.statistics(model, variables, whitening, data)
     np.testing.assert_array_equal(found.combined, again.combined)
+    reference = monitoring.fit_reference(model, variables, data)
+    scores = [
+        monitoring.nearest_score(model, variables, reference, data._replace(x=data.x + shift))
+        for shift in (8 * np.eye(6)[3], 0.05)
+    ]
+    assert scores[0].mean() > scores[1].mean()
 
 
 def test_a_gan_is_refused(rows, key):
-    model = REGISTRY["gan"]
-    with pytest.raises(ValueError, match="a GAN has no encoder"):
-        monitoring.fit_whitening(model, model.init(key, as_batch(rows)), rows)
+    for refuse in (monitoring.fit_whitening, monitoring.fit_reference):
+        with pytest.raises(ValueError, match="a GAN has no encoder"):
+            refuse(REGISTRY["gan"], {}, rows)
     with pytest.raises(ValueError, match="a GAN has no encoder"):
         monitoring.fit_monitor(key, rows, factory=models.gan)
 
@@ -133,9 +138,12 @@ def test_contributions_of_a_linear_model_are_the_exact_reductions(monitor):
         parts = monitoring.whitened(monitor.model, monitor.variables, monitor.whitening, Batch(window))
         return sum(jnp.sum(part**2) for part in parts)
 
-    readings = jnp.asarray(scaled[2:0:-1, 1])
-    step = jnp.linalg.solve(jax.hessian(combined)(readings), jax.grad(combined)(readings))
-    assert found == pytest.approx(float(combined(readings) - combined(readings - step)), rel=1e-2)
+    @jax.jit
+    def reduction(readings):
+        step = jnp.linalg.solve(jax.hessian(combined)(readings), jax.grad(combined)(readings))
+        return combined(readings) - combined(readings - step)
+
+    assert found == pytest.approx(float(reduction(jnp.asarray(scaled[2:0:-1, 1]))), rel=1e-2)
 
 
 def test_smoothing_and_alarm_rule_have_known_answers():
@@ -196,6 +204,43 @@ def test_bad_rows_are_named(monitor):
         monitoring.contributions(monitor, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="cannot tell what is that rare"):
         monitoring.recalibrate(monitor, process(50), false_alarm_rate=0.01)
+
+
+def test_a_monitor_comes_back_from_its_file_to_the_bit(monitor, tmp_path):
+    path = tmp_path / "new" / "monitor.safetensors"
+    monitoring.save_monitor(path, monitor, {"columns": list("abcdef")})
+    settings = monitoring.read_settings(path)
+    assert settings["notes"] == {"columns": list("abcdef")}
+    assert [item.name for item in path.parent.iterdir()] == ["monitor.safetensors"]
+    again = monitoring.load_monitor(path, monitoring.linear_autoencoder((12,), settings["latent_dim"]))
+    x = process(40, seed=12)
+    jax.tree.map(np.testing.assert_array_equal, monitoring.watch(again, x), monitoring.watch(monitor, x))
+    assert again._replace(model=monitor.model)._asdict().keys() == monitor._asdict().keys()
+    assert (again.alarm_rule, again.rate) == (monitor.alarm_rule, monitor.rate)
+    with pytest.raises(ValueError, match=r"variables/params/.*: found .*, expected .* for this model"):
+        monitoring.load_monitor(path, monitoring.linear_autoencoder((12,), settings["latent_dim"] + 1))
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="cannot be read"):
+        monitoring.load_monitor(path, monitor.model)
+    with pytest.raises(FileNotFoundError, match="found no such file"):
+        monitoring.load_monitor(tmp_path / "none.safetensors", monitor.model)
+
+
+def test_a_column_that_stands_still_takes_no_part():
+    x = np.insert(process(120), 2, 7.0, axis=1)
+    monitor = monitoring.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05)
+    moved = x.copy()
+    moved[60:, 2] = 1000
+    jax.tree.map(np.testing.assert_array_equal, monitoring.watch(monitor, moved), monitoring.watch(monitor, x))
+    assert np.isfinite(monitoring.contributions(monitor, moved)).all()
+
+
+def test_the_same_key_gives_the_same_monitor():
+    x = process(120)
+    monitors = [
+        monitoring.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05) for _ in range(2)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *(monitor._replace(model=None) for monitor in monitors))
 
 
 def test_tennessee_eastman_small():

@@ -4,7 +4,15 @@ from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_thre
 from aejax.tasks.monitoring.charts import Chart, ewma, votes
 from aejax.tasks.monitoring.conformal import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.monitoring.contributions import contributions
-from aejax.tasks.monitoring.monitor import Monitor, StreamState, fit_monitor, recalibrate, start, watch
+from aejax.tasks.monitoring.monitor import (
+    Monitor,
+    StreamState,
+    fit_monitor,
+    linear_autoencoder,
+    recalibrate,
+    start,
+    watch,
+)
 from aejax.tasks.monitoring.novelty import (
     Detector,
     Reference,
@@ -21,6 +29,7 @@ from aejax.tasks.monitoring.statistics import (
     statistics,
     whitened,
 )
+from aejax.tasks.monitoring.storage import load_monitor, read_settings, save_monitor
 
 __all__ = [
     "Calibration",
@@ -43,11 +52,15 @@ __all__ = [
     "fit_monitor",
     "fit_reference",
     "fit_whitening",
+    "linear_autoencoder",
+    "load_monitor",
     "nearest_score",
     "novelty_score",
     "obtained_rate",
     "p_values",
+    "read_settings",
     "recalibrate",
+    "save_monitor",
     "score",
     "shrunk_covariance",
     "start",

@@ -42,8 +42,8 @@ def ewma(values: Any, smoothing: float, initial: Any = 1.0) -> np.ndarray:
         ValueError: ``smoothing`` is out of range.
 
     Example:
-        >>> ewma([3.0, float("nan"), 2.0], 0.5)
-        array([2., nan, 2.])
+        >>> ewma([3.0, float("nan"), 2.0], 0.5).tolist()
+        [2.0, nan, 2.0]
     """
     check_smoothing(smoothing)
     values = np.asarray(values, np.float64)

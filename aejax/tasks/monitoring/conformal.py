@@ -8,8 +8,10 @@ import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Model, Variables
 from aejax.losses import observed
-from aejax.tasks.monitoring.statistics import SMALLEST_RESIDUAL
 from aejax.tasks.rows import over_rows
+
+# Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
+_SMALLEST_RESIDUAL = 1e-3
 
 
 class Calibration(NamedTuple):
@@ -91,7 +93,7 @@ def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: Any
         raise ValueError("x: found no calibration row with an observed value, expected at least one")
     num_observed = np.maximum(observed_elements.sum(axis=0), 1)
     mean_square = np.sum(np.square(residual), axis=0, where=observed_elements) / num_observed
-    return Calibration(score[seen], np.maximum(np.sqrt(mean_square), SMALLEST_RESIDUAL))
+    return Calibration(score[seen], np.maximum(np.sqrt(mean_square), _SMALLEST_RESIDUAL))
 
 
 def threshold(calibration: Calibration, false_alarm_rate: float) -> float:

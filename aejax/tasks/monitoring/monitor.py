@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, Batch, Model, Variables, as_batch
-from aejax.data.scalers import Scaler, fit_scaler, scale
+from aejax.data.scalers import Scaler, constant_columns, fit_scaler, scale
 from aejax.data.windows import lagged
 from aejax.models import autoencoder
 from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
@@ -24,7 +24,23 @@ from aejax.training import fit
 # compiled. A scan of one row would be compiled into another program, with other roundings.
 _PIECES = (2, 16, 128, 1024, 8192)
 
-linear_autoencoder = functools.partial(autoencoder, hidden_dims=())
+
+@functools.cache  # the same Model for the same sizes, so that it is compiled once
+def linear_autoencoder(event_shape: tuple[int, ...], latent_dim: int) -> Model:
+    """An autoencoder without hidden layers, whose optimum is the principal subspace.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: size of the code.
+
+    Returns:
+        The Model.
+
+    Example:
+        >>> linear_autoencoder((5,), 2) is linear_autoencoder((5,), 2)
+        True
+    """
+    return autoencoder(event_shape, latent_dim, hidden_dims=())
 
 
 class Monitor(NamedTuple):
@@ -100,8 +116,8 @@ def fit_monitor(
 
     Args:
         key: PRNG key.
-        x: (n, c) rows of normal operation in time, equally spaced, in their own units; NaN where missing. Or a Batch
-            with conditions, scaled, for a conditional model.
+        x: (n, c) rows of normal operation in time, equally spaced, in their own units; NaN where missing. A column
+            that never changes takes no part. Or a Batch with conditions, scaled, for a conditional model.
         factory: (event_shape, latent_dim) -> Model, such as ``aejax.models.vae``; a linear autoencoder by default,
             which needs the fewest rows.
         latent_dim: size of the code; by default the number of principal components with 90 % of the windows' variance.
@@ -144,6 +160,8 @@ def fit_monitor(
         )
     _check_rate(false_alarm_rate, limits, len(rows))
     scaler = fit_scaler(rows)
+    # Nothing says how far a column may move that stood still: divided by infinity, it takes no part.
+    scaler = scaler._replace(scale=np.where(constant_columns(scaler, rows), np.inf, scaler.scale))
     windows = Batch(row_windows(scaler, rows, num_lags), cond=cond)
     # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
     whole = np.arange(num_lags, len(rows))

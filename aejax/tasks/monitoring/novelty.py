@@ -94,7 +94,7 @@ def nearest_score(
         ValueError: rows that do not fit the model, or fewer references than neighbours.
 
     Example:
-        >>> from aejax.models import autoencoder
+        >>> from aejax.base import Batch
         >>> model, x = autoencoder((5,), 2), jax.random.normal(jax.random.key(0), (50, 5))
         >>> variables = model.init(jax.random.key(1), Batch(x))
         >>> reference = fit_reference(model, variables, x)
@@ -122,8 +122,13 @@ def default_model(num_columns: int) -> tuple[Model, Any]:
     Returns:
         (model, hparams): the Model, and three noise levels in units of a column's standard deviation.
     """
-    model = denoising(autoencoder((num_columns,), num_columns, hidden_dims=(128,)), gaussian_noise, 0.5)
+    model = _denoising_autoencoder(num_columns)
     return model, model.hparams._replace(noise_level=jnp.array([0.2, 0.5, 1.0]))
+
+
+@functools.cache  # the same Model for the same size, so that it is compiled once
+def _denoising_autoencoder(num_columns: int) -> Model:
+    return denoising(autoencoder((num_columns,), num_columns, hidden_dims=(128,)), gaussian_noise, 0.5)
 
 
 def fit_detector(
@@ -157,8 +162,8 @@ def fit_detector(
         progress: as in ``fit``.
 
     Returns:
-        The Detector. ``Calibration(novelty_score(detector, held_out), ...)`` of normal rows that are not in ``x`` gives
-        p-values and thresholds.
+        The Detector. For p-values and thresholds score normal rows that are not in ``x``:
+        ``threshold(Calibration(novelty_score(detector, held_out), np.ones(1)), false_alarm_rate)``.
 
     Raises:
         ValueError: bad rows or options, or a model without an encoder.

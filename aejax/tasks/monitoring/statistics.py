@@ -10,9 +10,6 @@ from aejax.losses import observed
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
-# Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
-SMALLEST_RESIDUAL = 1e-3
-
 
 class Whitening(NamedTuple):
     """What makes normal codes and residuals white, each with a mean square of 1/2 a row.
@@ -44,7 +41,7 @@ class Statistics(NamedTuple):
     combined: np.ndarray
 
 
-def shrunk_covariance(x: Any) -> np.ndarray:
+def shrunk_covariance(x: Any, smallest: float = 0.01) -> np.ndarray:
     """The covariance of few rows in many columns, drawn towards that of independent columns (Ledoit & Wolf 2004).
 
     The columns are brought to one scale first, so that a quiet sensor is not drowned by the loud ones; the share of
@@ -52,6 +49,8 @@ def shrunk_covariance(x: Any) -> np.ndarray:
 
     Args:
         x: (n, c) rows, without missing values.
+        smallest: standard deviation that a column is taken to have at least. The default is for standardised rows: a
+            relation between sensors that is broken by a hundredth of their deviation is no fault.
 
     Returns:
         (c, c), positive definite.
@@ -68,7 +67,7 @@ def shrunk_covariance(x: Any) -> np.ndarray:
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"x: found shape {x.shape}, expected (rows, columns) and at least 2 rows")
     x = x - x.mean(axis=0)
-    scale = np.maximum(x.std(axis=0), SMALLEST_RESIDUAL)
+    scale = np.maximum(x.std(axis=0), smallest)
     x = x / scale
     num_rows, num_columns = x.shape
     covariance = x.T @ x / num_rows
@@ -76,7 +75,7 @@ def shrunk_covariance(x: Any) -> np.ndarray:
     distance = np.sum(np.square(covariance - mean_variance * np.eye(num_columns)))
     error = (np.sum(np.square(np.sum(np.square(x), axis=1))) / num_rows - np.sum(np.square(covariance))) / num_rows
     share = np.clip(error / distance, 0, 1) if distance > 0 else 1.0
-    shrunk = (1 - share) * covariance + share * max(mean_variance, SMALLEST_RESIDUAL**2) * np.eye(num_columns)
+    shrunk = (1 - share) * covariance + share * max(mean_variance, 1e-6) * np.eye(num_columns)
     return shrunk * np.outer(scale, scale)
 
 
