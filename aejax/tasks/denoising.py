@@ -62,7 +62,7 @@ def fit_denoiser(
         progress: True for a bar on a terminal, or a function that takes a ``Report``, whose epochs are rounds.
 
     Returns:
-        Fitted: ``variables`` for ``denoise``, and the history by round.
+        Fitted: ``variables`` for ``denoise`` with the same model, and the history by round.
 
     Raises:
         ValueError: records that do not fit (see ``mixtures``), a GAN, or a number that is not positive.

@@ -97,7 +97,7 @@ def mixtures(
     if events.shape[1] < needed:
         raise ValueError(
             f"events: found records of {events.shape[1]} samples, expected at least {needed} for pieces of "
-            f"{num_samples}"
+            f"{num_samples}; give longer records, or a smaller num_samples"
         )
     if noise.shape[1] < 16:
         raise ValueError(f"noise: found records of {noise.shape[1]} samples, expected at least 16")
