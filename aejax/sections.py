@@ -20,7 +20,7 @@ from aejax.training import Report, fit
 
 _FORMAT = 1
 _NUM_VALIDATION = 500
-_NUM_HELD_OUT = 300
+_NUM_HELD_OUT = 200
 
 
 class Sections(NamedTuple):
@@ -70,7 +70,7 @@ def train_sections(
     patch_shape: Sequence[int] = (129, 65),
     latent_dim: int = 20,
     *,
-    num_steps: int = 12000,
+    num_steps: int = 6000,
     batch_size: int = 128,
     learning_rate: float = 2e-3,
     held_out: float = 0.075,
@@ -80,15 +80,16 @@ def train_sections(
 ) -> Sections:
     """Trains a VAE on the overlapping sections of one binary training image.
 
-    Adam with a cosine schedule, the moving average of the weights is kept. The last columns are held out: sections
-    from there choose among six stages of the training and say what the decoder cannot represent.
+    Adam, its learning rate falling to half along a cosine; the moving average of the weights is kept. The last columns
+    are held out: sections from there choose among three stages of the training, and say afterwards what the decoder
+    cannot represent.
 
     Args:
         key: PRNG key.
         image: (rows, columns) of two facies, 0 and 1.
         patch_shape: of a section.
         latent_dim: size of the code.
-        num_steps: length of the training, rounded to a multiple of six.
+        num_steps: length of the training, rounded down to a multiple of three.
         batch_size: sections a step.
         learning_rate: at its highest.
         held_out: share of the columns; these must be at least as many as those of a section.
@@ -115,14 +116,14 @@ def train_sections(
             f"held_out: found {held_out}, {rest[-1]} columns; expected at least the {patch_shape[-1]} of a section"
         )
     model = section_vae(patch_shape, latent_dim)
-    num_epochs = 6
+    num_epochs = 3
     steps = max(num_steps // num_epochs, 1)
     train_key, validation_key, fit_key = jax.random.split(key, 3)
     corners = geology.random_corners(train_key, trained, patch_shape, steps * batch_size, flips)
     shift = jnp.zeros(2 * len(patch_shape)).at[len(patch_shape) - 1].set(begin)
     validation = geology.random_corners(validation_key, rest, patch_shape, _NUM_VALIDATION) + shift
     # The gradient of a sum over all pixels is large; the clip holds back the rare one that is far larger.
-    optimizer = adam("cosine", num_epochs * steps, warmup_steps=min(200, steps), clip_norm=1000)
+    optimizer = adam("cosine", 2 * num_epochs * steps, warmup_steps=min(200, steps), clip_norm=1000)
     image = image.astype(np.uint8)
     algorithm = geology.on_patches(minimise(model, optimizer, ema_decay=0.999), image, patch_shape)
     fitted = fit(

@@ -21,8 +21,8 @@ class TrainSections:
     """Rows and columns of a section."""
     latent_dim: int = 20
     """Size of the code."""
-    num_steps: int = 12000
-    """Length of the training; the default takes about half an hour on one core."""
+    num_steps: int = 6000
+    """Length of the training; the default takes a quarter of an hour on one core."""
     flips: FlagCreatePairsOff[bool] = False
     """Mirror sections at random, where the geology has no direction."""
     seed: int = 0

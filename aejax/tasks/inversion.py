@@ -25,7 +25,10 @@ from aejax.training.progress import ProgressBar, Report
 Observe = Callable[[Array], Array]
 
 _DRAWS_PER_BLOCK = 50
-_GRADIENT_TOLERANCE = 1e-3
+# Of L-BFGS: it ends after so many steps in a row that lower the objective by less than this share of it.
+_RELATIVE_DECREASE = 1e-5
+_MOST_STALLED = 2
+_MOST_TRIALS = 10
 
 
 class Optima(NamedTuple):
@@ -109,7 +112,7 @@ def maximum_a_posteriori(
     prior: int | Mixture,
     *,
     num_starts: int = 32,
-    num_steps: int = 200,
+    num_steps: int = 100,
     cond: ArrayLike | None = None,
 ) -> Optima:
     """The most probable codes given data, by L-BFGS from many draws of the prior at once (Liu & Nocedal 1989).
@@ -256,8 +259,8 @@ def refine(
     x: Any,
     z: ArrayLike,
     *,
-    noise: float = 0.1,
-    num_steps: int = 50,
+    noise: float = 0.3,
+    num_steps: int = 25,
     cond: ArrayLike | None = None,
 ) -> Array:
     """Codes that the decoder itself likes best for given rows, from codes nearby such as the encoder's.
@@ -440,22 +443,27 @@ def _misfit(model: Any, observe: Observe, problem: _Problem, z: Array) -> Array:
 
 
 def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> Array:
-    """L-BFGS with Optax's line search, to a small gradient."""
-    optimizer = optax.lbfgs()
+    """L-BFGS with Optax's line search, until the value does not fall any more.
+
+    A bound on the gradient would not do: in single precision the gradient of a sum of many squares never gets small.
+    """
+    search = optax.scale_by_zoom_linesearch(max_linesearch_steps=_MOST_TRIALS, initial_guess_strategy="one")
+    optimizer = optax.lbfgs(linesearch=search)
     value_and_gradient = optax.value_and_grad_from_state(objective)
 
     def goes_on(carry: Any) -> Array:
-        _, _, size, step = carry
-        return (step < num_steps) & (size > _GRADIENT_TOLERANCE)
+        _, _, _, num_stalled, step = carry
+        return (step < num_steps) & (num_stalled < _MOST_STALLED)
 
     def advance(carry: Any) -> Any:
-        z, state, _, step = carry
+        z, state, before, num_stalled, step = carry
         value, gradient = value_and_gradient(z, state=state)
         updates, state = optimizer.update(gradient, state, z, value=value, grad=gradient, value_fn=objective)
-        return optax.apply_updates(z, updates), state, jnp.linalg.norm(gradient), step + 1
+        falls = before - value > _RELATIVE_DECREASE * (1 + jnp.abs(value))
+        return optax.apply_updates(z, updates), state, value, jnp.where(falls, 0, num_stalled + 1), step + 1
 
-    begin = (z, optimizer.init(z), jnp.asarray(jnp.inf), jnp.zeros((), jnp.int32))
-    return jax.lax.while_loop(goes_on, advance, begin)[0]
+    zero = jnp.zeros((), jnp.int32)
+    return jax.lax.while_loop(goes_on, advance, (z, optimizer.init(z), jnp.asarray(jnp.inf), zero, zero))[0]
 
 
 @functools.partial(jax.jit, static_argnames=("model", "observe", "num_steps"))

@@ -1,0 +1,104 @@
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from aejax import sections
+from aejax.commands import inversion as commands
+from aejax.data import geology
+
+SHAPE = (13, 9)
+
+
+@pytest.fixture(scope="module")
+def image():
+    """Bands that rise and fall, a tenth as large as the real training image."""
+    row, column = np.mgrid[:60, :80]
+    return ((row + 4 * np.sin(column / 9)) % 15 < 5).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def trained(image):
+    return sections.train_sections(jax.random.key(0), image, SHAPE, 2, num_steps=6, batch_size=8, held_out=0.25)
+
+
+def test_sections_come_back_as_they_were_saved(trained, tmp_path):
+    sections.save_sections(tmp_path / "model", trained)
+    found = sections.load_sections(tmp_path / "model")
+    assert found.model is trained.model
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(trained), strict=True):
+        if not callable(a):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_held_out_comes_from_the_last_columns(image, trained):
+    windows = np.lib.stride_tricks.sliding_window_view(image[:, 60:], SHAPE).reshape(-1, *SHAPE)
+    assert all((windows == x).all(axis=(1, 2)).any() for x in trained.x[:20])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": np.full((60, 80), 0.5)}, "image: found shape"),
+        ({"image": np.zeros(60)}, "image: found shape"),
+        ({"held_out": 0.05}, "held_out: found 0.05, 4 columns; expected at least the 9"),
+    ],
+)
+def test_images_without_sections_are_refused(image, change, message):
+    options = {"image": image, "patch_shape": SHAPE} | change
+    with pytest.raises(ValueError, match=message):
+        sections.train_sections(jax.random.key(0), **options)
+
+
+def test_folders_that_are_no_model_are_refused(trained, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no sections\.json"):
+        sections.load_sections(tmp_path)
+    sections.save_sections(tmp_path, trained)
+    content = json.loads((tmp_path / "sections.json").read_text())
+    (tmp_path / "sections.json").write_text(json.dumps(content | {"latent_dim": 3}))
+    with pytest.raises(ValueError, match="does not fit the model"):
+        sections.load_sections(tmp_path)
+    (tmp_path / "sections.json").write_text(json.dumps(content | {"format": 2}))
+    with pytest.raises(ValueError, match="expected format 1"):
+        sections.load_sections(tmp_path)
+
+
+def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
+    pytest.importorskip("blackjax")
+    sections.save_sections(tmp_path / "model", trained)
+    sources, receivers = geology.cross_hole_survey(SHAPE, 0.1, 0.4)
+    lengths = geology.straight_rays(SHAPE, 0.1, sources, receivers)
+    times = np.asarray(geology.travel_times(lengths, trained.x[0], (0.06, 0.08)))
+    rows = np.column_stack([sources[:, 0], receivers[:, 0], times])
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="source_depth,receiver_depth,travel_time", comments="")
+    command = commands.Invert(
+        tmp_path / "model", str(tmp_path / "t.csv"), tmp_path / "out.npz", noise=0.1, num_samples=20, quiet=True
+    )
+    commands.invert(command)
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["mean"].shape == found["spread"].shape == SHAPE
+        assert 0.06 <= found["mean"].min() <= found["mean"].max() <= 0.08
+    assert "misfit" in capsys.readouterr().out
+    np.savetxt(tmp_path / "t.csv", rows[:, :2], delimiter=",", header="source_depth,depth", comments="")
+    with pytest.raises(ValueError, match="expected also receiver_depth, travel_time"):
+        commands.invert(command)
+
+
+@pytest.mark.slow
+def test_the_channels_train(tmp_path):
+    """A small real sample: half a minute brings the code below a picture of the mean."""
+    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "geology/channels_2500.png"
+    if not path.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{path} is missing")
+        pytest.skip(f"{path} is missing")
+    import matplotlib.image
+
+    image = matplotlib.image.imread(path)[:600, :600] > 0.5
+    found = sections.train_sections(jax.random.key(0), image, (65, 33), 8, num_steps=90, batch_size=32, held_out=0.15)
+    rebuilt = found.model.decode(found.variables, found.z)
+    error = np.sqrt(np.mean(np.square(found.x - rebuilt)))
+    assert error < 0.9 * np.sqrt(np.mean(np.square(found.x - found.x.mean(axis=0))))
