@@ -1,0 +1,1 @@
+"""Maps of spectra: compressed to few numbers, and predicted from properties."""
