@@ -222,6 +222,41 @@ def powder_map(
     return (fine @ gaussian).astype(np.float32)
 
 
+def map_properties(crystal: Mapping[str, float], temperature: Any, force_constant_scale: Any) -> np.ndarray:
+    """Columns to predict maps of one crystal from: its properties, temperature and force-constant scale.
+
+    What is positive enters as a logarithm, and energies as the force constants stretch them, since that is what a map
+    shows; k T comes in units of the largest energy as well.
+
+    Args:
+        crystal: ``Modes.properties``.
+        temperature: (n,) in K.
+        force_constant_scale: (n,).
+
+    Returns:
+        (n, 13).
+
+    Example:
+        >>> names = ("mean_mass", "light_mass", "heavy_mass", "volume_per_atom", "atoms_per_cell", "rms_energy")
+        >>> crystal = dict.fromkeys((*names, "max_energy", "mean_length", "length_spread", "acoustic_share"), 1.0)
+        >>> map_properties(crystal, [100, 300], [1, 1]).shape
+        (2, 13)
+    """
+    temperature, stretch = np.asarray(temperature, float), np.sqrt(np.asarray(force_constant_scale, float))
+    positive = ("mean_mass", "light_mass", "heavy_mass", "volume_per_atom", "atoms_per_cell")
+    largest = crystal["max_energy"] * stretch
+    varying = [
+        np.log(largest),
+        np.log(crystal["rms_energy"] * stretch),
+        np.log(temperature),
+        np.log(_MEV_PER_KELVIN * temperature / largest),
+        stretch,
+    ]
+    fixed = [np.log(crystal[name]) for name in positive]
+    fixed += [crystal[name] for name in ("mean_length", "length_spread", "acoustic_share")]
+    return np.stack([*varying, *(np.full(len(temperature), value) for value in fixed)], axis=1)
+
+
 def _rows(array: np.ndarray) -> np.ndarray:
     return array.reshape(len(array), -1)
 
