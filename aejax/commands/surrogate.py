@@ -150,8 +150,8 @@ def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: An
     for fold in range(num_folds):
         held_out = np.isin(groups, names[fold::num_folds])
         train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        compression, surrogate = learn(train)
-        answers = {"compression": expand(*compression, compress(*compression, maps[test]))}
+        (model, variables), surrogate = learn(train)
+        answers = {"compression": expand(model, variables, compress(model, variables, maps[test]))}
         if surrogate is not None:
             answers["prediction"] = predict(surrogate, properties[test]).mean
         total = np.sum(np.square(maps[test] - maps[train].mean(axis=0)))

@@ -12,6 +12,7 @@ from aejax.models.coder import complete
 
 # Directions that few observed elements determine are held at zero rather than blown up.
 _RIDGE = 1e-6
+_ROWS_AT_A_TIME = 8  # each with a copy of the bases, of which what is missing is left out
 
 
 class SubspacesHparams(NamedTuple):
@@ -94,7 +95,7 @@ def local_subspaces(
             region = jnp.argmin(error)
             return jnp.concatenate([region[None].astype(y.dtype), coefficients[region]])
 
-        return jax.lax.map(one, (x, seen))
+        return jax.lax.map(one, (x, seen), batch_size=_ROWS_AT_A_TIME)
 
     def flat(x: Array) -> tuple[Array, Array]:
         rows = complete(x, event_shape).reshape(x.shape[0], -1)

@@ -49,6 +49,9 @@ def fit_compression(
     that coefficients change little from region to region and a place between two of them means something. No gradient
     is needed: the numbers come from eigenvectors, and the same key gives the same.
 
+    The defaults were chosen by five-fold cross-validation over the 25 crystals of notebook 13, where 12, 24 and 48
+    regions differ by 0.002 in R²; more maps of other crystals (``aejax.data.phonons``) do more: add them to ``maps``.
+
     Args:
         key: PRNG key, of the widening.
         maps: (n, q, e) intensities, at least 0, complete: all maps of the crystals that are to be learned from,
@@ -132,7 +135,7 @@ def compress(model: Model, variables: Variables, x: Any, *, error: Error = "sqrt
 def codes_and_metrics(
     model: Model, variables: Variables, x: Any, *, error: Error = "sqrt", num_steps: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The codes of ``compress``, and what a change of each costs: J'J, with the decoder's Jacobian on the error's scale.
+    """The codes of ``compress``, and what changing them costs: J'J, with the decoder's Jacobian on the error's scale.
 
     To first order a code that is off by dz adds dz'J'J dz to the squared error of its map over the observed elements.
 
