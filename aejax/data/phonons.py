@@ -1,0 +1,276 @@
+"""Powder maps S(Q, E) of coherent one-phonon neutron scattering, computed from force constants."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Bound coherent scattering lengths in fm, isotopes and spins averaged (Sears 1992, Neutron News 3, 26).
+SCATTERING_LENGTHS: dict[str, float] = {
+    **{"Ag": 5.922, "Al": 3.449, "B": 5.30, "Ba": 5.07, "C": 6.646, "Ca": 4.70, "Cd": 4.87, "Cl": 9.577},
+    **{"Cr": 3.635, "Cu": 7.718, "Er": 7.79, "F": 5.654, "Ge": 8.185, "Hf": 7.77, "Hg": 12.692, "I": 5.28},
+    **{"In": 4.065, "K": 3.67, "Li": -1.90, "Mg": 5.375, "N": 9.36, "Na": 3.63, "Nb": 7.054, "Ni": 10.3},
+    **{"O": 5.803, "Rb": 7.09, "Re": 9.2, "S": 2.847, "Sb": 5.57, "Sc": 12.29, "Si": 4.1491, "Sr": 7.02},
+    **{"Te": 5.80, "Ti": -3.438, "Tl": 8.776, "Yb": 12.43, "Zn": 5.680, "Zr": 7.16},
+}
+
+_MEV_PER_THZ = 4.135667696
+_MEV_PER_KELVIN = 0.0861733326
+_HBAR_SQUARED = 4.1801593  # meV Å² amu
+_LEAST_ENERGY = 1.0  # meV: softer modes, and those of imaginary frequency, scatter into the elastic line or not at all
+_NUM_ZONE_POINTS = 300
+
+
+class Modes(NamedTuple):
+    """Phonons of a powder at each momentum transfer; temperature and force-constant scale are still open.
+
+    Attributes:
+        momentum: (q,) in 1/Å.
+        energy: (q, d, m) in meV, of m modes in d directions; negative where the frequency is imaginary.
+        amplitude: (q, d, n, m) complex64, b_i / sqrt(M_i) Q·e_i in fm/(Å amu^1/2), of the n atoms of a primitive cell.
+        mass: (n,) in amu.
+        zone_energy: (z, m) in meV, at points of the Brillouin zone drawn evenly.
+        zone_share: (z, n, m), |e_i|² there.
+        properties: of the crystal, by name; see ``phonon_modes``.
+    """
+
+    momentum: np.ndarray
+    energy: np.ndarray
+    amplitude: np.ndarray
+    mass: np.ndarray
+    zone_energy: np.ndarray
+    zone_share: np.ndarray
+    properties: dict[str, float]
+
+
+def read_force_constants(path: str | Path) -> Any:
+    """A crystal from a self-contained phonopy file, compressed or not.
+
+    Args:
+        path: of a ``phonopy_params.yaml`` file with force constants, or with displacements and forces; ``.xz`` as well.
+
+    Returns:
+        The ``phonopy.Phonopy`` object, without its correction for long-range dipoles (see ``powder_map``).
+
+    Raises:
+        ImportError: phonopy is not installed.
+        FileNotFoundError: no such file.
+        ValueError: a file without force constants.
+    """
+    try:
+        import phonopy
+    except ImportError as error:
+        raise ImportError('reading force constants needs phonopy: pip install "aejax[phonons]"') from error
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    crystal = phonopy.load(str(path), log_level=0)
+    if crystal.force_constants is None:
+        raise ValueError(f"{path}: found no force constants, expected them or displacements with forces")
+    crystal.nac_params = None
+    return crystal
+
+
+def phonon_modes(
+    crystal: Any,
+    momentum: Any,
+    *,
+    num_directions: int = 100,
+    seed: int = 0,
+    mass_factors: Mapping[str, float] | None = None,
+    scattering_lengths: Mapping[str, float] | None = None,
+) -> Modes:
+    """Diagonalises the dynamical matrix at momentum transfers of given lengths in directions all over the sphere.
+
+    The directions are a Fibonacci lattice, turned at random for each length. ``mass_factors`` and
+    ``scattering_lengths`` make isotopes, or stand-ins for other elements with the same force constants.
+
+    Args:
+        crystal: from ``read_force_constants``.
+        momentum: (q,) in 1/Å.
+        num_directions: d; a cell of many atoms needs fewer, as its many modes average as well.
+        seed: of the turns and of the points in the zone.
+        mass_factors: by element, what to multiply its mass by.
+        scattering_lengths: by element, in fm, in place of ``SCATTERING_LENGTHS``.
+
+    Returns:
+        The Modes. Their ``properties`` are what a map may be predicted from: ``mean_mass`` (amu), ``light_mass`` and
+        ``heavy_mass``, ``volume_per_atom`` (Å³), ``atoms_per_cell``, ``mean_length`` (fm) and ``length_spread`` of the
+        scattering lengths, ``rms_energy`` (meV, the root of the mean squared energy), ``max_energy``, and
+        ``acoustic_share``, the share of modes below half the largest energy.
+
+    Raises:
+        ValueError: an element without scattering length.
+    """
+    cell, symbols = crystal.primitive.cell, list(crystal.primitive.symbols)
+    lengths = {**SCATTERING_LENGTHS, **(scattering_lengths or {})}
+    unknown = sorted(set(symbols) - set(lengths))
+    if unknown:
+        raise ValueError(
+            f"scattering_lengths: found none for {', '.join(unknown)}, expected one in fm for each element"
+        )
+    b = np.array([lengths[symbol] for symbol in symbols])
+    given_mass = np.array(crystal.primitive.masses, float)
+    mass = given_mass * np.array([(mass_factors or {}).get(symbol, 1.0) for symbol in symbols])
+    momentum, rng = np.asarray(momentum, float), np.random.default_rng(seed)
+    sphere = _directions(num_directions)
+    vectors = np.stack([length * sphere @ np.linalg.qr(rng.normal(size=(3, 3)))[0] for length in momentum])
+    crystal.masses = mass
+    try:
+        energy, eigenvectors = _diagonalise(crystal, vectors.reshape(-1, 3) @ cell.T / (2 * np.pi))
+        zone_energy, zone_vectors = _diagonalise(crystal, rng.random((_NUM_ZONE_POINTS, 3)))
+    finally:
+        crystal.masses = given_mass
+    num_atoms, num_modes = len(symbols), energy.shape[1]
+    # Eigenvectors carry the phases of atoms at their places, so that for q = Q no phase is left.
+    vectors_of_atoms = eigenvectors.reshape(len(energy), num_atoms, 3, num_modes)
+    projected = np.einsum("pa,piam->pim", vectors.reshape(-1, 3), vectors_of_atoms)
+    amplitude = (projected * (b / np.sqrt(mass))[:, None]).astype(np.complex64)
+    share = np.sum(np.abs(zone_vectors.reshape(_NUM_ZONE_POINTS, num_atoms, 3, num_modes)) ** 2, axis=2)
+    positive = np.maximum(zone_energy, 0)
+    largest = positive.max()
+    properties = {
+        "mean_mass": mass.mean(),
+        "light_mass": mass.min(),
+        "heavy_mass": mass.max(),
+        "volume_per_atom": abs(np.linalg.det(cell)) / num_atoms,
+        "atoms_per_cell": num_atoms,
+        "mean_length": b.mean(),
+        "length_spread": b.std(),
+        "rms_energy": np.sqrt(np.mean(positive**2)),
+        "max_energy": largest,
+        "acoustic_share": np.mean(positive < largest / 2),
+    }
+    shape = (len(momentum), num_directions)
+    return Modes(
+        momentum=momentum,
+        energy=energy.reshape(*shape, num_modes),
+        amplitude=amplitude.reshape(*shape, num_atoms, num_modes),
+        mass=mass,
+        zone_energy=zone_energy,
+        zone_share=share,
+        properties={name: float(value) for name, value in properties.items()},
+    )
+
+
+def powder_map(
+    modes: Modes,
+    energy: Any,
+    *,
+    temperature: float,
+    force_constant_scale: float = 1.0,
+    resolution: float = 2.5,
+    debye_waller: bool = True,
+) -> np.ndarray:
+    """S(Q, E) of a powder: coherent scattering that creates one phonon, in the harmonic approximation.
+
+    For each direction of Q and each mode s of energy E_s (Squires 1978, eq. 3.120, cross section over k'/k)
+
+        S(Q, E) = 1/N |sum_i b_i / sqrt(M_i) exp(-W_i) (Q·e_is)|² ħ² / (2 E_s) (n(E_s) + 1) δ(E - E_s),
+
+    averaged over directions, per atom of a cell of N, with the Bose factor n, and
+
+        W_i = Q² <u_i²> / 6,   <u_i²> = ħ² / (2 M_i) <sum_s |e_is|² / E_s coth(E_s / 2 k T)>
+
+    over the Brillouin zone. Force constants times f stretch all energies by sqrt(f) and leave the modes as they are.
+    The delta function becomes a Gaussian of one width. Left out: several phonons at a time, incoherent and elastic
+    scattering, absorption of phonons (E < 0), magnetism, neutron absorption, self-shielding and multiple scattering,
+    anharmonic shifts and widths, the splitting of longitudinal optic modes by long-range dipoles, and an instrument's
+    resolution beyond one width. Modes under 1 meV, imaginary ones among them, are left out too.
+
+    Args:
+        modes: from ``phonon_modes``.
+        energy: (e,) evenly spaced centres of bins, in meV.
+        temperature: in K.
+        force_constant_scale: f.
+        resolution: standard deviation of the Gaussian in meV.
+        debye_waller: whether the factors exp(-W) are in it.
+
+    Returns:
+        (q, e) float32, in fm² per meV and atom.
+
+    Raises:
+        ValueError: a temperature, scale or resolution that is not positive.
+    """
+    for name, value in (("temperature", temperature), ("force_constant_scale", force_constant_scale)):
+        if not value > 0:
+            raise ValueError(f"{name}: found {value}, expected a positive number")
+    if not resolution > 0:
+        raise ValueError(f"resolution: found {resolution}, expected a positive number of meV")
+    energy, thermal = np.asarray(energy, float), _MEV_PER_KELVIN * temperature
+    stretch = np.sqrt(force_constant_scale)
+    weight = np.ones((len(modes.momentum), len(modes.mass)), np.float32)
+    if debye_waller:
+        zone = np.where(modes.zone_energy * stretch > _LEAST_ENERGY, modes.zone_energy * stretch, np.inf)
+        squares = np.einsum("zim,zm->i", modes.zone_share, 1 / (zone * np.tanh(zone / (2 * thermal)))) / len(zone)
+        displacement = _HBAR_SQUARED / (2 * modes.mass) * squares
+        weight = np.exp(-np.square(modes.momentum)[:, None] * displacement / 6).astype(np.float32)
+    factor = np.abs(np.einsum("qi,qdim->qdm", weight, modes.amplitude)) ** 2
+    place = modes.energy * stretch
+    scatters = place > _LEAST_ENERGY
+    safe = np.where(scatters, place, 1.0)
+    strength = np.where(scatters, factor * _HBAR_SQUARED / (2 * safe) / -np.expm1(-safe / thermal), 0)
+    strength /= modes.energy.shape[1] * len(modes.mass)
+    # A histogram of bins much narrower than the Gaussian, then one product with it.
+    width = min(resolution / 8, (energy[1] - energy[0]) / 4)
+    edges = np.arange(0, max(float(energy[-1]) + 5 * resolution, width) + width, width)
+    fine = np.stack(
+        [np.histogram(at, edges, weights=of)[0] for at, of in zip(_rows(safe), _rows(strength), strict=True)]
+    )
+    centres = (edges[1:] + edges[:-1]) / 2
+    gaussian = np.exp(-0.5 * np.square((centres[:, None] - energy) / resolution)) / (resolution * np.sqrt(2 * np.pi))
+    return (fine @ gaussian).astype(np.float32)
+
+
+def map_properties(crystal: Mapping[str, float], temperature: Any, force_constant_scale: Any) -> np.ndarray:
+    """Columns to predict maps of one crystal from: its properties, temperature and force-constant scale.
+
+    What is positive enters as a logarithm, and energies as the force constants stretch them, since that is what a map
+    shows; k T comes in units of the largest energy as well.
+
+    Args:
+        crystal: ``Modes.properties``.
+        temperature: (n,) in K.
+        force_constant_scale: (n,).
+
+    Returns:
+        (n, 13).
+
+    Example:
+        >>> names = ("mean_mass", "light_mass", "heavy_mass", "volume_per_atom", "atoms_per_cell", "rms_energy")
+        >>> crystal = dict.fromkeys((*names, "max_energy", "mean_length", "length_spread", "acoustic_share"), 1.0)
+        >>> map_properties(crystal, [100, 300], [1, 1]).shape
+        (2, 13)
+    """
+    temperature, stretch = np.asarray(temperature, float), np.sqrt(np.asarray(force_constant_scale, float))
+    positive = ("mean_mass", "light_mass", "heavy_mass", "volume_per_atom", "atoms_per_cell")
+    largest = crystal["max_energy"] * stretch
+    varying = [
+        np.log(largest),
+        np.log(crystal["rms_energy"] * stretch),
+        np.log(temperature),
+        np.log(_MEV_PER_KELVIN * temperature / largest),
+        stretch,
+    ]
+    fixed = [np.log(crystal[name]) for name in positive]
+    fixed += [crystal[name] for name in ("mean_length", "length_spread", "acoustic_share")]
+    return np.stack([*varying, *(np.full(len(temperature), value) for value in fixed)], axis=1)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(len(array), -1)
+
+
+def _directions(num: int) -> np.ndarray:
+    """A Fibonacci lattice on the sphere: unit vectors, each with about the same area around it."""
+    index = np.arange(num) + 0.5
+    height, angle = 1 - 2 * index / num, np.pi * (1 + np.sqrt(5)) * index
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+
+
+def _diagonalise(crystal: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energies in meV and eigenvectors at points given in the reciprocal lattice."""
+    crystal.run_qpoints(points, with_eigenvectors=True)
+    result = crystal.qpoints
+    return np.asarray(result.frequencies) * _MEV_PER_THZ, np.asarray(result.eigenvectors)

@@ -1,0 +1,17 @@
+"""Maps of spectra: compressed to few numbers, and predicted from properties."""
+
+from aejax.tasks.surrogate.compression import Compression, compress, expand, explained, fit_compression
+from aejax.tasks.surrogate.prediction import Prediction, Surrogate, fit_surrogate, predict, predictor_model
+
+__all__ = [
+    "Compression",
+    "Prediction",
+    "Surrogate",
+    "compress",
+    "expand",
+    "explained",
+    "fit_compression",
+    "fit_surrogate",
+    "predict",
+    "predictor_model",
+]

@@ -1,0 +1,214 @@
+"""Predicting maps from properties, through the code of a model, with the spread of an ensemble."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax import losses, nets
+from aejax.algorithms import adam
+from aejax.base import Array, Aux, Batch, Latent, Model, Variables, as_batch
+from aejax.tasks.reduction import check_encodes
+from aejax.tasks.rows import over_rows
+from aejax.tasks.surrogate.compression import Error, codes_and_metrics
+from aejax.training import ensemble
+from aejax.training.progress import Report
+
+_BATCH_SIZE = 32
+_WEIGHT_DECAY = 1e-3
+
+
+class Surrogate(NamedTuple):
+    """Networks from properties to codes, and the decoder that makes maps of these.
+
+    Attributes:
+        model: properties -> code -> map as a Model, whose conditions are the properties.
+        variables: ``params`` of its members, each leaf (members, ...); ``frozen``, the decoder that they share.
+        mean: (p,) of the properties in training.
+        scale: (p,), their standard deviations.
+    """
+
+    model: Model
+    variables: Variables
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+class Prediction(NamedTuple):
+    """What an ensemble says of each row of properties.
+
+    Attributes:
+        mean: (n, *event), the mean of its members' maps.
+        spread: (n, *event), their standard deviation: how far the networks differ where data leave them free. It knows
+            nothing of what all members get wrong alike, such as the part of a map that the code cannot hold.
+        code: (members, n, d).
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    code: np.ndarray
+
+
+def fit_surrogate(
+    key: Array,
+    model: Model,
+    variables: Variables,
+    properties: Any,
+    x: Any,
+    *,
+    error: Error = "sqrt",
+    num_members: int = 5,
+    hidden_dims: tuple[int, ...] = (128, 128),
+    num_epochs: int = 500,
+    learning_rate: float = 3e-3,
+    progress: bool | Callable[[Report], None] = False,
+) -> Surrogate:
+    """Trains networks from properties to the codes of a fitted model, by what errors of a code do to its map.
+
+    Each member is a dense network p -> z. Its loss for a map of code z_i is (z - z_i)' G_i (z - z_i), where G_i = J'J
+    is the metric that the decoder's Jacobian J at z_i gives the code (as in Gauss-Newton): to first order the squared
+    error of the decoded map over its observed pixels, at none of the cost of decoding it in each step. On the scale of
+    square roots errors of weak bands count as those of strong ones, as in Poisson statistics. A member keeps the
+    variables that did best on a tenth of the rows, which are its own draw.
+
+    Args:
+        key: PRNG key.
+        model: a fitted Model with encoder and decoder, such as that of ``fit_compression``.
+        variables: its variables.
+        properties: (n, p), complete. Positive ones that span decades, such as masses, are better given as logarithms.
+        x: (n, *event) maps, NaN where a pixel is missing, or a Batch with a mask.
+        error: ``"sqrt"``, or ``"intensity"`` for data that may be negative.
+        num_members: of the ensemble.
+        hidden_dims: widths of a member's hidden layers.
+        num_epochs: passes over the rows.
+        learning_rate: at the beginning; it falls along a cosine.
+        progress: as in ``fit``.
+
+    Returns:
+        The Surrogate, for ``predict``.
+
+    Raises:
+        ValueError: rows that do not fit each other or the model, missing properties, conditions.
+
+    Example:
+        >>> from aejax.models.subspaces import local_subspaces
+        >>> model, maps = local_subspaces((6,), 3, scale="sqrt"), np.random.default_rng(0).random((40, 6))
+        >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 6))))
+        >>> surrogate = fit_surrogate(jax.random.key(1), model, variables, maps[:, :2], maps, num_epochs=2)
+        >>> predict(surrogate, maps[:3, :2]).mean.shape
+        (3, 6)
+    """
+    check_encodes(model)
+    batch = as_batch(x)
+    if batch.cond is not None:
+        raise ValueError("x: found conditions, expected none; give them as properties")
+    properties = _checked(properties, len(batch.x))
+    if num_members < 1:
+        raise ValueError(f"num_members: found {num_members}, expected a positive whole number")
+    codes, metrics = codes_and_metrics(model, variables, batch, error=error)
+    mean, scale = properties.mean(axis=0), properties.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    frozen = {"model": variables, "mean": codes.mean(axis=0), "scale": codes.std(axis=0) + 1e-6}
+    predictor = predictor_model(model, codes.shape[1], tuple(hidden_dims), frozen)
+    rows = Batch(_targets(codes, metrics), cond=(properties - mean) / scale)
+    num_steps = num_epochs * -(-len(properties) * 9 // (10 * _BATCH_SIZE))
+    fitted = ensemble(
+        jax.random.split(key, num_members),
+        predictor,
+        rows,
+        num_epochs=num_epochs,
+        batch_size=_BATCH_SIZE,
+        learning_rate=learning_rate,
+        optimizer=adam("cosine", num_steps, weight_decay=_WEIGHT_DECAY),
+        progress=progress,
+    )
+    return Surrogate(predictor, {"params": fitted.variables["params"], "frozen": frozen}, mean, scale)
+
+
+def predict(surrogate: Surrogate, properties: Any) -> Prediction:
+    """Maps from properties, and how far the members differ.
+
+    Args:
+        surrogate: from ``fit_surrogate``.
+        properties: (n, p), in the units and order of training.
+
+    Returns:
+        The Prediction. Where the model's decoder cannot be negative, neither can its mean.
+
+    Raises:
+        ValueError: another number of properties, or missing ones.
+    """
+    properties = _checked(properties, None, len(surrogate.mean))
+    rows = ((properties - surrogate.mean) / surrogate.scale).astype(np.float32)
+    maps, codes = [], []
+    for member in range(jax.tree.leaves(surrogate.variables["params"])[0].shape[0]):
+        params = jax.tree.map(lambda leaf, i=member: leaf[i], surrogate.variables["params"])
+        variables = {**surrogate.variables, "params": params}
+        code, image = over_rows(_code_and_map, surrogate.model, variables, Batch(rows, cond=rows))
+        codes.append(code)
+        maps.append(image)
+    return Prediction(np.mean(maps, axis=0), np.std(maps, axis=0), np.stack(codes))
+
+
+def _checked(properties: Any, num_rows: int | None, num_columns: int | None = None) -> np.ndarray:
+    properties = np.asarray(properties, float)
+    if properties.ndim != 2 or num_rows not in (None, len(properties)):
+        rows = "n" if num_rows is None else num_rows
+        raise ValueError(f"properties: found shape {properties.shape}, expected ({rows}, p), a row for each map")
+    if num_columns not in (None, properties.shape[1]):
+        raise ValueError(f"properties: found {properties.shape[1]} columns, expected {num_columns} as in training")
+    if not np.isfinite(properties).all():
+        raise ValueError(
+            "properties: found missing or infinite values, expected known properties; leave these rows out"
+        )
+    return properties
+
+
+def _targets(codes: np.ndarray, metrics: np.ndarray) -> np.ndarray:
+    """(n, d + 1, d): each code, and under it the square root of its metric, so that errors are |root (z - z_i)|²."""
+    metrics = metrics / np.mean(np.einsum("nc,ncd,nd->n", codes, metrics, codes))
+    values, vectors = np.linalg.eigh(metrics)
+    roots = np.sqrt(np.maximum(values, 0))[:, :, None] * vectors.swapaxes(1, 2)
+    return np.concatenate([codes[:, None], roots], axis=1)
+
+
+def predictor_model(
+    model: Model, latent_dim: int, hidden_dims: tuple[int, ...], frozen: Variables | None = None
+) -> Model:
+    """Properties -> code -> map as a Model, whose collection ``frozen`` holds the decoder and the scale of codes.
+
+    ``fit_surrogate`` makes it; one that was saved is put together again without ``frozen``, which ``init`` alone reads.
+    """
+    network = nets.mlp(hidden_dims, (latent_dim,), activation="silu")
+    scales = {} if frozen is None else {name: jnp.asarray(frozen[name]) for name in ("mean", "scale")}
+
+    def init(key: Array, batch: Batch) -> Variables:
+        return {**network.init(key, batch.cond[:1]), "frozen": scales}
+
+    def encode(variables: Variables, x: Array, cond: Array | None = None) -> Latent:
+        del x  # what is predicted
+        output = network.apply({"params": variables["params"]}, cond)[0]
+        return Latent(variables["frozen"]["mean"] + variables["frozen"]["scale"] * output)
+
+    def decode(variables: Variables, z: Array, cond: Array | None = None) -> Array:
+        del cond
+        return model.decode(variables["frozen"]["model"], z)
+
+    def loss(key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True) -> tuple[Array, Aux]:
+        del key, hparams, train
+        off = encode(variables, batch.x, batch.cond).mean - batch.x[:, 0]
+        errors = jnp.sum(jnp.square(jnp.einsum("ncd,nd->nc", batch.x[:, 1:], off)), axis=1)
+        value = losses.mean_examples(errors, batch)
+        return value, Aux({"loss": value}, {"frozen": variables["frozen"]})
+
+    def unused(*args: Any) -> Any:
+        raise NotImplementedError("a predictor of maps does not score properties")
+
+    return Model(init, encode, decode, loss, unused, None, None, ())
+
+
+def _code_and_map(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
+    code = model.encode(variables, batch.x, batch.cond).mean
+    return code, model.decode(variables, code)

@@ -1,0 +1,152 @@
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aejax import models
+from aejax.base import Batch
+from aejax.models.subspaces import local_subspaces
+from aejax.tasks.surrogate import compress, expand, explained, fit_compression, fit_surrogate, predict
+
+MOMENTUM, ENERGY = np.linspace(0.5, 4, 6), np.arange(1, 40, 2.0)
+FILE = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron" / "sqe_maps.npz"
+
+
+def two_lines(properties):
+    """Maps of two lines whose places and strengths are the properties, (n, 3) in [0, 1]."""
+    first, second, strength = np.asarray(properties).T
+    lines = [
+        height[:, None] * np.exp(-0.5 * ((ENERGY - place[:, None]) / 3) ** 2)
+        for place, height in ((6 + 8 * first, 1 + strength), (20 + 12 * second, 2 - strength))
+    ]
+    return (np.sum(lines, axis=0)[:, None] * (MOMENTUM**2)[:, None]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def properties():
+    return np.random.default_rng(0).random((160, 3))
+
+
+@pytest.fixture(scope="module")
+def maps(properties):
+    return two_lines(properties)
+
+
+@pytest.fixture(scope="module")
+def compression(maps):
+    return fit_compression(
+        jax.random.key(0), maps[:120], MOMENTUM, ENERGY, num_numbers=8, num_regions=6, num_widened=600
+    )
+
+
+def test_new_maps_of_the_family_are_held_by_few_numbers(maps, compression):
+    z = compress(*compression, maps[120:])
+    assert z.shape == (40, 8)
+    assert explained(maps[120:], expand(*compression, z), maps[:120].mean(axis=0)) > 0.97
+
+
+def test_refinement_lessens_the_error_it_is_asked_to(maps, compression):
+    def error(z, scale):
+        return np.sum((scale(expand(*compression, z)) - scale(maps[120:])) ** 2, axis=(1, 2))
+
+    begin = compress(*compression, maps[120:], num_steps=0)
+    for name, scale in (("sqrt", np.sqrt), ("intensity", lambda x: x)):
+        refined = compress(*compression, maps[120:], error=name)
+        assert np.all(error(refined, scale) <= error(begin, scale) * 1.001)
+        assert error(refined, scale).sum() < 0.99 * error(begin, scale).sum()
+
+
+def test_dead_pixels_neither_move_the_code_nor_stay_dark(maps, compression):
+    dead = np.random.default_rng(1).random(maps[120:].shape) < 0.2
+    whole = compress(*compression, maps[120:])
+    by_nan = compress(*compression, np.where(dead, np.nan, maps[120:]))
+    by_mask = compress(*compression, Batch(np.where(dead, 50, maps[120:]), mask=~dead))
+    filled = expand(*compression, by_nan)
+    assert explained(maps[120:], filled, maps[:120].mean(axis=0), dead) > 0.95
+    np.testing.assert_allclose(by_nan, by_mask, atol=1e-4)
+    np.testing.assert_allclose(expand(*compression, whole), filled, atol=0.15 * maps.max())
+
+
+def test_a_linear_autoencoder_is_refined_to_least_squares(rows, key):
+    """The known answer: the decoder's columns, and the code nearest to each row."""
+    model = models.autoencoder((6,), 2, hidden_dims=())
+    variables = model.init(key, Batch(jnp.zeros((1, 6))))
+    z = compress(model, variables, rows, error="intensity")
+    layer = variables["params"]["decoder"]["layer_0"]
+    expected = np.linalg.lstsq(np.asarray(layer["kernel"]).T, (rows - np.asarray(layer["bias"])).T, rcond=None)[0].T
+    np.testing.assert_allclose(z, expected, atol=1e-3)
+
+
+def test_any_model_with_encoder_and_decoder(maps, properties, key):
+    model = models.vae(maps.shape[1:], 3, hidden_dims=(8,))
+    variables = model.init(key, Batch(jnp.zeros((1, *maps.shape[1:]))))
+    surrogate = fit_surrogate(key, model, variables, properties, maps, error="intensity", num_members=2, num_epochs=2)
+    assert predict(surrogate, properties[:5]).code.shape == (2, 5, 3)
+
+
+def test_the_same_key_gives_the_same_bits(maps, properties, compression):
+    first, second = (
+        fit_surrogate(jax.random.key(1), *compression, properties[:32], maps[:32], num_members=3, num_epochs=2)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(predict(first, properties).mean, predict(second, properties).mean)
+
+
+def test_maps_are_predicted_from_properties(maps, properties, compression):
+    surrogate = fit_surrogate(
+        jax.random.key(1), *compression, properties[:120], maps[:120], num_members=3, num_epochs=300
+    )
+    prediction = predict(surrogate, properties[120:])
+    assert prediction.mean.min() >= 0
+    assert explained(maps[120:], prediction.mean, maps[:120].mean(axis=0)) > 0.93
+    away = predict(surrogate, 3 * np.ones((1, 3)))
+    assert away.spread.sum() > 3 * prediction.spread.sum(axis=(1, 2)).mean()
+
+
+def test_twenty_numbers_beat_twenty_components_on_crystals_not_seen():
+    if not FILE.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{FILE} is absent")
+        pytest.skip(f"{FILE} is absent")
+    file = np.load(FILE)
+    names = np.unique(file["crystal"])[[0, 4, 6, 11, 12, 17, 20, 22, 24]]
+    kept = np.isin(file["crystal"], names)
+    maps, crystal = file["S"][kept], file["crystal"][kept]
+    test = np.isin(crystal, names[1::4])
+    learned = fit_compression(jax.random.key(0), maps[~test], file["Q"], file["E"], num_regions=8, num_widened=1200)
+    answer = expand(*learned, compress(*learned, maps[test], num_steps=3))
+    y, mean = np.sqrt(maps[~test]), np.sqrt(maps[~test]).mean(axis=0)
+    directions = np.linalg.svd((y - mean).reshape(len(y), -1), full_matrices=False)[2][:20]
+    off = (np.sqrt(maps[test]) - mean).reshape(test.sum(), -1)
+    pca = explained(np.sqrt(maps[test]), mean + (off @ directions.T @ directions).reshape(answer.shape), mean)
+    assert explained(np.sqrt(maps[test]), np.sqrt(answer), mean) > pca + 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda maps: -maps, "at least 0"),
+        (lambda maps: np.where(maps > 1, np.nan, maps), "missing or infinite"),
+        (lambda maps: maps[:, :3], "expected \\(n, 6, 20\\)"),
+        (lambda maps: np.zeros_like(maps), "zero everywhere"),
+    ],
+)
+def test_bad_maps_are_named(change, message, maps):
+    with pytest.raises(ValueError, match=message):
+        fit_compression(jax.random.key(0), change(maps), MOMENTUM, ENERGY, num_widened=100)
+
+
+def test_what_cannot_work_is_refused(maps, properties, compression, key):
+    with pytest.raises(ValueError, match="a GAN has no encoder"):
+        compress(models.gan((6,), 2), {}, maps)
+    with pytest.raises(ValueError, match="for square roots"):
+        compress(*compression, -maps)
+    with pytest.raises(ValueError, match="properties: found missing"):
+        fit_surrogate(key, *compression, np.full((160, 1), np.nan), maps)
+    with pytest.raises(ValueError, match="properties: found shape"):
+        fit_surrogate(key, *compression, properties[:7], maps)
+    with pytest.raises(ValueError, match="num_regions"):
+        local_subspaces((6,), 3, 0)
