@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
 
-from aejax.commands import denoising, inversion, monitoring
+from aejax.commands import denoising, inversion, monitoring, surrogate
 from aejax.config import TrainConfig
 
 Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
@@ -354,6 +354,9 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "monitor": (monitoring.Monitor, _monitor),
     "denoise-train": (denoising.DenoiseTrain, denoising.run),
     "denoise": (denoising.Denoise, denoising.run),
+    "surrogate": (surrogate.Surrogate, surrogate.run),
+    "surrogate-compress": (surrogate.SurrogateCompress, surrogate.run_compress),
+    "surrogate-predict": (surrogate.SurrogatePredict, surrogate.run_predict),
     "sections": (inversion.TrainSections, inversion.train),
     "invert": (inversion.Invert, inversion.invert),
 }

@@ -1,6 +1,5 @@
 """A trained model of geological sections: made from one training image, kept in a folder without pickle."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax import losses, runs
+from aejax import losses, storage
 from aejax.algorithms import adam, minimise
 from aejax.base import Batch, Model, Variables
 from aejax.data import geology
@@ -155,12 +154,12 @@ def save_sections(folder: str | Path, sections: Sections) -> None:
         "format": _FORMAT,
         "patch_shape": list(sections.patch_shape),
         "latent_dim": sections.latent_dim,
-        "environment": runs.environment(),
+        "environment": storage.environment(),
     }
-    runs._write(folder / "sections.json", (json.dumps(content, indent=2) + "\n").encode())
+    storage.write_json(folder / "sections.json", content)
     held_out = {"x": np.asarray(sections.x, np.uint8), "z": np.asarray(sections.z, np.float32)}
-    runs._write(folder / "held_out.safetensors", runs._tensors(held_out))
-    runs._write(folder / "variables.safetensors", runs._tensors(runs.flatten(sections.variables)))
+    storage.write_arrays(folder / "held_out.safetensors", held_out)
+    storage.write_arrays(folder / "variables.safetensors", sections.variables)
 
 
 def load_sections(folder: str | Path) -> Sections:
@@ -179,7 +178,7 @@ def load_sections(folder: str | Path) -> Sections:
     folder = Path(folder)
     if not (folder / "sections.json").is_file():
         raise FileNotFoundError(f"{folder} has no sections.json: it is no model of sections; train one first")
-    content = runs._read(folder / "sections.json", json.loads)
+    content = storage.read_json(folder / "sections.json")
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{folder / 'sections.json'}: expected format {_FORMAT}; use the aejax that wrote it")
     try:
@@ -188,11 +187,9 @@ def load_sections(folder: str | Path) -> Sections:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / 'sections.json'} is not that of a model of sections: {error}") from error
     expected = jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, *patch_shape))))
-    stored = runs._read(folder / "variables.safetensors", runs._untensors)
-    runs._check_same(folder / "variables.safetensors", stored, runs.flatten(expected))
-    held_out = runs._read(folder / "held_out.safetensors", runs._untensors)
+    variables = storage.read_variables(folder / "variables.safetensors", expected)
+    held_out = storage.read_arrays(folder / "held_out.safetensors")
     x, z = held_out.get("x"), held_out.get("z")
     if x is None or z is None or x.shape[1:] != patch_shape or z.shape != (len(x), latent_dim):
         raise ValueError(f"{folder / 'held_out.safetensors'} does not fit the model; train it again")
-    variables = runs.unflatten({name: jnp.asarray(array) for name, array in stored.items()})
     return Sections(model, variables, patch_shape, latent_dim, x.astype(np.float32), z)

@@ -125,6 +125,18 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
     return read(path, parse)
 
 
+def write_npz(path: str | Path, **arrays: Any) -> None:
+    """Writes arrays of any shape as a compressed NPZ file, which NumPy reads."""
+    with aside(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def write_figure(path: str | Path, figure: Any) -> None:
+    """Writes a Matplotlib figure as PNG."""
+    with aside(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
+
+
 def read(path: str | Path, parse: Callable[[bytes], Any]) -> Any:
     """Reads a file.
 

@@ -34,7 +34,7 @@ RANKS = {
     "__init__": 15,
 }
 # These stand beside the column and import base and storage at most; pages are drawn by anyone.
-BESIDE = {"data", "metrics", "plots", "plots_denoising", "plots_monitoring", "plots_inversion", "plots_surrogate", "pages"}
+BESIDE = {"data", "metrics", "plots", "pages"}
 
 MODULES = sorted(path for path in ROOT.rglob("*.py"))
 

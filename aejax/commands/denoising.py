@@ -1,7 +1,6 @@
 """Denoising on the command line: train on a catalogue of events, apply to records of any length."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,7 +88,7 @@ def load_denoiser(folder: str | Path) -> tuple["Model", "Variables", dict[str, A
     import jax
     import jax.numpy as jnp
 
-    from aejax import runs
+    from aejax import storage
     from aejax.base import Batch
     from aejax.models.masking import masking_autoencoder
 
@@ -99,7 +98,7 @@ def load_denoiser(folder: str | Path) -> tuple["Model", "Variables", dict[str, A
         raise FileNotFoundError(
             f"{folder} holds no trained denoiser: it has no {path.name}; aejax denoise-train makes one"
         )
-    config = runs._read(folder / "config.json", json.loads)
+    config = storage.read_json(folder / "config.json")
     if not isinstance(config, dict) or config.get("kind") != _KIND or config.get("format") != _FORMAT:
         raise ValueError(f"{folder / 'config.json'} is not the config of a denoiser of format {_FORMAT}")
     try:
@@ -109,16 +108,14 @@ def load_denoiser(folder: str | Path) -> tuple["Model", "Variables", dict[str, A
         raise ValueError(f"{folder / 'config.json'}: num_samples or sampling_rate is absent or no number") from error
     model = masking_autoencoder((num_samples,))
     expected = jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, num_samples))))
-    stored = runs._read(path, runs._untensors)
-    runs._check_same(path, stored, runs.flatten(expected))
-    return model, runs.unflatten({name: jnp.asarray(array) for name, array in stored.items()}), config
+    return model, storage.read_variables(path, expected), config
 
 
 def _train(command: DenoiseTrain) -> None:
     import jax
     import numpy as np
 
-    from aejax import runs
+    from aejax import storage
     from aejax.data.traces import noise_before, read_events
     from aejax.models.masking import masking_autoencoder
     from aejax.tasks.denoising import fit_denoiser
@@ -166,11 +163,11 @@ def _train(command: DenoiseTrain) -> None:
         "held_out_groups": sorted(map(str, np.unique(events.group[held_out]))),
         "measured_on_held_out_groups": measured,
         "train": {name: str(value) if isinstance(value, Path) else value for name, value in vars(command).items()},
-        "environment": runs.environment(),
+        "environment": storage.environment(),
     }
-    runs._write(command.out / "config.json", (json.dumps(config, indent=2) + "\n").encode())
-    runs._write(command.out / "history.jsonl", runs._history_lines(fitted.history).encode())
-    runs._write(command.out / "variables.safetensors", runs._tensors(runs.flatten(fitted.variables)))
+    storage.write_json(command.out / "config.json", config)
+    storage.write_history(command.out / "history.jsonl", fitted.history)
+    storage.write_arrays(command.out / "variables.safetensors", fitted.variables)
     for name, value in measured.items():
         print(f"{name}: {value:.4g}")
     print(f"written to {command.out}")

@@ -85,7 +85,7 @@ def invert(command: Invert) -> None:
     import jax.numpy as jnp
     import numpy as np
 
-    from aejax import sections
+    from aejax import sections, storage
     from aejax.data import geology
     from aejax.data.files import read_table
     from aejax.tasks import inversion
@@ -126,7 +126,7 @@ def invert(command: Invert) -> None:
         [np.asarray(found.model.decode(found.variables, jnp.asarray(block))) for block in np.array_split(draws, 8)]
     )
     velocity = 1 / (slow + (fast - slow) * probability)
-    _write_npz(
+    storage.write_npz(
         command.out,
         mean=velocity.mean(axis=0),
         spread=velocity.std(axis=0),
@@ -140,17 +140,3 @@ def invert(command: Invert) -> None:
     if result.r_hat.max() > 1.05:
         print("the chains do not agree: take more draws, or read the spread as a lower bound")
     print(f"written to {command.out}")
-
-
-def _write_npz(path: Path, **arrays: Any) -> None:
-    import os
-
-    import numpy as np
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        np.savez_compressed(aside, **arrays)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

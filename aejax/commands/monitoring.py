@@ -107,26 +107,19 @@ def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
 
 
 def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, columns: Any) -> None:
-    from matplotlib.figure import Figure
-
-    from aejax import plots_monitoring
+    from aejax import plots, storage
+    from aejax.plots.monitoring import control_chart
 
     names = {"t2": "T²", "spe": "SPE", "combined": "combined"}
-    figures: dict[str, Any] = {"control_chart": Figure(figsize=(8, 5.6), layout="constrained")}
-    plots_monitoring.control_chart(
+    panels = control_chart(
         {name: getattr(chart, field) for field, name in names.items()},
         {name: float(getattr(limit, field)) for field, name in names.items()},
         chart.is_alarm,
-        figure=figures["control_chart"],
     )
-    figures["contributions"] = plots_monitoring.contribution_bars(contribution, columns, normal).figure
-    for name, figure in figures.items():
-        path, aside = folder / f"{name}.png", folder / f".{name}.png.partial"
-        try:
-            figure.savefig(aside, format="png", dpi=120)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+    label = "fall of the combined statistic if the sensor were free"
+    bars = plots.contribution_bars(contribution, columns, 15, normal=normal, label=label)
+    storage.write_figure(folder / "control_chart.png", panels[0].figure)
+    storage.write_figure(folder / "contributions.png", bars.figure)
 
 
 def _summary(command: Monitor, chart: Any, monitor: Any, shown: Any, columns: Any) -> str:

@@ -107,18 +107,19 @@ def run_compress(command: SurrogateCompress) -> None:
     """Compresses the maps of a file."""
     import numpy as np
 
+    from aejax import storage
     from aejax.tasks.surrogate import compress, expand
 
     config, tensors = _load(command.run)
     model, variables = _compression(config, tensors)
     maps = np.asarray(_read(command.data, ("S",))["S"], np.float32)
     code = compress(model, variables, maps)
-    _write_npz(command.out, code=code, S=expand(model, variables, code), Q=tensors["Q"], E=tensors["E"])
+    storage.write_npz(command.out, code=code, S=expand(model, variables, code), Q=tensors["Q"], E=tensors["E"])
 
 
 def run_predict(command: SurrogatePredict) -> None:
     """Predicts maps from the properties of a file."""
-    from aejax.runs import unflatten
+    from aejax import storage
     from aejax.tasks.surrogate import Surrogate as Fitted
     from aejax.tasks.surrogate import predict, predictor_model
 
@@ -129,12 +130,12 @@ def run_predict(command: SurrogatePredict) -> None:
         )
     model, _ = _compression(config, tensors)
     predictor = predictor_model(model, config["num_numbers"], tuple(config["hidden_dims"]))
-    tree = unflatten(tensors)
+    tree = storage.unflatten(tensors)
     surrogate = Fitted(predictor, tree["predictor"], tensors["properties_mean"], tensors["properties_scale"])
     names = tuple(config["properties"])
     properties = _columns(_read(command.data, names), names)
     prediction = predict(surrogate, properties)
-    _write_npz(command.out, S=prediction.mean, spread=prediction.spread, Q=tensors["Q"], E=tensors["E"])
+    storage.write_npz(command.out, S=prediction.mean, spread=prediction.spread, Q=tensors["Q"], E=tensors["E"])
 
 
 def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: Any, quiet: bool) -> dict[str, float]:
@@ -192,14 +193,9 @@ def _save(
     measured: dict[str, float],
 ) -> None:
     """Writes everything to a folder aside, which then takes the name of the run."""
-    import json
-    import os
-    import shutil
-
     import numpy as np
-    import safetensors.numpy
 
-    from aejax.runs import environment, flatten
+    from aejax import storage
 
     basis = np.asarray(compression.variables["params"]["basis"])
     tensors = {"basis": basis, "Q": momentum, "E": energy}
@@ -211,39 +207,29 @@ def _save(
         "data": str(command.data),
         "seed": command.seed,
         "measured": measured,
-        "environment": environment(),
+        "environment": storage.environment(),
     }
     if surrogate is not None:
         params = surrogate.variables["params"]
         config["hidden_dims"] = [params[f"layer_{i}"]["bias"].shape[-1] for i in range(len(params) - 1)]
         tensors |= {"properties_mean": surrogate.mean, "properties_scale": surrogate.scale}
-        tensors |= {f"predictor/{name}": array for name, array in flatten(surrogate.variables).items()}
-    aside = command.out.with_name(f".{command.out.name}.{os.getpid()}")
-    try:
-        aside.mkdir(parents=True)
-        safetensors.numpy.save_file(
-            {name: np.array(array, order="C") for name, array in tensors.items()}, aside / "variables.safetensors"
-        )
-        (aside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        aside.rename(command.out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        tensors["predictor"] = surrogate.variables
+    storage.write_json(command.out / "config.json", config)
+    # With the variables written the run is complete.
+    storage.write_arrays(command.out / "variables.safetensors", tensors)
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    import json
-
-    import safetensors
-    import safetensors.numpy
+    from aejax import storage
 
     for name in ("config.json", "variables.safetensors"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: it is no folder of aejax surrogate; train one")
     try:
-        config = json.loads((folder / "config.json").read_text())
-        tensors = safetensors.numpy.load_file(folder / "variables.safetensors")
+        config = storage.read_json(folder / "config.json")
+        tensors = storage.read_arrays(folder / "variables.safetensors")
         found = config["format"], config["num_regions"], config["num_numbers"] - 1
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} cannot be read: {error}; train it again") from error
     expected = (_FORMAT, *tensors["basis"].shape[:2]) if "basis" in tensors else "a basis"
     if found != expected:
@@ -259,17 +245,3 @@ def _compression(config: dict[str, Any], tensors: dict[str, Any]) -> tuple[Any, 
     shape = tensors["basis"].shape[2:]
     model = local_subspaces(shape, config["num_numbers"], config["num_regions"], scale="sqrt")
     return model, {"params": {"basis": jnp.asarray(tensors["basis"])}}
-
-
-def _write_npz(path: Path, **arrays: Any) -> None:
-    import os
-
-    import numpy as np
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        np.savez_compressed(aside, **arrays)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from aejax.plots_surrogate import maps_side_by_side
+from aejax.plots.surrogate import maps_side_by_side
 
 
 def test_a_row_has_one_colour_scale():

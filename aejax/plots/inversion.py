@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aejax.plots.style import new_figure, tidy
+
 
 def posterior_sections(
     truth: Any, mean: Any, spread: Any, draws: Any, cell: float = 1.0, label: str = "x", figure: Figure | None = None
@@ -36,9 +38,7 @@ def posterior_sections(
     rows, columns = truth.shape[1:]
     num_panels = 3 + draws.shape[1]
     width = min(1.6, 8.5 / num_panels)
-    figure = figure or Figure(
-        figsize=(num_panels * width + 1.8, len(truth) * (width * rows / columns + 0.25) + 0.6), layout="constrained"
-    )
+    figure = figure or new_figure(len(truth) * (width * rows / columns + 0.25) + 0.6, num_panels * width + 1.8)
     axes = figure.subplots(len(truth), num_panels, sharex=True, sharey=True, squeeze=False)
     extent = (0.0, columns * cell, rows * cell, 0.0)
     scale = {"vmin": truth.min(), "vmax": truth.max(), "cmap": "viridis", "extent": extent}
@@ -76,14 +76,14 @@ def calibration_curve(levels: Any, coverage: Any, label: str | None = None, ax: 
         >>> calibration_curve([0.5, 0.9], [0.45, 0.92]).get_xlabel()
         'level of the interval'
     """
-    ax = ax or Figure(figsize=(4, 4), layout="constrained").subplots()
+    ax = ax or new_figure(4, 4).subplots()
     if not ax.lines:
         ax.plot([0, 1], [0, 1], color="#777777", lw=1)
     ax.plot(levels, coverage, "o-", ms=3, label=label)
     ax.set(
         xlabel="level of the interval", ylabel="share that holds the truth", xlim=(0, 1), ylim=(0, 1), aspect="equal"
     )
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     if label:
         ax.legend(frameon=False, fontsize=8)
     return ax

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from aejax.plots.style import new_figure
 
 
 def maps_side_by_side(
@@ -51,7 +52,7 @@ def maps_side_by_side(
     if len(titles) not in (0, num_columns, num_rows * num_columns):
         raise ValueError(f"titles: found {len(titles)}, expected {num_columns} or {num_rows * num_columns}")
     if axes is None:
-        figure = Figure(figsize=(3.0 * num_columns + 0.8, 2.5 * num_rows), layout="constrained")
+        figure = new_figure(2.5 * num_rows, 3.0 * num_columns + 0.8)
         axes = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
     axes = np.asarray(axes, object).reshape(num_rows, num_columns)
     for row in range(num_rows):

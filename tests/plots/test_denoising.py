@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aejax.plots_denoising import gain_by_ratio, wiggles_and_spectrograms
+from aejax.plots.denoising import gain_by_ratio, wiggles_and_spectrograms
 
 
 def test_a_tone_is_at_its_frequency_and_the_arrival_is_marked():

@@ -1,4 +1,4 @@
-"""Pictures of denoising: arrays in, Axes out; figures without pyplot, as in ``plots``."""
+"""Pictures of denoising: arrays in, Axes out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#777777"
+from aejax.plots.style import BLUE, GREY, ORANGE, new_figure, tidy
+
 _RANGE_DB = 50
 
 
@@ -45,7 +46,7 @@ def wiggles_and_spectrograms(
     frame = int(np.clip(2 ** round(np.log2(2.5 * sampling_rate)), 32, min(map(len, records.values()))))
     powers = {name: _power(record, frame) for name, record in records.items()}
     loudest = max(float(power.max()) for power in powers.values()) or 1.0
-    figure = figure or Figure(figsize=(1 + 3.2 * len(records), 4.6), layout="constrained")
+    figure = figure or new_figure(4.6, 1 + 3.2 * len(records))
     grid = np.asarray(
         figure.subplots(2, len(records), squeeze=False, sharex=True, sharey="row", height_ratios=[1, 1.3])
     )
@@ -53,7 +54,7 @@ def wiggles_and_spectrograms(
         time = np.arange(len(record)) / sampling_rate
         upper.plot(time, record, color=BLUE, lw=0.6)
         upper.set_title(name, fontsize=10)
-        upper.spines[["top", "right"]].set_visible(False)
+        tidy(upper)
         level = 10 * np.log10(np.maximum(powers[name] / loudest, 1e-12))
         extent = (0, len(record) / sampling_rate, 0, sampling_rate / 2)
         image = lower.imshow(
@@ -84,7 +85,7 @@ def gain_by_ratio(snr_db: Any, gains: Mapping[str, Any], ax: Axes | None = None)
         >>> gain_by_ratio(np.array([0.0, 5.0]), {"model": np.array([9.0, 8.0])}).get_ylabel()
         'gain in dB'
     """
-    ax = ax or Figure(figsize=(7, 3.4), layout="constrained").subplots()
+    ax = ax or new_figure(3.4, 7).subplots()
     snr_db = np.asarray(snr_db, float)
     edges = np.arange(np.floor(snr_db.min()), snr_db.max() + 3, 3)
     band = np.digitize(snr_db, edges)
@@ -106,7 +107,7 @@ def gain_by_ratio(snr_db: Any, gains: Mapping[str, Any], ax: Axes | None = None)
     ax.axhline(0, color=GREY, lw=0.8)
     ax.set(xlabel="signal-to-noise ratio of the input in dB", ylabel="gain in dB")
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     return ax
 
 

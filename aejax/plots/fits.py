@@ -1,4 +1,4 @@
-"""Pictures: arrays in, Axes out. Figures are made without pyplot, so that no backend and no global state is touched."""
+"""Pictures of a fitted model: arrays in, Axes out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): told apart with any kind of colour vision.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+from aejax.plots.style import BLUE, GREY, ORANGE, RED, new_figure, tidy
 
 
 def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: Axes | None = None) -> Axes:
@@ -32,7 +31,7 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
     """
     if "loss" not in history:
         raise ValueError(f"history: found {', '.join(history) or 'nothing'}, expected at least loss")
-    ax = ax or _figure().subplots()
+    ax = ax or new_figure().subplots()
     for name, label, colour in (("loss", "training", BLUE), ("val_loss", "validation", ORANGE)):
         if name not in history:
             continue
@@ -47,7 +46,7 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
         ax.axvline(best_epoch, color=GREY, lw=1, ls="--", label=f"best, epoch {best_epoch}")
     ax.set(xlabel="epoch", ylabel="loss")
     ax.legend(frameon=False)
-    return _tidy(ax)
+    return tidy(ax)
 
 
 def explained_variance_bars(values: Any, columns: Sequence[str], ax: Axes | None = None) -> Axes:
@@ -67,12 +66,12 @@ def explained_variance_bars(values: Any, columns: Sequence[str], ax: Axes | None
     """
     values = np.asarray(values, float)
     order = [index for index in np.argsort(values) if not np.isnan(values[index])]
-    ax = ax or _figure(height=1 + 0.25 * max(len(order), 4)).subplots()
+    ax = ax or new_figure(height=1 + 0.25 * max(len(order), 4)).subplots()
     # A value far below 0 would make all others invisible.
     ax.barh(range(len(order)), np.clip(values[order], -0.5, 1), color=BLUE)
     ax.set_yticks(range(len(order)), [columns[index] for index in order], fontsize=8)
     ax.set(xlabel="explained variance, R²", xlim=(min(0, np.clip(np.nanmin(values, initial=0), -0.5, 0)), 1))
-    return _tidy(ax)
+    return tidy(ax)
 
 
 def reconstructions(
@@ -103,13 +102,13 @@ def reconstructions(
     x, reconstruction = np.asarray(x, float), np.asarray(reconstruction, float)
     r2 = np.asarray(explained_variance, float)
     order = np.argsort(np.nan_to_num(r2, nan=1.0))[:num_panels]
-    figure = figure or _figure(height=1 + 1.3 * len(order))
+    figure = figure or new_figure(height=1 + 1.3 * len(order))
     panels = np.atleast_1d(figure.subplots(len(order), 1, sharex=True))
     for ax, index in zip(panels, order, strict=True):
         ax.plot(x[:, index], ".", color=GREY, ms=3, label="measured")
         ax.plot(reconstruction[:, index], color=BLUE, lw=1.2, label="reconstructed")
         ax.set_title(columns[index] + ("" if np.isnan(r2[index]) else f", R² {r2[index]:.3f}"), fontsize=9, loc="left")
-        _tidy(ax)
+        tidy(ax)
     panels[0].legend(frameon=False, ncols=2, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("row")
     return panels
@@ -132,7 +131,7 @@ def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes 
         'z2'
     """
     z = np.asarray(z, float)
-    ax = ax or _figure(height=4.5).subplots()
+    ax = ax or new_figure(height=4.5).subplots()
     given: dict[str, Any] = {"color": BLUE} if colour is None else {"c": np.asarray(colour, float), "cmap": "viridis"}
     if z.shape[1] > 1:
         # A VAE switches dimensions off that it does not need: the first ones may say nothing.
@@ -144,7 +143,7 @@ def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes 
         ax.set(xlabel="row", ylabel="z1")
     if colour is not None:
         ax.figure.colorbar(points, ax=ax, label=colour_label)
-    return _tidy(ax)
+    return tidy(ax)
 
 
 def score_histogram(
@@ -173,7 +172,7 @@ def score_histogram(
         if values is not None
     ]
     together = np.concatenate([values for _, _, values in groups])
-    ax = ax or _figure().subplots()
+    ax = ax or new_figure().subplots()
     is_wide = together.min() > 0 and together.max() / together.min() > 50
     bins = np.geomspace if is_wide else np.linspace
     low, high = together.min(), max(together.max(), together.min() + 1e-12)
@@ -186,7 +185,7 @@ def score_histogram(
         ax.set_xscale("log")
     ax.set(xlabel="anomaly score", ylabel="share of rows")
     ax.legend(frameon=False)
-    return _tidy(ax)
+    return tidy(ax)
 
 
 def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | None = None) -> Axes:
@@ -207,7 +206,7 @@ def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | No
     """
     scores = np.asarray(scores, float)
     rows = np.arange(len(scores))
-    ax = ax or _figure().subplots()
+    ax = ax or new_figure().subplots()
     if faulty is not None:
         span = ax.get_xaxis_transform()
         ax.fill_between(rows, 0, 1, where=np.asarray(faulty, bool), transform=span, color=ORANGE, alpha=0.25, lw=0)
@@ -217,17 +216,27 @@ def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | No
     if math.isfinite(threshold):
         ax.axhline(threshold, color="black", lw=1, ls="--")
     ax.set(xlabel="row", ylabel="anomaly score")
-    return _tidy(ax)
+    return tidy(ax)
 
 
-def contribution_bars(contributions: Any, columns: Sequence[str], num_bars: int = 10, ax: Axes | None = None) -> Axes:
+def contribution_bars(
+    contributions: Any,
+    columns: Sequence[str],
+    num_bars: int = 10,
+    ax: Axes | None = None,
+    *,
+    normal: Any = None,
+    label: str = "contribution (1 is normal)",
+) -> Axes:
     """How much each column contributes to an anomaly, the largest on top.
 
     Args:
-        contributions: (c,), squared residuals in units of their normal mean square.
+        contributions: (c,) of a row, or (n, c), whose mean over the rows is drawn.
         columns: c names.
         num_bars: the most columns to draw.
         ax: where to draw; a new figure if None.
+        normal: (c,) what they contribute in normal operation, marked if given.
+        label: what a contribution is, with its unit.
 
     Returns:
         The Axes.
@@ -236,13 +245,16 @@ def contribution_bars(contributions: Any, columns: Sequence[str], num_bars: int 
         >>> contribution_bars(np.array([1.0, 9.0]), ["a", "b"]).get_yticklabels()[-1].get_text()
         'b'
     """
-    contributions = np.asarray(contributions, float)
+    contributions = np.atleast_2d(np.asarray(contributions, float)).mean(axis=0)
     order = np.argsort(contributions)[-num_bars:]
-    ax = ax or _figure(height=1 + 0.25 * len(order)).subplots()
-    ax.barh(range(len(order)), contributions[order], color=RED)
+    ax = ax or new_figure(height=1 + 0.25 * max(len(order), 4)).subplots()
+    ax.barh(range(len(order)), contributions[order], color=BLUE)
+    if normal is not None:
+        ax.plot(np.asarray(normal, float)[order], range(len(order)), "|", color=RED, ms=8, mew=2, label="normal rows")
+        ax.legend(frameon=False, fontsize=8, loc="lower right")
     ax.set_yticks(range(len(order)), [columns[index] for index in order], fontsize=8)
-    ax.set(xlabel="contribution (1 is normal)")
-    return _tidy(ax)
+    ax.set(xlabel=label)
+    return tidy(ax)
 
 
 def samples_against_data(
@@ -267,7 +279,7 @@ def samples_against_data(
     samples, data = np.asarray(samples, float), np.asarray(data, float)
     num_panels = min(num_panels, len(columns))
     num_rows = math.ceil(num_panels / 3)
-    figure = figure or _figure(height=0.6 + 2.0 * num_rows)
+    figure = figure or new_figure(height=0.6 + 2.0 * num_rows)
     grid = np.ravel(figure.subplots(num_rows, min(num_panels, 3), squeeze=False))
     for ax in grid[num_panels:]:
         ax.remove()
@@ -278,15 +290,6 @@ def samples_against_data(
         ax.hist(samples[:, index], bins, density=True, histtype="step", color=RED, lw=1.5, label="generated")
         ax.set_title(columns[index], fontsize=9)
         ax.set_yticks([])
-        _tidy(ax)
+        tidy(ax)
     grid[0].legend(frameon=False, fontsize=8)
     return grid[:num_panels]
-
-
-def _figure(height: float = 3.2) -> Figure:
-    return Figure(figsize=(8, height), layout="constrained")
-
-
-def _tidy(ax: Axes) -> Axes:
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
