@@ -1,5 +1,10 @@
-"""Tasks: what a person does with a fitted model."""
+"""Tasks: what a person does with a fitted model. Whole applications are modules of their own.
 
+``aejax.tasks.monitoring`` watches a process, ``denoising`` cleans signals, ``surrogate`` compresses and predicts
+spectra, ``inversion`` finds models of the ground behind measurements.
+"""
+
+from aejax.tasks import denoising, inversion, monitoring, surrogate
 from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
 from aejax.tasks.generation import generate, interpolate, traverse
@@ -14,19 +19,23 @@ __all__ = [
     "Sensitivity",
     "calibrate",
     "dead_units",
+    "denoising",
     "detect",
     "encode",
     "fit_mixture",
     "generate",
     "interpolate",
+    "inversion",
     "log_likelihood",
     "mixture_log_density",
+    "monitoring",
     "name_units",
     "p_values",
     "reconstruct",
     "sample_mixture",
     "score",
     "sensitivity",
+    "surrogate",
     "threshold",
     "traverse",
     "two_sample_auroc",
