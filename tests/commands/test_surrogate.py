@@ -26,7 +26,7 @@ def _fewer_maps(monkeypatch):
 
 def test_train_compress_and_predict(data, tmp_path, capsys):
     out = tmp_path / "run"
-    options = {"num_numbers": 6, "num_members": 2, "num_epochs": 100, "num_folds": 2, "quiet": True}
+    options = {"num_numbers": 6, "num_members": 1, "num_epochs": 100, "num_folds": 2, "quiet": True}
     run(Surrogate(data, out, properties=("place",), group="crystal", **options))
     printed = dict(line.split("  ") for line in capsys.readouterr().out.splitlines())
     assert float(printed["R2 of compression on groups held out"]) > 0.9
