@@ -215,7 +215,7 @@ def posterior(
     num_dims = problem.prior.mean.shape[1]
     if start is None:
         found = maximum_a_posteriori(
-            start_key, model, variables, observe, y, noise, prior, num_starts=8 * num_chains, cond=cond
+            start_key, model, variables, observe, y, noise, prior, num_starts=4 * num_chains, cond=cond
         )
         start = found.z[:num_chains]
     start = jnp.asarray(start, jnp.float32)
