@@ -23,7 +23,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
 def test_the_commands_of_the_readme_exist(capsys):
     from aejax import cli
 
-    commands = set(re.findall(r"^aejax (\w+)", README.read_text(), flags=re.MULTILINE))
+    commands = set(re.findall(r"^aejax ([\w-]+)", README.read_text(), flags=re.MULTILINE))
     assert {"train", "evaluate", "detect", "encode", "reconstruct", "generate", "report"} <= commands
     for command in commands:
         with pytest.raises(SystemExit) as caught:
