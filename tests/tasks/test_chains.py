@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from aejax.tasks.chains import effective_sample_size, rank_normalised_r_hat
+from aejax.tasks.inversion import effective_sample_size, rank_normalised_r_hat
 
 
 def autoregressive(rng, coefficient, shape=(4, 4000, 2)):

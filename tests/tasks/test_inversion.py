@@ -10,6 +10,7 @@ import pytest
 
 import aejax
 from aejax.tasks import inversion
+from aejax.tasks.inversion import maxima
 from aejax.tasks.mixture import Mixture
 
 D, EVENT, M = 3, 6, 5
@@ -116,9 +117,9 @@ def test_the_same_key_gives_the_same_draws_and_reports_tell_how_many(linear, key
 
 def test_a_second_section_compiles_nothing(linear, key):
     inversion.maximum_a_posteriori(key, *linear, observe, Y, 0.5, D, num_starts=2)
-    compiled = inversion._maximise._cache_size()
+    compiled = maxima._maximise._cache_size()
     inversion.maximum_a_posteriori(key, *linear, observe, Y + 1, 0.7, D, num_starts=2)
-    assert inversion._maximise._cache_size() == compiled
+    assert maxima._maximise._cache_size() == compiled
 
 
 def test_a_generator_is_inverted_too(key):

@@ -1,0 +1,29 @@
+"""Inversion: what a measurement says about a model of the ground, through the decoder that knows what such models are.
+
+The unknown is a code z with a known prior p(z); the decoder makes a model of the ground of it, x = decode(z), and
+a forward function what would be measured, observe(x). With Gaussian noise of covariance C,
+
+    log p(z | y) = log p(z) - (y - observe(decode(z)))^T C^-1 (y - observe(decode(z))) / 2 + constant.
+"""
+
+from aejax.tasks.inversion.accuracy import ApproximationError, approximation_error, interval_coverage
+from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
+from aejax.tasks.inversion.maxima import Optima, maximum_a_posteriori, refine
+from aejax.tasks.inversion.problem import Observe, decode_one, standard_normal
+from aejax.tasks.inversion.sampling import Posterior, posterior
+
+__all__ = [
+    "ApproximationError",
+    "Observe",
+    "Optima",
+    "Posterior",
+    "approximation_error",
+    "decode_one",
+    "effective_sample_size",
+    "interval_coverage",
+    "maximum_a_posteriori",
+    "posterior",
+    "rank_normalised_r_hat",
+    "refine",
+    "standard_normal",
+]

@@ -1,0 +1,184 @@
+"""Maxima of the posterior, by L-BFGS from many starts at once."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from aejax.base import Adversary, Array, ArrayLike, Model, Variables
+from aejax.tasks.inversion.problem import Observe, Problem, decode_one, log_density_at, make_problem, misfit_at
+from aejax.tasks.mixture import Mixture, sample_mixture
+
+# Of L-BFGS: it ends after so many steps in a row that lower the objective by less than this share of it.
+_RELATIVE_DECREASE = 1e-5
+_MOST_STALLED = 2
+_MOST_TRIALS = 10
+
+
+class Optima(NamedTuple):
+    """Local maxima of the posterior, the highest first.
+
+    Attributes:
+        z: (k, d).
+        log_density: (k,), log p(z | y) up to a constant that is the same for all.
+        misfit: (k,), root mean square of the residuals in units of the noise: near 1 where the data are fitted to the
+            noise level; of many data, less is a fit to the noise.
+    """
+
+    z: Array
+    log_density: Array
+    misfit: Array
+
+
+def maximum_a_posteriori(
+    key: Array,
+    model: Model | Adversary,
+    variables: Variables,
+    observe: Observe,
+    y: ArrayLike,
+    noise: ArrayLike,
+    prior: int | Mixture,
+    *,
+    num_starts: int = 32,
+    num_steps: int = 100,
+    cond: ArrayLike | None = None,
+) -> Optima:
+    """The most probable codes given data, by L-BFGS from many draws of the prior at once (Liu & Nocedal 1989).
+
+    Through a decoder the posterior has many maxima: one start is not enough. All starts are one compiled program.
+
+    Args:
+        key: PRNG key, of the starts.
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        observe: (*event) -> (m,), the forward function, differentiable by JAX. The compiled program belongs to it:
+            define it once, not anew for each section.
+        y: (m,) data.
+        noise: its standard deviation in the units of y, a number or (m,), or its covariance, (m, m).
+        prior: the number of dimensions of a standard normal prior, for a VAE or a GAN, or a Mixture from
+            ``fit_mixture``, for any Model.
+        num_starts: k.
+        num_steps: the most iterations of L-BFGS.
+        cond: (c,) conditions, for a conditional model.
+
+    Returns:
+        Optima, the most probable first.
+
+    Raises:
+        ValueError: a model without a prior, data or noise that do not fit.
+
+    Example:
+        >>> import aejax
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
+        >>> found = maximum_a_posteriori(
+        ...     jax.random.key(1), model, variables, jnp.cumsum, jnp.zeros(5), 0.1, prior=2, num_starts=4)
+        >>> found.z.shape
+        (4, 2)
+    """
+    problem = make_problem(model, variables, observe, y, noise, prior, cond)
+    if num_starts < 1:
+        raise ValueError(f"num_starts: found {num_starts}, expected a positive whole number")
+    start = sample_mixture(key, problem.prior, num_starts)
+    return _maximise(model, observe, num_steps, problem, start)
+
+
+def refine(
+    model: Model | Adversary,
+    variables: Variables,
+    x: Any,
+    z: ArrayLike,
+    *,
+    noise: float = 0.3,
+    num_steps: int = 25,
+    cond: ArrayLike | None = None,
+) -> Array:
+    """Codes that the decoder itself likes best for given rows, from codes nearby such as the encoder's.
+
+    An encoder is a guess at once; this goes on from it by L-BFGS on |x - decode(z)|^2 / (2 noise^2) + |z|^2 / 2, and so
+    closes the amortisation gap (Cremer, Li & Duvenaud 2018). It is ``maximum_a_posteriori`` where all is observed.
+
+    Args:
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        x: (n, *event), complete rows.
+        z: (n, d), where to begin.
+        noise: standard deviation of an element, in the units of x; the smaller, the less the prior counts.
+        num_steps: the most iterations.
+        cond: (c,) conditions, the same for all rows, for a conditional model.
+
+    Returns:
+        (n, d).
+
+    Raises:
+        ValueError: rows and codes of different numbers.
+
+    Example:
+        >>> import aejax
+        >>> x = jax.random.normal(jax.random.key(0), (20, 5))
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(1), aejax.Batch(x))
+        >>> refine(model, variables, x, aejax.encode(model, variables, x).mean).shape
+        (20, 2)
+    """
+    x, z = jnp.asarray(x, jnp.float32), jnp.asarray(z, jnp.float32)
+    if len(x) != len(z):
+        raise ValueError(f"z: found {len(z)} codes, expected {len(x)} as rows in x")
+    cond = None if cond is None else jnp.asarray(cond, jnp.float32)
+    return _refine(model, num_steps, variables, x, z, jnp.float32(1 / noise), cond)
+
+
+def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> Array:
+    """L-BFGS with Optax's line search, until the value does not fall any more.
+
+    A bound on the gradient would not do: in single precision the gradient of a sum of many squares never gets small.
+    """
+    search = optax.scale_by_zoom_linesearch(max_linesearch_steps=_MOST_TRIALS, initial_guess_strategy="one")
+    optimizer = optax.lbfgs(linesearch=search)
+    value_and_gradient = optax.value_and_grad_from_state(objective)
+
+    def goes_on(carry: Any) -> Array:
+        _, _, _, num_stalled, step = carry
+        return (step < num_steps) & (num_stalled < _MOST_STALLED)
+
+    def advance(carry: Any) -> Any:
+        z, state, before, num_stalled, step = carry
+        value, gradient = value_and_gradient(z, state=state)
+        updates, state = optimizer.update(gradient, state, z, value=value, grad=gradient, value_fn=objective)
+        falls = before - value > _RELATIVE_DECREASE * (1 + jnp.abs(value))
+        return optax.apply_updates(z, updates), state, value, jnp.where(falls, 0, num_stalled + 1), step + 1
+
+    zero = jnp.zeros((), jnp.int32)
+    return jax.lax.while_loop(goes_on, advance, (z, optimizer.init(z), jnp.asarray(jnp.inf), zero, zero))[0]
+
+
+@functools.partial(jax.jit, static_argnames=("model", "observe", "num_steps"))
+def _maximise(model: Any, observe: Observe, num_steps: int, problem: Problem, start: Array) -> Optima:
+    def one(z: Array) -> Array:
+        return _minimise(lambda z: -log_density_at(model, observe, problem, z), z, num_steps)
+
+    z = jax.vmap(one)(start)
+    log_density = jax.vmap(lambda z: log_density_at(model, observe, problem, z))(z)
+    # A start whose search ended in numbers that are not finite comes last.
+    order = jnp.argsort(-jnp.where(jnp.isfinite(log_density), log_density, -jnp.inf))
+    misfit = jax.vmap(lambda z: misfit_at(model, observe, problem, z))(z)
+    return Optima(z[order], log_density[order], misfit[order])
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_steps"))
+def _refine(
+    model: Any, num_steps: int, variables: Variables, x: Array, z: Array, precision: Array, cond: Array | None
+) -> Array:
+    def one(row: tuple[Array, Array]) -> Array:
+        x, z = row
+
+        def objective(z: Array) -> Array:
+            error = (x - decode_one(model, variables, z, cond)) * precision
+            return 0.5 * (jnp.sum(jnp.square(error)) + jnp.sum(jnp.square(z)))
+
+        return _minimise(objective, z, num_steps)
+
+    return jax.lax.map(one, (x, z), batch_size=64)
