@@ -1,6 +1,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 
 # Every test runs on the CPU with its own fixed number of host devices, whatever machine it is on.
@@ -12,6 +13,9 @@ import pytest
 
 from aejax import models
 from aejax.base import Batch, Model
+
+# A shell that starts a job in the background has it ignore Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUM_COLUMNS = 6
 
