@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, subcommand
 
 from aejax.commands import denoising, inversion, monitoring, surrogate
+from aejax.commands.options import Quiet
 from aejax.config import TrainConfig
-
-Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
 
 @dataclasses.dataclass(frozen=True)

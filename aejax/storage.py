@@ -19,7 +19,7 @@ from aejax.base import Variables
 
 
 @contextlib.contextmanager
-def aside(path: str | Path) -> Iterator[Path]:
+def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path to write to, which takes the place of ``path`` once all is written.
 
     Whatever goes wrong, ``path`` holds what it held before or all of the new content. Its folder is made.

@@ -2,14 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional
+
+from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
     from aejax.base import Model, Variables
-
-Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
 _FORMAT = 1
 _KIND = "denoiser"

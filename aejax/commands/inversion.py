@@ -2,11 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional
 
-Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
+from aejax.commands.options import Quiet
 
 
 @dataclasses.dataclass(frozen=True)

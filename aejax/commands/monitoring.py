@@ -2,9 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional
+
+from aejax.commands.options import Quiet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Monitor:
     """Columns to leave out."""
     seed: int = 0
     """Of the training."""
-    quiet: Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")] = False
+    quiet: Quiet = False
 
 
 def run(command: Monitor) -> str:

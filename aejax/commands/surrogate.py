@@ -2,15 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional
+
+from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
     from aejax.tasks.surrogate import Compression
     from aejax.tasks.surrogate import Surrogate as Fitted
-
-Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
 _FORMAT = 1
 

@@ -1,13 +1,14 @@
 """Records of seismometers and other sensors: catalogues of events to learn from, miniSEED, SEG-Y and NPY files."""
 
 import importlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from aejax.storage import aside
 
 FORMATS = {
     ".mseed": "miniseed",
@@ -215,27 +216,22 @@ def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarr
     lengths = [len(trace) for trace in read_traces(source).traces]
     if lengths != [len(trace) for trace in traces]:
         raise ValueError(f"traces: found {len(traces)} traces, expected {len(lengths)} of the lengths in {source}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with aside(path) as partial:
         if kind == "npy":
             array = np.load(source, allow_pickle=False)
-            np.save(aside, np.stack(traces).reshape(array.shape))
+            np.save(partial, np.stack(traces).reshape(array.shape))
         elif kind == "miniseed":
             stream = _read_stream(source)
             for old, new in zip(stream, traces, strict=True):
                 is_double = old.data.dtype == np.float64
                 old.data = np.asarray(new, np.float64 if is_double else np.float32)
                 old.stats.mseed.pop("encoding", None)  # of the samples as they were
-            stream.write(str(aside), format="MSEED")
+            stream.write(str(partial), format="MSEED")
         else:
-            shutil.copyfile(source, aside)
-            with _open_segy(aside, "r+") as file:
+            shutil.copyfile(source, partial)
+            with _open_segy(partial, "r+") as file:
                 for index, new in enumerate(traces):
                     file.trace[index] = _as_type(new, file.dtype)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _kind(path: Path) -> str:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aejax.tasks.monitoring.conformal import check_rate
+
 
 class ObtainedRate(NamedTuple):
     """A false alarm rate as measured, beside the one asked for.
@@ -138,5 +140,4 @@ def _blocks(score: np.ndarray, length: int) -> list[np.ndarray]:
 def _check(length: int, false_alarm_rate: float) -> None:
     if length < 1:
         raise ValueError(f"length: found {length}, expected a positive whole number of rows")
-    if not 0 < false_alarm_rate < 1:
-        raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
+    check_rate(false_alarm_rate)

@@ -111,7 +111,7 @@ def threshold(calibration: Calibration, false_alarm_rate: float) -> float:
         >>> threshold(Calibration(np.arange(99.0), np.ones(1)), 0.05)
         94.0
     """
-    _check_rate(false_alarm_rate)
+    check_rate(false_alarm_rate)
     # p <= rate for the scores that fewer than rank calibration rows reach; the small term is for 0.05 * 100 < 5.
     rank = math.floor(false_alarm_rate * (len(calibration.score) + 1) + 1e-9)
     return float(np.sort(calibration.score)[-rank]) if rank >= 1 else math.inf
@@ -163,14 +163,15 @@ def detect(
     Raises:
         ValueError: rows that do not fit the model, or a rate out of range.
     """
-    _check_rate(false_alarm_rate)
+    check_rate(false_alarm_rate)
     score, residual, seen = over_rows(_score_and_residual, model, (key, variables), x)
     p_value = p_values(calibration, score)
     contribution = np.where(seen, np.square(residual / calibration.residual_scale), 0)
     return Detection(score, p_value, np.nan_to_num(p_value, nan=1.0) <= false_alarm_rate + 1e-12, contribution)
 
 
-def _check_rate(false_alarm_rate: float) -> None:
+def check_rate(false_alarm_rate: float) -> None:
+    """Refuses a rate outside (0, 1)."""
     if not 0 < false_alarm_rate < 1:
         raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
 

@@ -34,10 +34,7 @@ def contributions(monitor: Monitor, x: Any) -> np.ndarray:
     Raises:
         ValueError: rows with other columns than in training.
     """
-    rows, cond = as_rows(x)
-    num_columns = len(monitor.scaler.mean)
-    if rows.shape[1] != num_columns:
-        raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
+    rows, cond = as_rows(x, len(monitor.scaler.mean))
     windows = row_windows(monitor.scaler, rows, monitor.num_lags)
     found = []
     for begin in range(0, len(windows), _BLOCK):

@@ -15,7 +15,7 @@ from aejax.data.windows import lagged
 from aejax.models import autoencoder
 from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
 from aejax.tasks.monitoring.charts import Chart, check_rule, check_smoothing, ewma
-from aejax.tasks.monitoring.conformal import Calibration, p_values, threshold
+from aejax.tasks.monitoring.conformal import Calibration, check_rate, p_values, threshold
 from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
 from aejax.training import fit
@@ -25,7 +25,6 @@ from aejax.training import fit
 _PIECES = (2, 16, 128, 1024, 8192)
 
 
-@functools.cache  # the same Model for the same sizes, so that it is compiled once
 def linear_autoencoder(event_shape: tuple[int, ...], latent_dim: int) -> Model:
     """An autoencoder without hidden layers, whose optimum is the principal subspace.
 
@@ -158,7 +157,7 @@ def fit_monitor(
             f"num_folds: found {num_folds} for {len(rows)} rows and {num_lags} lags, expected at least 2 blocks of "
             f"num_lags + 2 rows or more"
         )
-    _check_rate(false_alarm_rate, limits, len(rows))
+    _check_limits(false_alarm_rate, limits, len(rows))
     scaler = fit_scaler(rows)
     # Nothing says how far a column may move that stood still: divided by infinity, it takes no part.
     scaler = scaler._replace(scale=np.where(constant_columns(scaler, rows), np.inf, scaler.scale))
@@ -247,10 +246,7 @@ def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[C
     Raises:
         ValueError: rows with other columns than in training.
     """
-    rows, cond = as_rows(x)
-    num_columns = len(monitor.scaler.mean)
-    if rows.shape[1] != num_columns:
-        raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
+    rows, cond = as_rows(x, len(monitor.scaler.mean))
     scaled = scale(monitor.scaler, rows).astype(np.float32)
     state = start(monitor) if state is None else state
     parts = []
@@ -333,17 +329,18 @@ def _piece(num_rows: int) -> int:
     return filled[0] if filled else max(piece for piece in _PIECES if piece <= num_rows)
 
 
-def as_rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def as_rows(x: Any, num_columns: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of a table or a Batch.
 
     Args:
         x: (n, c) rows, or a Batch with a mask or conditions.
+        num_columns: that of the training rows; any if None.
 
     Returns:
         (n, c) float64, NaN where missing, and (n, k) conditions or None.
 
     Raises:
-        ValueError: bad rows, or a Batch with a target or weights.
+        ValueError: bad rows, another number of columns, or a Batch with a target or weights.
     """
     batch = x if isinstance(x, Batch) else Batch(x)
     if batch.target is not None or batch.weight is not None:
@@ -355,6 +352,8 @@ def as_rows(x: Any) -> tuple[np.ndarray, np.ndarray | None]:
     if batch.mask is not None:
         mask = np.asarray(batch.mask, bool)
         rows = np.where(mask if mask.ndim == 2 else mask[:, None], rows, np.nan)
+    if num_columns not in (None, rows.shape[1]):
+        raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
     return rows, None if batch.cond is None else np.asarray(batch.cond, np.float32)
 
 
@@ -381,10 +380,9 @@ def _calibration(score: np.ndarray) -> Calibration:
     return Calibration(score[np.isfinite(score)], np.ones(1))
 
 
-def _check_rate(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
+def _check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
     """Refuses a rate that so few normal rows cannot tell."""
-    if not 0 < rate < 1:
-        raise ValueError(f"false_alarm_rate: found {rate}, expected a number in (0, 1), such as 0.01")
+    check_rate(rate)
     is_few_blocks = limits == "blocks" and num_blocks < num_rows
     found, unit = (num_blocks, "blocks") if is_few_blocks else (num_rows, "rows")
     if rate * (found + 1) < 1 - 1e-9:
@@ -398,7 +396,7 @@ def _check_rate(rate: float, limits: str, num_rows: int, num_blocks: float = mat
 def _with_limits(monitor: Monitor, held_out: Statistics, rate: float, limits: str) -> Monitor:
     num_rows = int(np.isfinite(held_out.combined).sum())
     length = block_length(held_out.combined)
-    _check_rate(rate, limits, num_rows, -(-len(held_out.combined) // length))
+    _check_limits(rate, limits, num_rows, -(-len(held_out.combined) // length))
     if limits == "blocks":
         limit = [block_threshold(score, length, rate) for score in held_out]
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aejax.base import Array, Model, Variables
 from aejax.data.scalers import Scaler, fit_scaler, scale
-from aejax.models import autoencoder, denoising, gaussian_noise
+from aejax.models import denoising_autoencoder
 from aejax.tasks.monitoring.statistics import parts
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -95,6 +95,7 @@ def nearest_score(
 
     Example:
         >>> from aejax.base import Batch
+        >>> from aejax.models import autoencoder
         >>> model, x = autoencoder((5,), 2), jax.random.normal(jax.random.key(0), (50, 5))
         >>> variables = model.init(jax.random.key(1), Batch(x))
         >>> reference = fit_reference(model, variables, x)
@@ -122,13 +123,8 @@ def default_model(num_columns: int) -> tuple[Model, Any]:
     Returns:
         (model, hparams): the Model, and three noise levels in units of a column's standard deviation.
     """
-    model = _denoising_autoencoder(num_columns)
+    model = denoising_autoencoder((num_columns,), num_columns, hidden_dims=(128,), noise_level=0.5)
     return model, model.hparams._replace(noise_level=jnp.array([0.2, 0.5, 1.0]))
-
-
-@functools.cache  # the same Model for the same size, so that it is compiled once
-def _denoising_autoencoder(num_columns: int) -> Model:
-    return denoising(autoencoder((num_columns,), num_columns, hidden_dims=(128,)), gaussian_noise, 0.5)
 
 
 def fit_detector(

@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from aejax.base import Batch, Model
 from aejax.data.scalers import Scaler
+from aejax.storage import aside, flatten, unflatten
 from aejax.tasks.monitoring.blocks import ObtainedRate
 from aejax.tasks.monitoring.monitor import Monitor
 from aejax.tasks.monitoring.statistics import Statistics, Whitening
@@ -32,7 +33,6 @@ def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[
     Raises:
         OSError: the file cannot be written.
     """
-    path = Path(path)
     settings = {
         "num_lags": monitor.num_lags,
         "smoothing": monitor.smoothing,
@@ -42,16 +42,11 @@ def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[
         "notes": dict(notes or {}),
     }
     content = safetensors.numpy.save(
-        {name: np.asarray(array, order="C") for name, array in _arrays(monitor).items()},
+        {name: np.asarray(array, order="C") for name, array in flatten(_arrays(monitor)).items()},
         {"aejax_monitor": _FORMAT, "settings": json.dumps(settings)},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(path) as partial:
+        partial.write_bytes(content)
 
 
 def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -101,14 +96,12 @@ def load_monitor(path: str | os.PathLike[str], model: Model, num_conditions: int
     num_columns = len(stored["scaler/mean"])
     cond = jnp.zeros((1, num_conditions)) if num_conditions else None
     batch = Batch(jnp.zeros((1, (num_lags + 1) * num_columns)), cond=cond)
-    expected = jax.eval_shape(model.init, jax.random.key(0), batch)
-    for name, leaf in _named(expected, "variables").items():
+    expected = flatten({"variables": jax.eval_shape(model.init, jax.random.key(0), batch)})
+    for name, leaf in expected.items():
         found = stored[name].shape if name in stored else "nothing"
         if found != leaf.shape:
             raise ValueError(f"{path}: {name}: found {found}, expected {leaf.shape} for this model")
-    variables = jax.tree.unflatten(
-        jax.tree.structure(expected), [jnp.asarray(stored[name]) for name in _named(expected, "variables")]
-    )
+    variables = unflatten({name: jnp.asarray(stored[name]) for name in expected}).get("variables", {})
     parts: dict[str, Any] = {
         name: kind(*(stored[f"{name}/{field}"] for field in kind._fields))
         for name, kind in (("scaler", Scaler), ("held_out", Statistics), ("limit", Statistics))
@@ -127,14 +120,5 @@ def load_monitor(path: str | os.PathLike[str], model: Model, num_conditions: int
 
 
 def _arrays(monitor: Monitor) -> dict[str, Any]:
-    arrays = _named(monitor.variables, "variables")
-    for part in ("scaler", "whitening", "held_out", "limit"):
-        arrays |= {f"{part}/{name}": array for name, array in getattr(monitor, part)._asdict().items()}
-    return arrays
-
-
-def _named(variables: Any, prefix: str) -> dict[str, Any]:
-    return {
-        "/".join([prefix, *(str(step.key) for step in path)]): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
-    }
+    parts = {part: getattr(monitor, part)._asdict() for part in ("scaler", "whitening", "held_out", "limit")}
+    return {"variables": monitor.variables, **parts}
