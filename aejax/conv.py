@@ -53,7 +53,7 @@ def downsample(x: Array, kernel: Array) -> Array:
         padding = [(1, 1)] * num_axes
         return lax.conv_general_dilated(x, kernel, (2,) * num_axes, padding, dimension_numbers=dimension_numbers)
     taps = _gather.bind(x, spatial=x.shape[1:-1])
-    return taps @ kernel.reshape(-1, kernel.shape[-1])
+    return _product(taps, kernel.reshape(-1, kernel.shape[-1]))
 
 
 def upsample(x: Array, kernel: Array, spatial: Sequence[int]) -> Array:
@@ -76,8 +76,13 @@ def upsample(x: Array, kernel: Array, spatial: Sequence[int]) -> Array:
     """
     if jax.default_backend() != "cpu":
         return _upsample_by_phases(x, kernel, tuple(spatial))
-    taps = x @ jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1)
+    taps = _product(x, jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1))
     return _scatter.bind(taps, spatial=tuple(spatial))
+
+
+def _product(x: Array, weights: Array) -> Array:
+    """``x @ weights`` of two axes each: from more axes XLA copies x, transposed, for the gradient by the weights."""
+    return (x.reshape(-1, x.shape[-1]) @ weights).reshape(*x.shape[:-1], -1)
 
 
 def _taps(num_axes: int) -> list[tuple[int, ...]]:

@@ -14,7 +14,7 @@ import jax
 jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
 from benchmarks import pictures, sections
-from benchmarks.measuring import attainable_flops, environment
+from benchmarks.measuring import attainable, environment
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -34,7 +34,7 @@ def main() -> None:
             print("  " + sections.line(timing), flush=True)
     results = {
         "environment": environment(),
-        "attainable_flops": attainable_flops(),
+        "attainable": attainable(),
         "timings": [timing._asdict() for timing in timings],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 NUM_ROUNDS = 7
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "scikit-learn", "pyod")
@@ -120,14 +121,28 @@ def _processor() -> str:
     return platform.processor()
 
 
-def attainable_flops(size: int = 2048, num_rounds: int = NUM_ROUNDS) -> float:
-    """The FLOP/s of a large matrix product of float32, the best of some rounds."""
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(lambda a: a @ a)
-    jax.block_until_ready(product(a))
+def attainable(num_rounds: int = NUM_ROUNDS) -> dict[str, float]:
+    """What the device reaches on one large operation, the best of some rounds.
+
+    Returns:
+        ``flops``: FLOP/s of a product of two 2,048 x 2,048 matrices of float32; ``bytes``: bytes a second read and
+        written when 256 MB are negated.
+    """
+    size = 2048
+    matrix = jax.random.normal(jax.random.key(0), (size, size))
+    column = jnp.ones(64 * 2**20)
+    return {
+        "flops": 2 * size**3 / _fastest(lambda a: a @ a, matrix, num_rounds),
+        "bytes": 2 * column.nbytes / _fastest(jnp.negative, column, num_rounds),
+    }
+
+
+def _fastest(function: Callable[[jax.Array], jax.Array], argument: jax.Array, num_rounds: int) -> float:
+    compiled = jax.jit(function)
+    jax.block_until_ready(compiled(argument))
     seconds = []
     for _ in range(num_rounds):
         began = time.perf_counter()
-        jax.block_until_ready(product(a))
+        jax.block_until_ready(compiled(argument))
         seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / min(seconds)
+    return min(seconds)

@@ -157,3 +157,17 @@ def contestants(system: System, batch: Batch, batch_size: int, num_epochs: int, 
         sides.append(("PyTorch compiled", system.training(True)))
     trainings = [(who, peers.Training(*side, x, cond, batch_size, num_epochs)) for who, side in sides]
     return [Contestant("aejax", ours), *(Contestant(who, training) for who, training in trainings)]
+
+
+def cost_of(system: System, batch_size: int) -> dict[str, float]:
+    """What loss and gradient take: ``flops`` counted before XLA optimises, ``bytes`` read and written counted after."""
+    batch = jax.tree.map(jnp.asarray, rows_of(system, batch_size))
+    variables = first_variables(system, batch)
+
+    def gradient(params: Any, batch: Any) -> Any:
+        model = system.model
+        return jax.grad(lambda p: model.loss(KEY, {**variables, "params": p}, batch, model.hparams)[0])(params)
+
+    lowered = jax.jit(gradient).lower(variables["params"], batch)
+    after = lowered.compile().cost_analysis()
+    return {"flops": float(lowered.cost_analysis()["flops"]), "bytes": float(after["bytes accessed"])}

@@ -83,6 +83,8 @@ def test_they_equal_those_of_lax_in_value_and_derivatives(key, spatial, directio
         yield from jax.grad(total, argnums=(0, 1))(x, kernel)
         yield jax.jvp(total, (x, kernel), (jnp.cos(x), kernel))[1]
         yield jax.vmap(jax.grad(total), in_axes=(1, None), out_axes=1)(jnp.stack([x, 2 * x], axis=1), kernel)
+        yield jax.vmap(jax.grad(total, argnums=1), in_axes=(None, 0))(x, jnp.stack([kernel, 2 * kernel]))
+        yield jax.grad(lambda kernels: jax.vmap(total, in_axes=(None, 0))(x, kernels).sum())(kernel[None])
         yield jax.jvp(jax.grad(total), (x, kernel), (jnp.cos(x), kernel))[1]
 
     for a, b in zip(results(ours), results(theirs), strict=True):
