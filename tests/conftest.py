@@ -7,8 +7,9 @@ import tempfile
 # Every test runs on the CPU with its own fixed number of host devices, whatever machine it is on.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time goes into compiling, and XLA's older way of emitting loops takes half of it. Its programs are
-# slower by a third, which so short trainings do not notice. Users, notebooks and the demo have the newer one.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# slower by a third, which so short trainings do not notice. Users, notebooks and the demo have the newer one. The level
+# is the one that the engine compiles with.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
 import jax
 import numpy as np
