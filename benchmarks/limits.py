@@ -1,18 +1,13 @@
 """How far a device goes: products in bfloat16, the largest batch, the share of its memory's bandwidth."""
 
-import functools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import torch
 
-import aejax
 from benchmarks import peers
 from benchmarks.measuring import Contestant, Timing, interleaved
-from benchmarks.systems import SYSTEMS, System, contestants, cost_of, first_variables, large_images, rows_of
-from tests.peers.peer import KEY
+from benchmarks.systems import SYSTEMS, System, contestants, cost_of, large_images, ours, rows_of
 
 # Above this a host would swap before it refused; accelerators refuse.
 _MOST_ROWS_ON_A_HOST = 65_536
@@ -25,6 +20,7 @@ def bfloat16(full: bool) -> Iterator[Timing]:
     Ours is ``jax.default_matmul_precision("BF16_BF16_F32")`` around ``aejax.fit``: all that a user needs to say.
     """
     del full
+    autocast = torch.autocast(peers.DEVICE, dtype=torch.bfloat16)
     cases: tuple[tuple[str, Callable[[], System], int, int], ...] = (
         ("vae", SYSTEMS["vae"], 1024, 50),
         ("convolutional_autoencoder", large_images, 16, 8),
@@ -36,22 +32,11 @@ def bfloat16(full: bool) -> Iterator[Timing]:
         float32 = contestants(system, batch, batch_size, 1, True)
         contest = [
             float32[0]._replace(who="aejax, float32"),
-            Contestant("aejax", _in_context(jax.default_matmul_precision, "BF16_BF16_F32", float32[0].run)),
-            Contestant(
-                "PyTorch compiled, autocast",
-                _in_context(torch.autocast, peers.DEVICE, float32[-1].run, dtype=torch.bfloat16),
-            ),
+            Contestant("aejax", jax.default_matmul_precision("BF16_BF16_F32")(float32[0].run)),
+            Contestant("PyTorch compiled, autocast", autocast(float32[-1].run)),
         ]
         work = {"batch_size": batch_size, **cost_of(system, batch_size)}
         yield from interleaved("bfloat16", f"{name} {system.name}", contest, num_steps, "step", work)
-
-
-def _in_context(context: Any, argument: str, run: Callable[[], Any], **options: Any) -> Callable[[], Any]:
-    def within() -> Any:
-        with context(argument, **options):
-            return run()
-
-    return within
 
 
 def largest_batch(full: bool) -> Iterator[Timing]:
@@ -62,20 +47,9 @@ def largest_batch(full: bool) -> Iterator[Timing]:
     most = _MOST_ROWS_ON_A_HOST if jax.default_backend() == "cpu" else _MOST_ROWS
     batch_size = 1024
     while batch_size <= most:
-        batch = jax.tree.map(jnp.asarray, rows_of(system, batch_size))
-        fit = functools.partial(
-            aejax.fit,
-            KEY,
-            system.model,
-            batch,
-            num_epochs=10,
-            batch_size=batch_size,
-            validation=0,
-            variables=first_variables(system, batch),
-        )
-        contest = [Contestant("aejax", lambda fit=fit: float(fit().history["loss"][-1]))]  # type: ignore[misc]
-        work = {"batch_size": batch_size, **cost_of(system, batch_size)}
         try:
+            contest = [ours(system, rows_of(system, batch_size), batch_size, 10)]
+            work = {"batch_size": batch_size, **cost_of(system, batch_size)}
             yield from interleaved("largest_batch", f"vae {system.name}", contest, 10, "step", work)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):

@@ -133,12 +133,12 @@ def first_variables(system: System, batch: Batch) -> Any:
     )
 
 
-def contestants(system: System, batch: Batch, batch_size: int, num_epochs: int, compiled: bool) -> list[Contestant]:
-    """A whole training by ``aejax.fit`` and by PyTorch, from the same weights; the quality is the last epoch's loss."""
+def ours(system: System, batch: Batch, batch_size: int, num_epochs: int) -> Contestant:
+    """A whole training by ``aejax.fit`` from PyTorch's weights; the quality is the last epoch's loss."""
     variables = first_variables(system, batch)
     on_device = jax.tree.map(jnp.asarray, batch)
 
-    def ours() -> float:
+    def run() -> float:
         fitted = aejax.fit(
             KEY,
             system.model,
@@ -150,13 +150,19 @@ def contestants(system: System, batch: Batch, batch_size: int, num_epochs: int, 
         )
         return float(fitted.history["generator_loss" if isinstance(system.model, Adversary) else "loss"][-1])
 
+    return Contestant("aejax", run)
+
+
+def contestants(system: System, batch: Batch, batch_size: int, num_epochs: int, compiled: bool) -> list[Contestant]:
+    """``ours`` and the same by PyTorch, from the same weights."""
+    own = ours(system, batch, batch_size, num_epochs)
     x, cond = torched(batch.x).to(peers.DEVICE), None if batch.cond is None else torched(batch.cond).to(peers.DEVICE)
     # Both take the module's weights as the first ones before either trains it.
     sides = [("PyTorch eager", system.training(False))]
     if compiled:
         sides.append(("PyTorch compiled", system.training(True)))
     trainings = [(who, peers.Training(*side, x, cond, batch_size, num_epochs)) for who, side in sides]
-    return [Contestant("aejax", ours), *(Contestant(who, training) for who, training in trainings)]
+    return [own, *(Contestant(who, training) for who, training in trainings)]
 
 
 def cost_of(system: System, batch_size: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ compilation: a ``scan`` of one epoch and a ``scan`` of ten are two programs, whi
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from aejax import hoisting
 from aejax.base import Algorithm, Array, Batch, Metrics, TrainState, Variables
 from aejax.training.sharding import over, over_origin
 from aejax.training.shuffling import shuffle
+
+_P = ParamSpec("_P")
 
 RUNNING, STOPPED_EARLY, DIVERGED = 0, 1, 2
 
@@ -75,8 +77,8 @@ class Run(NamedTuple):
 
 
 @functools.cache
-def program(function: Callable[..., Run], donated: tuple[str, ...] = ()) -> Any:
-    """A function of (algorithm, plan, axes, ...), compiled.
+def program(function: Callable[..., Run], donated: tuple[str, ...]) -> Any:
+    """The compiled function of (algorithm, plan, axes, ...).
 
     On a CPU LLVM's first level of optimisation takes a half to a third of the time of the last one, and a training step
     is no slower. The backend is asked for at the first call: at import nobody has chosen it yet.
@@ -86,6 +88,20 @@ def program(function: Callable[..., Run], donated: tuple[str, ...] = ()) -> Any:
     return jax.jit(function, static_argnames=names, donate_argnames=donated, compiler_options=options)
 
 
+def _compiled(*donated: str) -> Callable[[Callable[_P, Run]], Callable[_P, Run]]:
+    """Lets ``program`` run a function, giving up the buffers of the arguments named."""
+
+    def decorate(function: Callable[_P, Run]) -> Callable[_P, Run]:
+        @functools.wraps(function)
+        def call(*arguments: _P.args, **options: _P.kwargs) -> Run:
+            return program(function, donated)(*arguments, **options)
+
+        return call
+
+    return decorate
+
+
+@_compiled()
 def start(
     algorithm: Algorithm,
     plan: Plan,
@@ -109,9 +125,10 @@ def start(
     Returns:
         The Run, with the leading axes.
     """
-    return program(_start)(algorithm, plan, axes, key, data, hparams, variables)
+    return over_origin(axes, functools.partial(_start, algorithm, plan), (key, variables), data, hparams)
 
 
+@_compiled("run")
 def advance(
     algorithm: Algorithm,
     plan: Plan,
@@ -135,18 +152,7 @@ def advance(
     Returns:
         The Run.
     """
-    return program(_advance, ("run",))(algorithm, plan, axes, run, data, hparams, until_epoch)
 
-
-def _advance(
-    algorithm: Algorithm,
-    plan: Plan,
-    axes: tuple[str, ...],
-    run: Run,
-    data: Batch,
-    hparams: Any,
-    until_epoch: int,
-) -> Run:
     def loop(run: Run, data: Batch, hparams: Any) -> Run:
         return jax.lax.while_loop(
             lambda run: (run.epoch < until_epoch) & (run.status == RUNNING),
@@ -157,21 +163,7 @@ def _advance(
     return over(axes, loop, run, data, hparams)
 
 
-def _start(
-    algorithm: Algorithm,
-    plan: Plan,
-    axes: tuple[str, ...],
-    key: Array,
-    data: Batch,
-    hparams: Any,
-    variables: Variables | None,
-) -> Run:
-    return over_origin(axes, functools.partial(_start_one, algorithm, plan), (key, variables), data, hparams)
-
-
-def _start_one(
-    algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Batch, hparams: Any
-) -> Run:
+def _start(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Batch, hparams: Any) -> Run:
     key, variables = origin
     init_key, split_key, shuffle_key, evaluate_key = jax.random.split(key, 4)
     rows = jnp.arange(data.x.shape[0], dtype=jnp.int32)

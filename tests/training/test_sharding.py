@@ -23,7 +23,7 @@ model = models.vae((5,), 2, hidden_dims=(8,))
 keys = jax.random.split(jax.random.key(1), 3)
 options = {"num_epochs": 4, "batch_size": 16}
 fitted = aejax.ensemble(keys, model, x, **options)
-assert sum(message.startswith("Finished XLA compilation of jit(_advance)") for message in compiled) == 1
+assert sum(message.startswith("Finished XLA compilation of jit(advance)") for message in compiled) == 1
 for index, key in enumerate(keys):
     alone = aejax.fit(key, model, x, **options)
     for a, b in zip(jax.tree.leaves(fitted.variables), jax.tree.leaves(alone.variables), strict=True):
