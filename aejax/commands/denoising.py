@@ -46,9 +46,9 @@ class Denoise:
     run: Positional[Path]
     """Folder that denoise-train wrote."""
     data: Positional[Path]
-    """File to denoise, ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy."""
+    """File to denoise, ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy; what ends otherwise is looked into."""
     out: Path
-    """File to write, with an ending of the same format."""
+    """File to write, of the same format."""
     sampling_rate: float | None = None
     """Samples a second of an NPY file; that of the training by default. The other formats say it themselves. Traces of
     another rate than the training's are resampled and back again."""
@@ -221,9 +221,14 @@ def _denoise(command: Denoise) -> None:
         )
     is_watched = not command.quiet and sys.stderr.isatty()
     estimates: list[Any] = []
+    num_short = 0
     for trace, rate, name in zip(*recording, strict=True):
         if is_watched:
             print(f"\rtrace {len(estimates) + 1} of {len(recording.traces)}", end="", file=sys.stderr, flush=True)
+        if len(trace) < 2:  # between gaps; there is nothing to denoise
+            estimates.append(trace)
+            num_short += 1
+            continue
         try:
             estimates.append(
                 denoise(
@@ -240,4 +245,5 @@ def _denoise(command: Denoise) -> None:
     if is_watched:
         print(file=sys.stderr)
     write_traces(command.out, command.data, estimates)
-    print(f"written {len(estimates)} traces to {command.out}")
+    unchanged = f", {num_short} of them as they were, with fewer than two samples" if num_short else ""
+    print(f"written {len(estimates)} traces to {command.out}{unchanged}")

@@ -1,10 +1,11 @@
 """Records of seismometers and other sensors: catalogues of events to learn from, miniSEED, SEG-Y and NPY files."""
 
 import importlib
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,9 @@ FORMATS = {
     ".segy": "segy",
     ".npy": "npy",
 }
+
+# A sequence number, the kind of the record or the quality of its data, a space.
+_SEED_RECORD = re.compile(rb"[\d \0]{6}[VASTDRQM][ \0]")
 
 
 class Events(NamedTuple):
@@ -153,40 +157,34 @@ def noise_before(events: Events, guard: float = 0.5) -> np.ndarray:
 
 
 def read_traces(path: str | Path) -> Recording:
-    """Reads a miniSEED, SEG-Y or NPY file; which, its name says.
+    """Reads a miniSEED, SEG-Y or NPY file; which, its name says, or else its first bytes.
 
     Args:
-        path: ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy ((length,) or (n, length)).
+        path: ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy ((length,) or (n, length)), or in anything else, as
+            the files of archives do (NET.STA.LOC.CHAN.D.2008.001).
 
     Returns:
-        The Recording. A miniSEED channel with gaps is a trace for each piece without one.
+        The Recording. A miniSEED channel with gaps is a trace for each piece without one; channels of text (LOG) are
+        passed over.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: another ending, or a file that is not what its name says.
+        ValueError: a file of none of these formats, or one that is not what its name says.
         ImportError: the extra ``seismic`` is not installed.
     """
     path = Path(path)
-    kind = _kind(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
+    kind = _kind(path)
     if kind == "npy":
-        array = np.load(path, allow_pickle=False)
-        if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-            raise ValueError(
-                f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,)"
-            )
-        traces = list(np.atleast_2d(array))
+        traces = list(np.atleast_2d(_read_array(path)))
         return Recording(traces, [None] * len(traces), [str(index) for index in range(len(traces))])
     if kind == "miniseed":
-        stream = _read_stream(path)
-        for trace in stream:
-            if not np.issubdtype(trace.data.dtype, np.number):
-                raise ValueError(f"{path}: {trace.id} holds text ({trace.data.dtype}), expected numbers; leave it out")
+        of_numbers = _of_numbers(_read_stream(path), path)
         return Recording(
-            [np.asarray(trace.data) for trace in stream],
-            [float(trace.stats.sampling_rate) for trace in stream],
-            [trace.id for trace in stream],
+            [np.asarray(trace.data) for trace in of_numbers],
+            [float(trace.stats.sampling_rate) for trace in of_numbers],
+            [trace.id for trace in of_numbers],
         )
     with _open_segy(path) as file:
         interval = _interval(file, path)
@@ -201,8 +199,8 @@ def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarr
         path: the file to write, aside at first, then renamed.
         source: the file that was read.
         traces: as many and as long as those read. MiniSEED: network, station, location, channel, times, rate and
-            quality stay, the samples are 32-bit floats, 64-bit where they were. SEG-Y: a copy of the file whose samples
-            alone are changed, in their own format; whole numbers are rounded.
+            quality stay, and channels of text as they are; the samples are 32-bit floats, 64-bit where they were.
+            SEG-Y: a copy of the file whose samples alone are changed, in their own format; whole numbers are rounded.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -211,18 +209,19 @@ def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarr
     """
     path, source = Path(path), Path(source)
     kind = _kind(source)
-    if _kind(path) != kind:
+    if FORMATS.get(path.suffix.lower(), kind) != kind:
         raise ValueError(f"{path}: expected a name that ends like {source.name}, since the format stays the same")
-    lengths = [len(trace) for trace in read_traces(source).traces]
-    if lengths != [len(trace) for trace in traces]:
-        raise ValueError(f"traces: found {len(traces)} traces, expected {len(lengths)} of the lengths in {source}")
     with aside(path) as partial:
         if kind == "npy":
-            array = np.load(source, allow_pickle=False)
-            np.save(partial, np.stack(traces).reshape(array.shape))
+            array = _read_array(source)
+            _check_lengths(traces, [array.shape[-1]] * len(np.atleast_2d(array)), source)
+            with partial.open("wb") as opened:  # by its name NumPy would add an ending
+                np.save(opened, np.stack(traces).reshape(array.shape))
         elif kind == "miniseed":
             stream = _read_stream(source)
-            for old, new in zip(stream, traces, strict=True):
+            of_numbers = _of_numbers(stream, source)
+            _check_lengths(traces, [len(trace) for trace in of_numbers], source)
+            for old, new in zip(of_numbers, traces, strict=True):
                 is_double = old.data.dtype == np.float64
                 old.data = np.asarray(new, np.float64 if is_double else np.float32)
                 old.stats.mseed.pop("encoding", None)  # of the samples as they were
@@ -230,15 +229,57 @@ def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarr
         else:
             shutil.copyfile(source, partial)
             with _open_segy(partial, "r+") as file:
+                _check_lengths(traces, [len(file.samples)] * file.tracecount, source)
                 for index, new in enumerate(traces):
                     file.trace[index] = _as_type(new, file.dtype)
 
 
+def _check_lengths(traces: Sequence[np.ndarray], expected: list[int], source: Path) -> None:
+    if [len(trace) for trace in traces] != expected:
+        raise ValueError(f"traces: found {len(traces)} traces, expected {len(expected)} of the lengths in {source}")
+
+
 def _kind(path: Path) -> str:
-    kind = FORMATS.get(path.suffix.lower())
+    kind = FORMATS.get(path.suffix.lower()) or _kind_by_content(path)
     if kind is None:
-        raise ValueError(f"{path}: found the ending {path.suffix or 'none'!r}, expected one of {', '.join(FORMATS)}")
+        raise ValueError(
+            f"{path}: found the ending {path.suffix or 'none'!r} and no known content, expected one of "
+            f"{', '.join(FORMATS)}"
+        )
     return kind
+
+
+def _kind_by_content(path: Path) -> str | None:
+    with path.open("rb") as file:
+        begin = file.read(3600)
+    if begin[:6] == b"\x93NUMPY":
+        return "npy"
+    if _SEED_RECORD.match(begin):
+        return "miniseed"
+    return "segy" if _endian(begin) else None
+
+
+def _endian(begin: bytes) -> Literal["big", "little"] | None:
+    """The order of bytes in a SEG-Y file, by the code of its sample format (1 to 16); None where it has none."""
+    orders: tuple[Literal["big", "little"], ...] = ("big", "little")
+    return next((order for order in orders if 1 <= int.from_bytes(begin[3224:3226], order) <= 16), None)
+
+
+def _read_array(path: Path) -> np.ndarray:
+    array = np.load(path, allow_pickle=False)
+    if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise ValueError(
+            f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,)"
+        )
+    return array
+
+
+def _of_numbers(stream: Any, path: Path) -> list[Any]:
+    """The traces of a stream that are no text, as those of LOG channels are."""
+    of_numbers = [trace for trace in stream if np.issubdtype(trace.data.dtype, np.number)]
+    if not of_numbers:
+        raise ValueError(f"{path}: found {', '.join(trace.id for trace in stream)}, text alone; expected numbers")
+    return of_numbers
 
 
 def _library(name: str, kind: str) -> Any:
@@ -260,8 +301,10 @@ def _read_stream(path: Path) -> Any:
 
 def _open_segy(path: Path, mode: str = "r") -> Any:
     segyio = _library("segyio", "SEG-Y")
+    with path.open("rb") as file:
+        endian = _endian(file.read(3600)) or "big"
     try:
-        return segyio.open(str(path), mode, ignore_geometry=True)
+        return segyio.open(str(path), mode, ignore_geometry=True, endian=endian)
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} is not SEG-Y, or is damaged: {error}") from error
 

@@ -141,10 +141,50 @@ def test_segy_changes_nothing_but_samples(tmp_path, sample_format):
         assert old[begin + 240 : begin + length] != new[begin + 240 : begin + length]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_names_of_archives_text_and_pieces_without_samples(tmp_path):
+    obspy = pytest.importorskip("obspy")
+    parts = [np.arange(50, dtype=np.int32), np.frombuffer(b"clock locked", "|S1"), np.zeros(1, np.int32)]
+    header = {"network": "BW", "station": "UH3", "channel": "EHZ"}
+    stream = obspy.Stream([obspy.Trace(part, header | {"location": str(i)}) for i, part in enumerate(parts)])
+    stream[1].stats.channel = "LOG"
+    source, written = (tmp_path / name for name in ("BW.UH3..EHZ.D.2010.171", "BW.UH3..EHZ.D.2010.172"))
+    stream.write(str(source), format="MSEED")
+    recording = read_traces(source)
+    assert [len(trace) for trace in recording.traces] == [50, 1]
+    write_traces(written, source, [2.5 * trace for trace in recording.traces])
+    first, text, last = obspy.read(str(written))
+    np.testing.assert_array_equal(first.data, 2.5 * parts[0])
+    assert text.data.tobytes() == b"clock locked"
+    assert len(last) == 1
+    stream[1:2].write(str(source), format="MSEED")
+    with pytest.raises(ValueError, match=r"LOG, text alone"):
+        read_traces(source)
+
+
+def test_segy_of_the_other_order_of_bytes(tmp_path):
+    segyio = pytest.importorskip("segyio")
+    spec = segyio.spec()
+    spec.samples, spec.tracecount, spec.format, spec.endian = np.arange(300), 2, 5, "little"
+    x = np.random.default_rng(0).standard_normal((2, 300)).astype(np.float32)
+    source, written = tmp_path / "line_7", tmp_path / "out.sgy"
+    with segyio.create(source, spec) as file:
+        file.bin[segyio.BinField.Interval] = 4000
+        file.trace[:] = x
+    recording = read_traces(source)
+    np.testing.assert_array_equal(recording.traces, x)
+    assert recording.sampling_rates == [250, 250]
+    write_traces(written, source, 2 * x)
+    np.testing.assert_array_equal(read_traces(written).traces, 2 * x)
+    assert source.read_bytes()[:3600] == written.read_bytes()[:3600]
+
+
 def test_what_cannot_work_is_refused(tmp_path):
     np.save(tmp_path / "in.npy", np.zeros((2, 9)))
-    with pytest.raises(ValueError, match=r"ending '\.txt'"):
+    (tmp_path / "in.txt").write_text("time,value\n" * 500)
+    with pytest.raises(ValueError, match=r"ending '\.txt' and no known content"):
         read_traces(tmp_path / "in.txt")
+    (tmp_path / "in.txt").unlink()
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_traces(tmp_path / "absent.npy")
     with pytest.raises(ValueError, match=r"ends like in\.npy"):
