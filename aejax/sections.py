@@ -19,7 +19,6 @@ from aejax.training import Report, fit
 
 _FORMAT = 1
 _NUM_VALIDATION = 500
-_NUM_HELD_OUT = 200
 
 
 class Sections(NamedTuple):
@@ -73,6 +72,7 @@ def train_sections(
     batch_size: int = 128,
     learning_rate: float = 2e-3,
     held_out: float = 0.075,
+    num_held_out: int = 200,
     flips: Sequence[int] = (0, 1),
     checkpoint_dir: str | Path | None = None,
     progress: bool | Callable[[Report], None] = False,
@@ -92,6 +92,7 @@ def train_sections(
         batch_size: sections a step.
         learning_rate: at its highest.
         held_out: share of the columns; these must be at least as many as those of a section.
+        num_held_out: how many sections from there are kept with the model, at most 500; the code of each is refined.
         flips: axes along which sections are mirrored at random; none where the geology has a direction.
         checkpoint_dir: where checkpoints are kept; a run that was cut goes on from there.
         progress: as for ``fit``.
@@ -137,7 +138,7 @@ def train_sections(
         resume=checkpoint_dir is not None,
         progress=progress,
     )
-    x = np.asarray(geology.cut(image, validation[:_NUM_HELD_OUT], patch_shape))
+    x = np.asarray(geology.cut(image, validation[:num_held_out], patch_shape))
     z = refine(model, fitted.variables, x, encode(model, fitted.variables, x).mean)
     return Sections(model, fitted.variables, patch_shape, latent_dim, x, np.asarray(z))
 

@@ -22,9 +22,8 @@ def image():
 
 @pytest.fixture(scope="module")
 def trained(image):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sections, "_NUM_HELD_OUT", 20)
-        return sections.train_sections(jax.random.key(0), image, SHAPE, 2, num_steps=6, batch_size=8, held_out=0.25)
+    size = {"num_steps": 6, "batch_size": 8, "num_held_out": 20}
+    return sections.train_sections(jax.random.key(0), image, SHAPE, 2, held_out=0.25, **size)
 
 
 def test_sections_come_back_as_they_were_saved(trained, tmp_path):

@@ -16,6 +16,7 @@ from aejax.tasks.mixture import Mixture, sample_mixture
 _RELATIVE_DECREASE = 1e-5
 _MOST_STALLED = 2
 _MOST_TRIALS = 10
+_ROWS_AT_ONCE = 64
 
 
 class Optima(NamedTuple):
@@ -128,7 +129,10 @@ def refine(
     if len(x) != len(z):
         raise ValueError(f"z: found {len(z)} codes, expected {len(x)} as rows in x")
     cond = None if cond is None else jnp.asarray(cond, jnp.float32)
-    return _refine(model, num_steps, variables, x, z, jnp.float32(1 / noise), cond)
+    # Blocks of one size, the last one filled up: a smaller one would be a second program to compile.
+    num_filled = -(-len(x) // _ROWS_AT_ONCE) * _ROWS_AT_ONCE if len(x) > _ROWS_AT_ONCE else len(x)
+    rows = jnp.arange(num_filled) % len(x)
+    return _refine(model, num_steps, variables, x[rows], z[rows], jnp.float32(1 / noise), cond)[: len(x)]
 
 
 def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> Array:
@@ -181,4 +185,4 @@ def _refine(
 
         return _minimise(objective, z, num_steps)
 
-    return jax.lax.map(one, (x, z), batch_size=64)
+    return jax.lax.map(one, (x, z), batch_size=_ROWS_AT_ONCE)
