@@ -283,9 +283,10 @@ def _detect(command: Detect) -> None:
 
 
 def _transform(command: Any, task: str, **options: Any) -> None:
-    from aejax import runs, tables
+    from aejax import runs, storage, tables
     from aejax.data.files import write_table
 
+    storage.check_no_input(command.out, command.data)
     run = runs.load_run(command.run)
     table, _ = _read(command.data, run.config.drop_columns, run.source.columns)
     write_table(command.out, getattr(tables, task)(run, table, notice=_notice(command), **options))

@@ -48,6 +48,21 @@ def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
+    """Refuses to write a result over what it is made of.
+
+    Args:
+        out: the file to write.
+        inputs: the files that are read.
+
+    Raises:
+        ValueError: one of them is ``out``.
+    """
+    for path in map(Path, inputs):
+        if path.exists() and Path(out).exists() and Path(out).samefile(path):
+            raise ValueError(f"--out: found {out}, which is the file that is read; choose another name")
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Writes a JSON file."""
     with aside(path) as partial:

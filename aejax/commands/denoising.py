@@ -209,9 +209,11 @@ def _measure(
 def _denoise(command: Denoise) -> None:
     import sys
 
+    from aejax import storage
     from aejax.data.traces import read_traces, write_traces
     from aejax.tasks.denoising import denoise
 
+    storage.check_no_input(command.out, command.data)
     model, variables, config = load_denoiser(command.run)
     recording = read_traces(command.data)
     if command.out.suffix.lower() == ".npy" and command.sampling_rate is None and not command.quiet:
