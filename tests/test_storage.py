@@ -8,9 +8,14 @@ from aejax import storage
 def test_a_failed_write_leaves_the_older_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), storage.aside(path) as partial:
-        partial.write_text("ne")
-        raise RuntimeError
+
+    def fail():
+        with storage.aside(path) as partial:
+            partial.write_text("ne")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
