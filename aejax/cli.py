@@ -8,12 +8,13 @@ import json
 import operator
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, subcommand
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
 
 from aejax.commands import denoising, inversion, monitoring, surrogate
 from aejax.commands.options import Quiet
@@ -35,7 +36,7 @@ class Demo:
 class Train:
     """Train a model on a table, or go on with a run that was interrupted."""
 
-    data: Positional[str | None] = None
+    data: Positional[Annotated[str | None, arg(metavar="DATA")]] = None
     """CSV, Parquet, NPY or NPZ file; - for standard input."""
     out: Path | None = None
     """Run folder to write; it must not hold a run yet."""
@@ -51,9 +52,9 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class _OnTable:
-    run: Positional[Path]
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Run folder."""
-    data: Positional[str]
+    data: Positional[Annotated[str, arg(metavar="DATA")]]
     """CSV, Parquet, NPY or NPZ file; - for standard input."""
 
 
@@ -90,7 +91,7 @@ class Detect(_OnTable):
 class Generate:
     """Write new rows in the units of the training table."""
 
-    run: Positional[Path]
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Run folder."""
     num_samples: int
     """Number of rows."""
@@ -116,7 +117,7 @@ class Evaluate(_OnTable):
 class Report:
     """Write report.html of a run again."""
 
-    run: Positional[Path]
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Run folder."""
     quiet: Quiet = False
 
@@ -133,6 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if words == ["--version"]:
+            import aejax
+
+            print(f"aejax {aejax.__version__}")
+            sys.exit(0)
         command = _parse(words)
         _use_compilation_cache()
         _RUNS[type(command)](command)
@@ -221,7 +227,10 @@ def _train(command: Train) -> None:
     config, path = command.train, command.data
     if resuming:
         config, source = runs.load_config(folder)
+        _say_what_is_ignored(command, config)
         if (folder / "variables.safetensors").is_file():
+            if diverged := runs.load_run(folder).diverged:
+                raise RuntimeError(f"{folder} cannot be gone on with, its training diverged: {diverged}")
             print(f"{folder} is complete: nothing is left to train")
             return
         path = path or source.path
@@ -257,11 +266,24 @@ def _train(command: Train) -> None:
         again = f"{path} " if path == "-" else ""
         raise KeyboardInterrupt(f"{interrupt}\ngo on with: aejax train {again}--resume {folder}") from None
     except DivergenceError as error:
+        if not (folder / "variables.safetensors").is_file():
+            raise RuntimeError(f"{error}. It was the first epoch: no run was written") from None
         write_report(folder / "report.html", runs.load_run(folder))
-        raise RuntimeError(f"{error}. They are in {folder}, which can be used as it is") from None
+        raise RuntimeError(f"{error}. They are in {folder}, which says that it diverged") from None
     write_report(folder / "report.html", run)
     print(summary(run))
     print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
+
+
+def _say_what_is_ignored(command: Train, config: TrainConfig) -> None:
+    default = TrainConfig()
+    ignored = [
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(TrainConfig)
+        if getattr(command.train, field.name) not in (getattr(default, field.name), getattr(config, field.name))
+    ]
+    if ignored:
+        _notice(command)(f"a run is gone on with by its own options; ignored: {', '.join(ignored)}")
 
 
 def _data_of(config: Path | None) -> str | None:
@@ -279,17 +301,27 @@ def _reconstruct(command: Reconstruct) -> None:
 
 
 def _detect(command: Detect) -> None:
-    _transform(command, "detect", false_alarm_rate=command.false_alarm_rate)
+    found = _transform(command, "detect", false_alarm_rate=command.false_alarm_rate)
+    sensors = Counter(found["top_sensor"][found["is_anomaly"]].tolist()).most_common(3)
+    often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
+    _notice(command)(
+        f"{found['is_anomaly'].sum()} of {len(found['score'])} rows are anomalies"
+        + (f"; what stands out in them: {often}" if often else "")
+    )
 
 
-def _transform(command: Any, task: str, **options: Any) -> None:
+def _transform(command: Any, task: str, **options: Any) -> dict[str, Any]:
+    """Writes what a task makes of each row, beside the row's time or number, and returns it."""
     from aejax import runs, storage, tables
     from aejax.data.files import write_table
 
     storage.check_no_input(command.out, command.data)
     run = runs.load_run(command.run)
     table, _ = _read(command.data, run.config.drop_columns, run.source.columns)
-    write_table(command.out, getattr(tables, task)(run, table, notice=_notice(command), **options))
+    result = getattr(tables, task)(run, table, notice=_notice(command), **options)
+    holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
+    write_table(command.out, {**table.labels, **result} if holds_text else result)
+    return result
 
 
 def _generate(command: Generate) -> None:

@@ -21,11 +21,14 @@ class TrainConfig:
     """Options of a training run on a table.
 
     Attributes:
-        model: name of the model in the registry.
+        model: autoencoder, denoising_autoencoder, sparse_autoencoder, deep_autoencoder, vae, conditional_vae, gan,
+            wgan_gp, conditional_gan, convolutional_autoencoder, convolutional_denoising_autoencoder or
+            convolutional_vae; the convolutional ones take neighbouring columns to be neighbours.
         latent_dim: size of the code; by default the number of principal components that hold 90 % of the variance of
             the training rows, and for a GAN, whose noise must fill all columns, twice their number.
         hidden_dims: widths of the hidden layers, channels of convolutional ones; the model's own by default.
-        options: further arguments of the model, NAME=VALUE, such as beta=4 or noise_level=0.2.
+        options: further arguments of the model, NAME=VALUE, such as beta=4 or noise_level=0.2; a wrong one has the
+            error list them.
         num_epochs: the most passes over the training rows; by default as many as make 20,000 steps, between 20 and
             1000.
         batch_size: rows a step.
@@ -204,11 +207,11 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
         4
     """
     factory = MODELS[config.model]
-    known = [
-        name
-        for name in inspect.signature(factory).parameters
+    known = {
+        name: parameter.default
+        for name, parameter in inspect.signature(factory).parameters.items()
         if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder")
-    ]
+    }
     options: dict[str, Any] = {} if config.hidden_dims is None else {"hidden_dims": config.hidden_dims}
     for option in config.options:
         name, separator, text = option.partition("=")
@@ -216,18 +219,29 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
             raise ValueError(
                 f"options: found {option!r}, expected NAME=VALUE with one of {', '.join(known)} for {config.model}"
             )
-        options[name] = _value(text)
+        options[name] = _value(name, text, known[name])
     try:
         return factory((num_columns,), config.latent_dim, **options)
     except TypeError as error:
         raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
 
 
-def _value(text: str) -> Any:
+def _value(name: str, text: str, default: Any) -> Any:
+    """What the text stands for, of the kind that the default is."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError:
-        return text
+        value = text
+    kinds: dict[type, tuple[Any, str]] = {
+        bool: (bool, "true or false"),
+        int: (int, "a whole number"),
+        float: (int | float, "a number"),
+    }
+    accepted, what = kinds.get(type(default), (object, ""))
+    is_switch = isinstance(value, bool) and type(default) is not bool  # Python's True is an int
+    if not isinstance(value, accepted) or (is_switch and what):
+        raise ValueError(f"options: {name}: found {text!r}, expected {what}")
+    return value
 
 
 def _nearest(name: str, known: Any) -> str:

@@ -1,7 +1,9 @@
 """A run folder: config, variables, scalers, calibration and history as JSON and safetensors; no pickle anywhere."""
 
+import contextlib
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +69,7 @@ class Run(NamedTuple):
         calibration: of detection.
         history: metrics by name, (num_epochs_run,).
         held_out: rows for the report.
+        diverged: what stopped the training, where its loss was not finite any more; None where all went well.
     """
 
     config: TrainConfig
@@ -78,6 +81,7 @@ class Run(NamedTuple):
     calibration: Calibration
     history: dict[str, np.ndarray]
     held_out: HeldOut
+    diverged: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -90,21 +94,36 @@ def modelled_columns(config: TrainConfig, source: Source) -> tuple[str, ...]:
     return tuple(name for name in source.columns if name not in config.condition_columns)
 
 
-def save_config(folder: str | Path, config: TrainConfig, source: Source) -> None:
+def save_config(folder: str | Path, config: TrainConfig, source: Source, diverged: str | None = None) -> None:
     """Writes ``config.json``, from which training gives the same bits again.
 
     Args:
         folder: the run folder, made if it is not there.
         config: the resolved TrainConfig.
         source: the table.
+        diverged: what stopped the training before its end, if anything did.
     """
     content = {
         "format": _FORMAT,
         "train": dataclasses.asdict(config),
         "data": source._asdict(),
         "environment": storage.environment(),
+        "diverged": diverged,
     }
     storage.write_json(Path(folder) / "config.json", content)
+
+
+def discard(folder: str | Path) -> None:
+    """Removes what a run has written that will never be complete, and its folder, where nothing else is in it.
+
+    Args:
+        folder: the run folder.
+    """
+    folder = Path(folder)
+    (folder / "config.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def load_config(folder: str | Path) -> tuple[TrainConfig, Source]:
@@ -145,7 +164,7 @@ def save_run(folder: str | Path, run: Run) -> None:
         run: the Run.
     """
     folder = Path(folder)
-    save_config(folder, run.config, run.source)
+    save_config(folder, run.config, run.source, run.diverged)
     scalers = {
         name: {
             "columns": list(columns),
@@ -201,6 +220,7 @@ def load_run(folder: str | Path) -> Run:
         calibration=calibration,
         history=storage.read_history(folder / "history.jsonl"),
         held_out=held_out,
+        diverged=storage.read_json(folder / "config.json").get("diverged"),
     )
     if calibration.residual_scale.shape != (num_columns,) or calibration.score.ndim != 1:
         raise ValueError(

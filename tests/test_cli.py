@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aejax import cli, runs
-from aejax.config import is_adversarial
+from aejax.config import TrainConfig, is_adversarial
 from aejax.models import MODELS
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -344,20 +344,46 @@ def test_a_run_is_not_written_over(trained, table, capsys):
     assert run("train", table, "--out", trained, "--num-epochs", 1) == 1
     assert "--resume" in capsys.readouterr().err
     assert (trained / "variables.safetensors").read_bytes() == before
-    assert run("train", "--resume", trained) == 0
-    assert "complete" in capsys.readouterr().out
+    assert run("train", "--resume", trained, "--batch-size", 17) == 0
+    said = capsys.readouterr()
+    assert "complete" in said.out
+    assert "ignored: --batch-size" in said.err
 
 
-def test_divergence_is_explained_and_leaves_a_run_that_works(table, tmp_path, capsys):
-    folder = tmp_path / "diverged"
-    words = ["--learning-rate", "1e12", "--num-epochs", 20, "--quiet"]
-    assert run("train", table, "--out", folder, *words) == 1
+def test_results_stand_beside_their_times_and_never_replace_what_was_read(trained, tmp_path, capsys):
+    data = tmp_path / "timed.csv"
+    rows = [f"2024-01-0{i + 1},{','.join(map(str, row))}" for i, row in enumerate(plant_rows(3))]
+    data.write_text("\n".join([",".join(["when", *COLUMNS]), *rows]))
+    for command in ("encode", "reconstruct", "detect"):
+        assert run(command, trained, data, "--out", tmp_path / "out.csv") == 0
+        header, written = read_csv(tmp_path / "out.csv")
+        assert header[0] == "when"
+        assert [row[0] for row in written] == ["2024-01-01", "2024-01-02", "2024-01-03"]
+    assert "of 3 rows are anomalies" in capsys.readouterr().err
+    before = data.read_text()
+    assert run("detect", trained, data, "--out", data) == 1
+    assert "the file that is read" in capsys.readouterr().err
+    assert data.read_text() == before
+    assert run("encode", trained, data, "--out", tmp_path / "codes.npy") == 0
+
+
+def test_divergence_is_explained(table, tmp_path, capsys):
+    words = ["--num-epochs", 20, "--quiet"]
+    assert run("train", table, "--out", tmp_path / "first", "--learning-rate", "1e12", *words) == 1
     error = capsys.readouterr().err
-    assert re.search(r"not finite in epoch \d+, step \d+", error)
+    assert re.search(r"not finite in epoch 1, step \d+", error)
     assert "smaller learning rate" in error
+    assert "no run was written" in error
+    assert not (tmp_path / "first").exists()
+    folder = tmp_path / "later"
+    assert run("train", table, "--out", folder, "--learning-rate", 4, "--batch-size", 512, *words) == 1
+    assert "which says that it diverged" in capsys.readouterr().err
     assert (folder / "report.html").exists()
     assert run("encode", folder, table, "--out", tmp_path / "codes.csv") == 0
+    assert "diverged" in capsys.readouterr().err
     assert np.isfinite(numbers(tmp_path / "codes.csv")).all()
+    assert run("train", "--resume", folder) == 1
+    assert "cannot be gone on with" in capsys.readouterr().err
 
 
 def process(*words, **options):
@@ -415,6 +441,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(table, tmp_path):
     assert "\r" not in error  # no bar where there is no terminal
 
 
+def test_the_version(capsys):
+    assert run("--version") == 0
+    assert re.fullmatch(r"aejax \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_the_help_names_every_model():
+    assert all(name in TrainConfig.__doc__ for name in MODELS)
+
+
 def test_standard_input_and_output(trained, new_table):
     child = process(
         "detect", trained, "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -422,7 +457,7 @@ def test_standard_input_and_output(trained, new_table):
     output, error = child.communicate(new_table.read_text())
     assert child.returncode == 0, error
     assert len(output.splitlines()) == 301
-    assert error == ""
+    assert re.fullmatch(r"note: \d+ of 300 rows are anomalies.*\n", error)
 
 
 def test_the_compilation_cache_is_on_and_can_be_turned_off(table, tmp_path):

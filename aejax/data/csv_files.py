@@ -36,12 +36,14 @@ class Column(NamedTuple):
         values: (n,) float64, NaN where missing; all NaN in a column of dates or text.
         is_clock: whether its cells are dates or times of day.
         problem: what keeps it from being a column of numbers, or None.
+        cells: (n,), what stands in a column of dates or times of day; None in any other.
     """
 
     name: str
     values: np.ndarray
     is_clock: bool = False
     problem: str | None = None
+    cells: np.ndarray | None = None
 
 
 def parse_csv(text: str) -> tuple[list[Column], bool]:
@@ -92,7 +94,7 @@ def parse_csv(text: str) -> tuple[list[Column], bool]:
     else:
         names, rows = [""] * len(first), [first]
     parts: list[list[np.ndarray]] = [[] for _ in names]
-    clocks: set[int] = set()
+    clocks: dict[int, list[str]] = {}
     problems: dict[int, str] = {}
     num_rows = 0
     while True:
@@ -106,8 +108,9 @@ def parse_csv(text: str) -> tuple[list[Column], bool]:
         block_lines = line_numbers[start : start + len(rows)]
         for j, cells in enumerate(_columns(rows, len(names), block_lines)):
             numbers = _numbers(cells, decimal_comma)
-            if numbers is None and all(_is_clock(cell) or _is_missing(cell) for cell in cells):
-                clocks.add(j)
+            are_dates = numbers is None and all(_is_clock(cell) or _is_missing(cell) for cell in cells)
+            if are_dates or (numbers is not None and j in clocks):
+                clocks.setdefault(j, [""] * num_rows).extend(cells)
             elif numbers is None and j not in problems:
                 dates = j in clocks or _is_clock(next(cell for cell in cells if not _is_missing(cell)))
                 i = _offender(cells, decimal_comma, dates)
@@ -128,7 +131,8 @@ def parse_csv(text: str) -> tuple[list[Column], bool]:
         seen = ~np.isnan(values)
         if j in clocks and seen.any() and j not in problems:
             problems[j] = f"found a number in row {int(np.argmax(seen)) + 1}, expected a date as in other rows"
-        columns.append(Column(name, values, j in clocks and j not in problems, problems.get(j)))
+        is_clock = j in clocks and j not in problems
+        columns.append(Column(name, values, is_clock, problems.get(j), np.array(clocks[j]) if is_clock else None))
     last = columns[-1]
     if not has_header and len(columns) > 1 and not last.is_clock and not last.problem and np.isnan(last.values).all():
         columns.pop()  # every line ended with a separator

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -31,12 +32,14 @@ class Table(NamedTuple):
         values: (n, c) float64, NaN where missing.
         has_header: whether the names are the file's own.
         left_out: the columns recognised as timestamps or as an index, which are not in ``values``.
+        labels: what stands in these, (n,) each: by them a result is put beside the rows that it is of.
     """
 
     columns: tuple[str, ...]
     values: np.ndarray
     has_header: bool
     left_out: tuple[str, ...]
+    labels: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Selection(NamedTuple):
@@ -272,7 +275,7 @@ def _parse_parquet(data: bytes) -> list[Column]:
         missing = np.full(len(cells), np.nan)
         kind = cells.type
         if arrow.types.is_temporal(kind):
-            columns.append(Column(name, missing, is_clock=True))
+            columns.append(Column(name, missing, is_clock=True, cells=np.array(cells.to_pylist(), object)))
         elif any(is_kind(kind) for is_kind in (arrow.types.is_boolean, *_arrow_numbers(arrow))):
             # A count above 2^53 loses its last digits: that is what float64 holds.
             numbers = cells.cast(arrow.float64(), safe=False)
@@ -299,7 +302,7 @@ def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted:
     for name in drop:
         if name not in names and wanted is None:
             raise ValueError(f"drop_columns: found {name!r}{_nearest(name, names)}, expected some of {shown(names)}")
-    kept, left_out = [], []
+    kept, left_out, labels = [], [], {}
     for i, column in enumerate(columns):
         if column.name in drop:
             continue
@@ -308,6 +311,8 @@ def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted:
         problem = column.problem or _infinity(column)
         if column.is_clock or (counts and not is_wanted) or (problem and has_header and wanted and not is_wanted):
             left_out.append(column.name)
+            if column.is_clock or counts:
+                labels[column.name] = column.values if column.cells is None else column.cells
             continue
         if problem:
             raise ValueError(
@@ -320,7 +325,7 @@ def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted:
     values = np.column_stack([column.values for column in kept])
     if not len(values):
         raise ValueError(f"found no rows in the columns {shown(names)}, expected at least one")
-    return Table(tuple(column.name for column in kept), values, has_header, tuple(left_out))
+    return Table(tuple(column.name for column in kept), values, has_header, tuple(left_out), labels)
 
 
 def _infinity(column: Column) -> str | None:

@@ -67,7 +67,7 @@ def vae(
         a conditional VAE (Sohn, Lee & Yan 2015).
 
     Raises:
-        ValueError: a dimension or a number of samples is not positive, or an unknown activation.
+        ValueError: a dimension or a number of samples is not positive, a negative beta, or an unknown activation.
 
     Example:
         >>> model = vae(event_shape=(15,), latent_dim=4)
@@ -75,6 +75,8 @@ def vae(
         >>> model.sample(jax.random.key(1), variables, 3).shape
         (3, 15)
     """
+    if beta < 0:
+        raise ValueError(f"beta: found {beta}, expected a weight of at least 0")
     if num_importance_samples < 1:
         raise ValueError(f"num_importance_samples: found {num_importance_samples}, expected a positive whole number")
     parts = coder(

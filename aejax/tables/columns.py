@@ -1,0 +1,63 @@
+"""From the columns of a table to scaled rows and conditions."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from aejax.base import Batch
+from aejax.config import TrainConfig
+from aejax.data.files import Table
+from aejax.data.scalers import Scaler, scale
+from aejax.runs import Source
+
+Notice = Callable[[str], None]
+
+
+def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
+    """The modelled columns, once it is sure that the named ones are there and that all hold values."""
+    for name in config.condition_columns:
+        if name not in table.columns:
+            raise ValueError(f"condition_columns: found no column {name!r}, expected one of {', '.join(table.columns)}")
+    columns = tuple(name for name in table.columns if name not in config.condition_columns)
+    if len(columns) < 2:
+        raise ValueError(
+            f"found {len(columns)} column(s) to model ({', '.join(columns) or 'none'}), expected at least two"
+        )
+    empty = chosen_names(np.isnan(table.values).all(axis=0), table.columns)
+    if empty:
+        raise ValueError(
+            f"column {', '.join(map(repr, empty))} holds no value at all; leave it out with --drop-columns "
+            + " ".join(empty)
+        )
+    return columns
+
+
+def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Splits the values of a table, in the order of the source's columns, into modelled ones and conditions."""
+    is_condition = np.array([name in config.condition_columns for name in source.columns], bool)
+    order = [source.columns.index(name) for name in config.condition_columns]
+    return values[:, ~is_condition], values[:, order]
+
+
+def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: Scaler) -> Batch:
+    """Scaled float32 rows; NaN where missing."""
+    scaled = scale(scaler, x).astype(np.float32)
+    return Batch(scaled, cond=scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None)
+
+
+def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:
+    """(n,) bool, the rows whose conditions are all known; says how many are not."""
+    is_known = ~np.isnan(cond).any(axis=1)
+    if not is_known.any():
+        raise ValueError(f"condition columns {', '.join(config.condition_columns)}: found no row with a value in each")
+    if not is_known.all():
+        notice(
+            f"{(~is_known).sum()} of {len(cond)} rows are passed over: they have no value in a condition column "
+            f"({', '.join(config.condition_columns)})"
+        )
+    return is_known
+
+
+def chosen_names(chosen: np.ndarray, names: tuple[str, ...]) -> list[str]:
+    """The names of which ``chosen`` is true."""
+    return [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
