@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from aejax.plots.style import BLUE, GREY, ORANGE, RED, new_figure, tidy
+from aejax.plots.style import BLUE, GREY, ORANGE, RED, new_figure, plain_log_ticks, tidy
 
 
 def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: Axes | None = None) -> Axes:
@@ -42,8 +43,10 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
     drawn = np.concatenate([np.ravel(history[name]) for name in ("loss", "val_loss") if name in history])
     if np.min(drawn, initial=np.inf, where=np.isfinite(drawn)) > 0:
         ax.set_yscale("log")
+        plain_log_ticks(ax.yaxis)
     if best_epoch is not None:
         ax.axvline(best_epoch, color=GREY, lw=1, ls="--", label=f"best, epoch {best_epoch}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel="loss")
     ax.legend(frameon=False)
     return tidy(ax)

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
-from aejax.plots.style import BLUE, GREY, ORANGE, RED, new_figure, tidy
+from aejax.plots.style import BLUE, GREY, ORANGE, RED, new_figure, plain_log_ticks, tidy
 
 
 def control_chart(
@@ -56,9 +55,7 @@ def control_chart(
                 alpha=0.2, lw=0, label="alarm",
             )  # fmt: skip
         ax.set(ylabel=name, yscale="log", xlim=(0, max(len(values) - 1, 1)))
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if np.nanmax(values) < 30 * np.nanmin(values) else (1,)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        plain_log_ticks(ax.yaxis)
         tidy(ax)
     panels[0].legend(frameon=False, fontsize=8, ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("row")

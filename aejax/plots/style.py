@@ -1,7 +1,9 @@
 """What all pictures share. Figures are made without pyplot, so that no backend and no global state is touched."""
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, LogLocator, NullFormatter
 
 # Okabe & Ito (2008): told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
@@ -16,3 +18,13 @@ def tidy(ax: Axes) -> Axes:
     """Takes away the lines at the top and on the right."""
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Labels a logarithmic axis with plain numbers, as 20 and 50, where matplotlib would write 2 × 10¹."""
+    low, high = axis.get_view_interval()
+    # Within one decade a logarithmic locator may find one tick or none.
+    within_decades = LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,))
+    axis.set_major_locator(AutoLocator() if high < 10 * low else within_decades)
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())

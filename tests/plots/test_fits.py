@@ -23,6 +23,24 @@ def test_loss_curves_hold_the_history():
         plots.loss_curves({"mse": np.ones(2)})
 
 
+def tick_labels(axis):
+    axis.axes.figure.canvas.draw()
+    low, high = sorted(axis.get_view_interval())
+    both = [(axis.get_majorticklocs(), axis.get_ticklabels()), (axis.get_minorticklocs(), axis.get_minorticklabels())]
+    ticks = [tick for places, labels in both for tick in zip(places, labels, strict=True)]
+    return [label.get_text() for place, label in ticks if low <= place <= high and label.get_text()]
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [([65.0, 15.0], [20, 30, 40, 50, 60]), ([60.0, 1.2], [1, 2, 5, 10, 20, 50]), ([800.0, 0.3], [1, 10, 100, 1000])],
+)
+def test_losses_and_epochs_are_marked_in_plain_numbers(loss, expected):
+    ax = plots.loss_curves({"loss": np.array(loss)})
+    assert tick_labels(ax.yaxis) == [str(number) for number in expected]
+    assert all(label.isdigit() for label in tick_labels(ax.xaxis))
+
+
 @pytest.mark.parametrize("num_columns", [1, 2, 10, 60])
 def test_any_number_of_columns_with_gaps(num_columns):
     x = RNG.standard_normal((30, num_columns))
