@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from aejax import pages, plots, tasks
+from aejax import metrics, pages, plots, tasks
 from aejax.base import Model
 from aejax.data.scalers import scale, unscale
 from aejax.pages import Section
@@ -121,11 +121,7 @@ def _reconstructions(run: Run) -> list[Section]:
             figure=_figure(plots.explained_variance_bars(r2, columns)),
             caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
         ),
-        Section(
-            "Reconstructions",
-            figure=_figure(plots.reconstructions(held_out.x[:200], held_out.reconstruction[:200], columns, r2)),
-            caption="Held-out rows and what the model makes of them, the columns hardest to reconstruct first.",
-        ),
+        _reconstructed_rows(run),
         Section(
             "Codes",
             figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
@@ -134,17 +130,43 @@ def _reconstructions(run: Run) -> list[Section]:
     ]
 
 
+def _reconstructed_rows(run: Run) -> Section:
+    held_out, columns = run.held_out, run.columns
+    if run.config.split == "time":
+        draw, num_rows = plots.reconstructions, 200
+        what = f"The first {min(num_rows, len(held_out.x))} held-out rows and what the model makes of them."
+    else:
+        # Rows held out at random do not follow each other: over a row number they would only look as if they did.
+        draw, num_rows = plots.parity, None
+        what = "Each point is a held-out row; on the line the model gives back what was measured."
+    panels = draw(held_out.x[:num_rows], held_out.reconstruction[:num_rows], columns, held_out.explained_variance)
+    return Section(
+        "Reconstructions",
+        figure=_figure(panels),
+        caption=f"{what} {_which(panels, columns, 'hardest to reconstruct')}",
+    )
+
+
+def _which(panels: Any, columns: tuple[str, ...], worst: str) -> str:
+    some = f"The {len(panels)} of {len(columns)} columns {worst}"
+    shown = some if len(panels) < len(columns) else f"All columns, those {worst} first"
+    return f"{shown}; rows too far out for a panel are counted in its title."
+
+
 def _samples(run: Run) -> Section:
     held_out = run.held_out
     cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
     key = jax.random.key(run.config.seed)
     drawn = tasks.generate(key, run.model, run.variables, len(held_out.x), cond)
+    rows = unscale(run.scaler, np.asarray(drawn, float))
+    distance = metrics.ks_distance(rows, held_out.x)
+    panels = plots.samples_against_data(rows, held_out.x, run.columns, distance)
+    at = ", at the same conditions" if cond is not None else ""
     return Section(
         "Samples",
-        figure=_figure(
-            plots.samples_against_data(unscale(run.scaler, np.asarray(drawn, float)), held_out.x, run.columns)
-        ),
-        caption="Generated rows beside held-out ones" + (", at the same conditions." if cond is not None else "."),
+        figure=_figure(panels),
+        caption=f"Generated rows beside held-out ones{at}. KS is their Kolmogorov-Smirnov distance, 0 at best, 1 at "
+        f"worst. {_which(panels, run.columns, 'that agree worst')}",
     )
 
 

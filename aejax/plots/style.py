@@ -1,5 +1,6 @@
 """What all pictures share. Figures are made without pyplot, so that no backend and no global state is touched."""
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -18,6 +19,28 @@ def tidy(ax: Axes) -> Axes:
     """Takes away the lines at the top and on the right."""
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def central_range(values: np.ndarray) -> tuple[float, float]:
+    """Where values lie but for outliers: their middle 99 % and half as much on each side, at most the whole range."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.quantile(finite, [0.005, 0.995])
+    # A column that hardly ever leaves one value is told by the rows where it does.
+    margin = (high - low) / 2 or np.inf
+    return float(max(finite.min(), low - margin)), float(min(finite.max(), high + margin))
+
+
+def is_beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Which values a picture from ``low`` to ``high`` leaves out."""
+    return (values < low) | (values > high)
+
+
+def padded(low: float, high: float) -> tuple[float, float]:
+    """The limits of an axis on which ``low`` and ``high`` stand a little inside, and apart where they are equal."""
+    pad = 0.04 * (high - low) or 0.05 * max(abs(low), 1.0)
+    return low - pad, high + pad
 
 
 def plain_log_ticks(axis: Axis) -> None:

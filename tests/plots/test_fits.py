@@ -1,5 +1,6 @@
 """What is drawn is read back from the artists."""
 
+import itertools
 import subprocess
 import sys
 
@@ -50,10 +51,67 @@ def test_any_number_of_columns_with_gaps(num_columns):
     panels = plots.reconstructions(x, x, columns, r2)
     assert len(panels) == min(num_columns, 6)
     assert panels[0].get_title(loc="left").startswith("c0")
-    assert len(plots.samples_against_data(x[1:7], x, columns)) == min(num_columns, 6)
+    assert panels[-1].get_xlabel() == "row, in the order of time"
+    for grid in (plots.parity(x, x, columns, r2), plots.samples_against_data(x[1:7], x, columns, 1 - r2)):
+        assert len(grid) == min(num_columns, 12)
+        assert grid[0].get_title().startswith("c0\n")
+        grid[0].figure.canvas.draw()
     plots.latent_scatter(np.nan_to_num(x), x[:, 0], "c0").figure.canvas.draw()
     for axes in (panels[0], plots.explained_variance_bars(r2, columns)):
         axes.figure.canvas.draw()
+
+
+def test_parity_shows_each_measured_value_beside_the_reconstructed_one():
+    x = np.array([[1.0], [np.nan], [3.0]])
+    (ax,) = plots.parity(x, np.array([[1.5], [2.0], [2.5]]), ["flow"], np.array([0.5]))
+    line, points = ax.lines
+    np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
+    np.testing.assert_array_equal(points.get_xydata(), [[1, 1.5], [3, 2.5]])
+    assert points.get_linestyle() == "None"
+    assert ax.get_title() == "flow\nR² 0.500"
+    assert ax.get_xlim() == ax.get_ylim()
+
+
+def test_an_outlier_is_counted_and_does_not_stretch_the_axis():
+    x = RNG.standard_normal((500, 1))
+    x[[3, 4], 0] = -400, 300
+    (over_time,) = plots.reconstructions(x, 0 * x, ["flow"], np.array([0.5]))
+    (against,) = plots.parity(x, 0 * x, ["flow"], np.array([0.5]))
+    (histogram,) = plots.samples_against_data(x, 0 * x, ["flow"], np.array([0.5]))
+    assert over_time.get_title(loc="left") == "flow, R² 0.500, 2 beyond"
+    assert against.get_title() == "flow\nR² 0.500, 2 beyond"
+    assert histogram.get_title() == "flow\nKS 0.500, 2 beyond"
+    for low, high in (over_time.get_ylim(), against.get_xlim(), against.get_ylim(), histogram.get_xlim()):
+        assert -8 < low < high < 8
+
+
+def test_a_column_that_is_constant_or_rarely_not_is_drawn_whole():
+    x = np.full((500, 3), 1e5)
+    x[7, 1] += 1
+    x[:, 2] = np.nan
+    panels = plots.parity(x, x, ["constant", "rare", "missing"], np.array([np.nan, 0.0, np.nan]))
+    panels[0].figure.canvas.draw()
+    assert [ax.get_title() for ax in panels] == ["rare\nR² 0.000", "constant\n", "missing\n"]
+    assert panels[0].get_xlim()[1] > 1e5 + 1
+
+
+@pytest.mark.parametrize("centre", [1.0e5, 101325.0, 123456789.0, 2e-4, 1e-7])
+def test_labels_of_ticks_do_not_touch(centre):
+    x = centre + centre * 1e-3 * RNG.standard_normal((200, 12))
+    columns = [f"c{i}" for i in range(12)]
+    for draw in (plots.parity, plots.samples_against_data):
+        panels = draw(x, x, columns, np.zeros(12))
+        panels[0].figure.canvas.draw()
+        boxes = [[label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()] for ax in panels]
+        gaps = [right.x0 - left.x1 for row in boxes for left, right in itertools.pairwise(row)]
+        assert min(gaps) > 5
+
+
+def test_the_columns_that_agree_worst_come_first():
+    x = RNG.standard_normal((20, 15))
+    panels = plots.samples_against_data(x, x, [f"c{i}" for i in range(15)], np.linspace(0, 1, 15))
+    assert panels[0].get_title() == "c14\nKS 1.000"
+    assert len(panels) == 12
 
 
 def test_the_dimensions_that_vary_most_are_drawn():
