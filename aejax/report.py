@@ -104,7 +104,8 @@ def _pictures(run: Run) -> list[Section]:
         Section(
             "Anomaly scores",
             figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
-            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly.",
+            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly; "
+            "scores beyond the axis are counted in the legend.",
         ),
     ]
     return [*sections, _samples(run)] if run.model.sample is not None else sections

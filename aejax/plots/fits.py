@@ -214,6 +214,8 @@ def score_histogram(
 ) -> Axes:
     """Anomaly scores of normal rows with the threshold, and of other rows beside them.
 
+    The axis is logarithmic where positive scores spread wide. Outliers are cut off and counted in the legend.
+
     Args:
         scores: (n,) of held-out normal rows.
         threshold: above it a row is called an anomaly; may be infinite.
@@ -236,18 +238,24 @@ def score_histogram(
     ]
     together = np.concatenate([values for _, _, values in groups])
     ax = ax or new_figure().subplots()
-    is_wide = together.min() > 0 and together.max() / together.min() > 50
-    bins = np.geomspace if is_wide else np.linspace
-    low, high = together.min(), max(together.max(), together.min() + 1e-12)
+    # Scores that hold the logarithm of a density, such as those of a VAE, may be negative.
+    is_wide = min(together.min(), threshold) > 0 and together.max() / together.min() > 50
+    forward, back = (np.log, np.exp) if is_wide else (np.asarray, np.asarray)
+    ranges = [central_range(forward(values)) for _, _, values in groups]
+    limit = [float(forward(threshold))] if math.isfinite(threshold) else []
+    low, high = min([*limit, *(low for low, _ in ranges)]), max([*limit, *(high for _, high in ranges)])
+    bins = back(np.linspace(*padded(low, high), 51)).tolist()
     for label, colour, values in groups:
-        weights = np.full(len(values), 1 / len(values))
-        ax.hist(values, bins(low, high, 50).tolist(), weights=weights, color=colour, alpha=0.6, label=label)
+        num_beyond = is_beyond(forward(values), low, high).sum()
+        counted = f"{label}, {num_beyond} beyond" if num_beyond else label
+        ax.hist(values, bins, weights=np.full(len(values), 1 / len(values)), color=colour, alpha=0.6, label=counted)
     if math.isfinite(threshold):
         ax.axvline(threshold, color="black", lw=1, ls="--", label=f"threshold {threshold:.3g}")
     if is_wide:
         ax.set_xscale("log")
+        plain_log_ticks(ax.xaxis)
     ax.set(xlabel="anomaly score", ylabel="share of rows")
-    ax.legend(frameon=False)
+    ax.legend(edgecolor="none")
     return tidy(ax)
 
 
@@ -357,7 +365,8 @@ def samples_against_data(
         facts = _facts("KS", distance[index], is_beyond(both, low, high))
         ax.set_title("\n".join([columns[index], ", ".join(facts)]), fontsize=8)
         ax.set_yticks([])
-    panels[0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[0].figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return panels
 
 

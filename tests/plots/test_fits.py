@@ -124,8 +124,22 @@ def test_the_threshold_stands_where_it_is():
     ax = plots.score_histogram(RNG.gamma(2, size=500), 4.0, other=50 + RNG.gamma(2, size=100))
     assert ax.lines[0].get_xdata()[0] == 4
     assert not plots.score_histogram(RNG.gamma(2, size=50), np.inf).lines
+    apart = plots.score_histogram(RNG.gamma(2, size=50), 80.0)
+    assert apart.get_xlim()[1] > 80
     chart = plots.score_chart(np.arange(10.0), 6.5, np.arange(10) > 7)
     np.testing.assert_array_equal(chart.lines[1].get_ydata(), [7, 8, 9])
+
+
+@pytest.mark.parametrize(("shift", "scale", "most"), [(0.5, "log", 60), (-9.0, "linear", 6)])
+def test_outliers_do_not_empty_the_histogram(shift, scale, most):
+    scores = shift + RNG.gamma(2, size=1000)
+    scores[:3] = 1e5
+    ax = plots.score_histogram(scores, np.quantile(scores, 0.99))
+    assert ax.get_xscale() == scale
+    assert ax.get_xlim()[1] < most
+    assert "normal rows, held out, 3 beyond" in ax.get_legend_handles_labels()[1]
+    assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(0.997)
+    ax.figure.canvas.draw()
 
 
 def test_bars_are_sorted():
