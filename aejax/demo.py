@@ -158,19 +158,14 @@ def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
     after = np.concatenate([np.ravel(data.faulty) for data in first.values()])
     limit = tasks.threshold(run.calibration, run.config.false_alarm_rate)
     chart = plots.score_chart(scores, limit, after)
-    low, high = np.quantile(scores, [0, 0.97])
-    chart.set_ylim(low - 0.05 * (high - low), high)
-    for index, fault in enumerate(first):
-        label = fault.replace("_", "\n")
-        chart.text((index + 0.5) * _NUM_SAMPLES, 1, label, transform=chart.get_xaxis_transform(), **_LABEL)
+    middles = (np.arange(len(first)) + 0.5) * _NUM_SAMPLES
+    chart.set_xticks(middles, [fault.replace("_", "\n") for fault in first], fontsize=7)
+    chart.tick_params(axis="x", length=0)
+    chart.set_xlabel(f"{_NUM_SAMPLES} rows with each fault")
     return [
         Section(
             "Control chart",
             figure=chart.figure,
-            caption="Score of one trajectory with each fault. Shaded: the fault is in. Dashed: the alarm threshold. "
-            "The highest scores are cut off.",
+            caption="Score of one trajectory with each fault. The axis is linear up to the limit, logarithmic above.",
         )
     ]
-
-
-_LABEL: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7}

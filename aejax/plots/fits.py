@@ -15,6 +15,7 @@ from aejax.plots.style import (
     ORANGE,
     RED,
     central_range,
+    chart_panel,
     is_beyond,
     new_figure,
     padded,
@@ -57,7 +58,7 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
         plain_log_ticks(ax.yaxis)
     if best_epoch is not None:
         ax.axvline(best_epoch, color=GREY, lw=1, ls="--", label=f"best, epoch {best_epoch}")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     ax.set(xlabel="epoch", ylabel="loss")
     ax.legend(frameon=False)
     return tidy(ax)
@@ -275,19 +276,11 @@ def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | No
         >>> score_chart(np.arange(4.0), 2.5).get_xlabel()
         'row'
     """
-    scores = np.asarray(scores, float)
-    rows = np.arange(len(scores))
     ax = ax or new_figure().subplots()
-    if faulty is not None:
-        span = ax.get_xaxis_transform()
-        ax.fill_between(rows, 0, 1, where=np.asarray(faulty, bool), transform=span, color=ORANGE, alpha=0.25, lw=0)
-    ax.plot(rows, scores, color=BLUE, lw=0.8)
-    above = scores > threshold
-    ax.plot(rows[above], scores[above], ".", color=RED, ms=4)
-    if math.isfinite(threshold):
-        ax.axhline(threshold, color="black", lw=1, ls="--")
+    chart_panel(ax, np.asarray(scores, float), threshold, faulty, "fault is in")
     ax.set(xlabel="row", ylabel="anomaly score")
-    return tidy(ax)
+    ax.legend(edgecolor="none", fontsize=8, loc="upper left")
+    return ax
 
 
 def contribution_bars(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from aejax.plots.style import BLUE, GREY, ORANGE, RED, new_figure, plain_log_ticks, tidy
+from aejax.plots.style import chart_panel, new_figure
 
 
 def control_chart(
@@ -41,22 +41,10 @@ def control_chart(
     figure = figure or new_figure(height=0.8 + 1.6 * len(statistics))
     panels = np.atleast_1d(figure.subplots(len(statistics), 1, sharex=True))
     for ax, (name, values) in zip(panels, statistics.items(), strict=True):
-        values = np.asarray(values, float)
-        rows = np.arange(len(values))
-        above = values > limits[name]
-        ax.plot(rows, values, color=BLUE, lw=1)
-        ax.plot(rows[above], values[above], ".", color=RED, ms=3, label="above the limit")
-        ax.axhline(limits[name], color=GREY, lw=1, ls="--", label="limit")
+        chart_panel(ax, np.asarray(values, float), limits[name], is_alarm, "alarm")
         if fault_row is not None:
             ax.axvline(fault_row, color="black", lw=1, ls=":", label="fault begins")
-        if is_alarm is not None:
-            ax.fill_between(
-                rows, 0, 1, where=np.asarray(is_alarm, bool), transform=ax.get_xaxis_transform(), color=ORANGE,
-                alpha=0.2, lw=0, label="alarm",
-            )  # fmt: skip
-        ax.set(ylabel=name, yscale="log", xlim=(0, max(len(values) - 1, 1)))
-        plain_log_ticks(ax.yaxis)
-        tidy(ax)
+        ax.set_ylabel(name)
     panels[0].legend(frameon=False, fontsize=8, ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
     panels[-1].set_xlabel("row")
     return panels

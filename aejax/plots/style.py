@@ -1,5 +1,7 @@
 """What all pictures share. Figures are made without pyplot, so that no backend and no global state is touched."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -51,3 +53,32 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_major_locator(AutoLocator() if high < 10 * low else within_decades)
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def chart_panel(ax: Axes, values: np.ndarray, limit: float, shaded: Any, shaded_label: str) -> None:
+    """Values over the rows against their limit, some rows shaded, on an axis that shows small alarms beside large ones.
+
+    It is logarithmic; where values are negative, only beyond the limit, and linear below it.
+    """
+    rows = np.arange(len(values))
+    above = values > limit
+    if shaded is not None:
+        ax.fill_between(
+            rows, 0, 1, where=np.asarray(shaded, bool), transform=ax.get_xaxis_transform(), color=ORANGE, alpha=0.2,
+            lw=0, label=shaded_label,
+        )  # fmt: skip
+    ax.plot(rows, values, color=BLUE, lw=1)
+    ax.plot(rows[above], values[above], ".", color=RED, ms=3, label="above the limit")
+    if np.isfinite(limit):
+        ax.axhline(limit, color=GREY, lw=1, ls="--", label="limit")
+    ax.set_xlim(0, max(len(values) - 1, 1))
+    known = values[np.isfinite(values)]
+    if np.min(known, initial=np.inf) > 0:
+        ax.set_yscale("log")
+        plain_log_ticks(ax.yaxis)
+    elif known.any():
+        linear = np.abs(known[known <= limit]).max(initial=0) or np.abs(known).max()
+        ax.set_yscale("symlog", linthresh=linear)
+        ax.set_ylim(bottom=known.min() - linear / 4)
+        ax.yaxis.set_major_formatter("{x:g}")
+    tidy(ax)

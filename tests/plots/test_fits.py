@@ -142,6 +142,19 @@ def test_outliers_do_not_empty_the_histogram(shift, scale, most):
     ax.figure.canvas.draw()
 
 
+def test_a_small_alarm_is_seen_beside_a_large_one():
+    scores = np.r_[np.linspace(1, 2, 50), 6, np.nan, 1e4]
+    for shift, scale in ((0, "log"), (-1.5, "symlog")):
+        ax = plots.score_chart(scores + shift, 3.0, scores > 1.5)
+        assert ax.get_yscale() == scale
+        at = ax.transAxes.inverted().transform(ax.transData.transform([(0, 2 + shift), (0, 6 + shift)]))[:, 1]
+        assert 0 < at[0] < at[1] - 0.05 < 0.7
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert sorted(labels) == ["above the limit", "fault is in", "limit"]
+    for constant in (0.0, 1.0, -1.0, np.nan):
+        plots.score_chart(np.full(5, constant), np.inf).figure.canvas.draw()
+
+
 def test_bars_are_sorted():
     ax = plots.contribution_bars(np.array([1.0, 9.0, 4.0]), ["a", "b", "c"], num_bars=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["c", "b"]
