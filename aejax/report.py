@@ -21,9 +21,10 @@ def summary(run: Run) -> str:
         run: the Run.
 
     Returns:
-        A table of two columns.
+        A table of two columns, after a line that says so where training diverged.
     """
-    return pages.format_table([("held-out result", "value"), *_results(run)])
+    table = pages.format_table([("held-out result", "value"), *_results(run)])
+    return "\n\n".join([*_divergence(run), table])
 
 
 def evaluation_table(result: dict[str, Any]) -> str:
@@ -48,6 +49,8 @@ def evaluation_table(result: dict[str, Any]) -> str:
 def write_report(path: str | Path, run: Run, extra: list[Section] | None = None) -> None:
     """Writes a self-contained page: results, loss curves, reconstructions, codes, scores, samples.
 
+    Where training diverged, the page says so first.
+
     Args:
         path: of the HTML file.
         run: the Run.
@@ -56,15 +59,29 @@ def write_report(path: str | Path, run: Run, extra: list[Section] | None = None)
     pages.write_page(
         path,
         title=f"{run.config.model} of {Path(run.source.path).name or 'a table'}",
-        sections=[_overview(run), *(extra or []), *_pictures(run)],
+        sections=[
+            *(Section("Warning", text=text) for text in _divergence(run)),
+            _overview(run),
+            *(extra or []),
+            *_pictures(run),
+        ],
         subtitle=f"{len(run.columns)} columns, a code of {run.config.latent_dim}",
     )
 
 
+def _divergence(run: Run) -> list[str]:
+    message = getattr(run, "diverged", None)
+    if message is None:
+        return []
+    return [f"training diverged: {message.rstrip('.')}; the figures below are those of the last good variables"]
+
+
 def _results(run: Run) -> list[tuple[str, Any]]:
     loss = run.history["val_loss"]
-    # NaN where training diverged in its first epoch
-    best = int(np.nanargmin(loss)) + 1 if np.isfinite(loss).any() else 0
+    chosen: list[tuple[str, Any]] = []
+    if np.isfinite(loss).any():  # not where training diverged in its first epoch
+        best = int(np.nanargmin(loss))
+        chosen = [("validation loss, best epoch", float(loss[best])), ("best epoch", f"{best + 1} of {len(loss)}")]
     varying = run.held_out.explained_variance[~np.isnan(run.held_out.explained_variance)]
     explained = [
         ("explained variance, mean over columns", float(varying.mean()) if varying.size else math.nan),
@@ -73,8 +90,7 @@ def _results(run: Run) -> list[tuple[str, Any]]:
     return [
         ("rows held out", len(run.calibration.score)),
         *(explained if isinstance(run.model, Model) else []),
-        ("validation loss, best epoch", float(loss[best - 1]) if best else math.nan),
-        ("best epoch", f"{best} of {len(loss)}"),
+        *chosen,
         ("size of the code", run.config.latent_dim),
         (f"alarm threshold at a rate of {run.config.false_alarm_rate:g}", _threshold(run)),
     ]
@@ -95,11 +111,7 @@ def _overview(run: Run) -> Section:
 def _pictures(run: Run) -> list[Section]:
     reconstructed = _reconstructions(run) if isinstance(run.model, Model) else []
     sections = [
-        Section(
-            "Training",
-            figure=_figure(plots.loss_curves(run.history)),
-            caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
-        ),
+        *_training(run),
         *reconstructed,
         Section(
             "Anomaly scores",
@@ -109,6 +121,18 @@ def _pictures(run: Run) -> list[Section]:
         ),
     ]
     return [*sections, _samples(run)] if run.model.sample is not None else sections
+
+
+def _training(run: Run) -> list[Section]:
+    if not np.isfinite(run.history["loss"]).any():
+        return []
+    return [
+        Section(
+            "Training",
+            figure=_figure(plots.loss_curves(run.history)),
+            caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
+        )
+    ]
 
 
 def _reconstructions(run: Run) -> list[Section]:

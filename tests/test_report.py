@@ -52,3 +52,32 @@ def test_a_caption_says_how_many_columns_are_left_out(run, sections_of):
     )
     assert "The 12 of 15 columns hardest to reconstruct;" in report._reconstructed_rows(wide).caption
     assert "All columns, those that agree worst first" in sections_of(run)["Samples"].caption
+
+
+class Diverged:
+    """A run as it is where training diverged in its first epoch."""
+
+    def __init__(self, run):
+        self.run = run._replace(history={name: np.array([np.nan]) for name in run.history})
+        self.diverged = "the loss is not finite in epoch 1. Try a smaller rate."
+
+    def __getattr__(self, name):
+        return getattr(self.run, name)
+
+
+def test_a_run_that_diverged_says_so_first(run, sections_of):
+    sentence = (
+        "training diverged: the loss is not finite in epoch 1. Try a smaller rate; "
+        "the figures below are those of the last good variables"
+    )
+    written = sections_of(Diverged(run))
+    assert next(iter(written)) == "Warning"
+    assert written["Warning"].text == sentence
+    assert "Training" not in written
+    assert "best epoch" not in [name for name, _ in written["Held-out results"].table]
+    text = report.summary(Diverged(run))
+    assert text.startswith(sentence)
+    assert "best epoch" not in text
+    assert next(iter(sections_of(run))) == "Held-out results"
+    assert "best epoch" in report.summary(run)
+    assert "diverged" not in report.summary(run)

@@ -51,7 +51,10 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
         members = np.atleast_2d(np.asarray(history[name], float))
         epochs = np.arange(1, members.shape[1] + 1)
         for index, values in enumerate(members):
-            ax.plot(epochs, values, color=colour, lw=1.5 if len(members) == 1 else 0.6, label=None if index else label)
+            # A line through one epoch would not be seen.
+            marker = "o" if np.isfinite(values).sum() == 1 else None
+            width = 1.5 if len(members) == 1 else 0.6
+            ax.plot(epochs, values, color=colour, lw=width, marker=marker, ms=4, label=None if index else label)
     drawn = np.concatenate([np.ravel(history[name]) for name in ("loss", "val_loss") if name in history])
     if np.min(drawn, initial=np.inf, where=np.isfinite(drawn)) > 0:
         ax.set_yscale("log")

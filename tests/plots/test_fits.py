@@ -20,6 +20,7 @@ def test_loss_curves_hold_the_history():
     assert ax.get_yscale() == "log"
     assert plots.loss_curves({"loss": np.array([1.0, -1.0])}).get_yscale() == "linear"
     assert len(plots.loss_curves({"loss": np.ones((3, 5))}).lines) == 3
+    assert plots.loss_curves({"loss": np.array([1.0, np.nan])}).lines[0].get_marker() == "o"
     with pytest.raises(ValueError, match="history: found"):
         plots.loss_curves({"mse": np.ones(2)})
 
