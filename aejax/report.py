@@ -36,14 +36,26 @@ def evaluation_table(result: dict[str, Any]) -> str:
     Returns:
         A table of two columns: the overall figures, then those of each column.
     """
-    overall = [(name, value) for name, value in result.items() if not isinstance(value, dict)]
-    by_column = [
-        (f"{name.removesuffix('_by_column').replace('_', ' ')} of {column}", value)
-        for name, values in result.items()
-        if isinstance(values, dict)
-        for column, value in values.items()
-    ]
-    return pages.format_table([("result", "value"), *overall, *by_column])
+    overall = {
+        "num_rows": "rows",
+        "mean_score": "mean score",
+        "flagged": f"share flagged at a false alarm rate of {result['false_alarm_rate']:g}",
+        "mse": "mean squared error, in units of the training variance",
+        "explained_variance": "explained variance, mean over columns",
+        "ks_distance": "KS distance of generated rows, mean over columns",
+    }
+    by_column = {"explained_variance_by_column": "explained variance", "ks_distance_by_column": "KS distance"}
+    return pages.format_table(
+        [
+            ("result", "value"),
+            *((words, result[name]) for name, words in overall.items() if name in result),
+            *(
+                (f"{words} of {column}", value)
+                for name, words in by_column.items()
+                for column, value in result.get(name, {}).items()
+            ),
+        ]
+    )
 
 
 def write_report(path: str | Path, run: Run, extra: list[Section] | None = None) -> None:

@@ -161,7 +161,7 @@ def test_evaluate_json(trained, new_table, capsys):
     assert result["explained_variance"] > 0.9
     assert set(result["explained_variance_by_column"]) == set(COLUMNS)
     assert run("evaluate", trained, new_table) == 0
-    assert "explained_variance" in capsys.readouterr().out
+    assert "explained variance" in capsys.readouterr().out
 
 
 def test_conditions(table, tmp_path):

@@ -54,6 +54,28 @@ def test_a_caption_says_how_many_columns_are_left_out(run, sections_of):
     assert "All columns, those that agree worst first" in sections_of(run)["Samples"].caption
 
 
+def test_an_evaluation_is_told_in_words_with_units(run):
+    lines = report.evaluation_table(tables.evaluate(run, Table(tuple("abcdef"), run.held_out.x, True, ()))).splitlines()
+    assert [line.rsplit("  ", 1)[0].strip() for line in lines[2:9]] == [
+        "rows",
+        "mean score",
+        "share flagged at a false alarm rate of 0.01",
+        "mean squared error, in units of the training variance",
+        "explained variance, mean over columns",
+        "KS distance of generated rows, mean over columns",
+        "explained variance of a",
+    ]
+    assert lines[-1].startswith("KS distance of f ")
+    assert "_" not in "".join(lines)
+
+
+def test_every_figure_of_an_evaluation_is_told(run):
+    result = tables.evaluate(run, Table(tuple("abcdef"), run.held_out.x, True, ()))
+    num_values = sum(len(value) if isinstance(value, dict) else 1 for value in result.values())
+    # The false alarm rate is told beside the share that is flagged at it.
+    assert len(report.evaluation_table(result).splitlines()) - 2 == num_values - 1
+
+
 class Diverged:
     """A run as it is where training diverged in its first epoch."""
 
