@@ -3,6 +3,7 @@
 import importlib
 import re
 import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -61,22 +62,25 @@ def read_events(path: str | Path) -> Events:
 
     Args:
         path: a file with ``x`` (n, length), its ``arrival`` (n,) in samples (or ``itp``), and ``group`` (n,), names of
-            stations (or ``trace``, names such as NETWORK_STATION_TIME). It may have ``scale`` (n,), by which int16
-            numbers are to be multiplied and divided by 32,767, ``snr_db`` (n,), measured by ``signal_to_noise`` where
-            it is absent, and ``sampling_rate``, 100 where that is absent.
+            stations (or ``station``, or ``trace``, names such as NETWORK_STATION_TIME). It may have ``scale`` (n,), by
+            which int16 numbers are to be multiplied and divided by 32,767, ``snr_db`` (n,), measured by
+            ``signal_to_noise`` where it is absent, and ``sampling_rate``, 100 where that is absent.
 
     Returns:
         The Events.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a field is absent or has another length; the message names it.
+        ValueError: a field is absent or has another length, or an event begins outside of its record; the message
+            names the field and the record.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: found no NPZ file of arrays, expected one with x, arrival and group") from error
     if "x" not in content or content["x"].ndim != 2:
         raise ValueError(f"{path}: found {', '.join(content) or 'nothing'}, expected x of shape (records, samples)")
@@ -90,11 +94,19 @@ def read_events(path: str | Path) -> Events:
             f"{path}: found {', '.join(content)}, expected also {'arrival' if arrival is None else 'group'} (n,): the "
             "sample at which each event begins, and the station that recorded it"
         )
-    if "scale" in content:
-        x = x / 32767 * content["scale"][:, None]
-    for name, field in (("arrival", arrival), ("group", group), ("snr_db", content.get("snr_db"))):
+    fields = {name: content.get(name) for name in ("scale", "snr_db")} | {"arrival": arrival, "group": group}
+    for name, field in fields.items():
         if field is not None and np.shape(field) != (len(x),):
             raise ValueError(f"{path}: {name}: found shape {np.shape(field)}, expected ({len(x)},) as x has records")
+    is_inside = (arrival >= 1) & (arrival < x.shape[1])
+    if not is_inside.all():
+        record = int(np.argmin(is_inside))
+        raise ValueError(
+            f"{path}: arrival: found {arrival[record]} in record {record} (counted from 0), expected a sample within "
+            f"the record, 1 to {x.shape[1] - 1}; leave such records out"
+        )
+    if "scale" in content:
+        x = x / 32767 * content["scale"][:, None]
     sampling_rate = float(content.get("sampling_rate", 100.0))
     snr_db = content.get("snr_db")
     if snr_db is None:
@@ -266,7 +278,10 @@ def _endian(begin: bytes) -> Literal["big", "little"] | None:
 
 
 def _read_array(path: Path) -> np.ndarray:
-    array = np.load(path, allow_pickle=False)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: found no array of numbers, expected an NPY file, as numpy.save writes it") from error
     if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise ValueError(
             f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,)"
@@ -296,7 +311,12 @@ def _read_stream(path: Path) -> Any:
     try:
         return obspy.read(str(path), format="MSEED")
     except (TypeError, ValueError, obspy.core.util.obspy_types.ObsPyException) as error:
-        raise ValueError(f"{path} is not miniSEED: {error}") from error
+        if _kind_by_content(path) == "miniseed":
+            raise ValueError(f"{path}: found a damaged miniSEED file ({error}), expected a whole one") from error
+        raise ValueError(
+            f"{path} is not miniSEED, as its name says: found no record of that format at its beginning; give the "
+            "file that was meant, or the name that its format has"
+        ) from error
 
 
 def _open_segy(path: Path, mode: str = "r") -> Any:

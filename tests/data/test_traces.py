@@ -49,9 +49,20 @@ def test_a_field_of_another_length_is_named(catalogue):
         read_events(path)
 
 
-def test_what_is_no_catalogue_is_refused(tmp_path):
+@pytest.mark.parametrize("arrival", [0, -5, 3000, np.nan])
+def test_an_event_that_begins_outside_of_its_record_is_named(catalogue, arrival):
+    path, fields = catalogue
+    np.savez(path, **fields | {"arrival": np.array([1000, arrival, 1000])})
+    with pytest.raises(ValueError, match=rf"arrival: found {arrival}.* in record 1 .*, 1 to 2999; leave"):
+        read_events(path)
+
+
+@pytest.mark.parametrize("content", [b"time,value", b"", b"PK\x03\x04 cut off"])
+def test_what_is_no_catalogue_is_refused(tmp_path, content):
     path = tmp_path / "events.npz"
-    path.write_text("time,value")
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        read_events(path)
+    path.write_bytes(content)
     with pytest.raises(ValueError, match="no NPZ file"):
         read_events(path)
 
@@ -195,9 +206,27 @@ def test_what_cannot_work_is_refused(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("name", "library"), [("in.mseed", "obspy"), ("in.sgy", "segyio")])
-def test_a_file_that_is_not_what_its_name_says(tmp_path, name, library):
+@pytest.mark.parametrize(
+    ("name", "library", "message"),
+    [
+        ("in.mseed", "obspy", "is not miniSEED, as its name says"),
+        ("in.sgy", "segyio", "is not SEG-Y"),
+        ("in.npy", "numpy", "no array of numbers, expected an NPY"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(tmp_path, name, library, message):
     pytest.importorskip(library)
     (tmp_path / name).write_bytes(b"time,value\n" * 500)
-    with pytest.raises(ValueError, match="is not"):
+    with pytest.raises(ValueError, match=message):
         read_traces(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_miniseed_file_is_called_so(tmp_path):
+    obspy = pytest.importorskip("obspy")
+    path = tmp_path / "in.mseed"
+    obspy.Trace(np.arange(999, dtype=np.int32) ** 2).write(str(path), format="MSEED", encoding="STEIM2")
+    content = path.read_bytes()
+    path.write_bytes(content[:64] + np.random.default_rng(0).bytes(len(content) - 64))
+    with pytest.raises(ValueError, match="damaged miniSEED"):
+        read_traces(path)
