@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
+from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ class DenoiseTrain:
     """Train a denoiser of signals: clean events, mixed with the noise that other stations recorded before theirs."""
 
     events: Positional[Path]
-    """NPZ file: x (records, samples), arrival (the sample where each event begins), group (its station); optional
-    sampling_rate (100 by default), snr_db, and scale for int16 numbers."""
+    """NPZ file: x (records, samples), arrival or itp (the sample where each event begins), group or station (names), or
+    trace (NETWORK_STATION_TIME); optional sampling_rate (100 by default), snr_db, and scale for int16 numbers."""
     out: Path
     """Folder to write; it must not hold anything yet."""
     test_share: float = 0.2
@@ -33,7 +34,7 @@ class DenoiseTrain:
     num_samples: int = 3072
     """Length of the windows that the model sees; about 30 s at 100 samples a second."""
     num_rounds: int = 96
-    """Rounds of training; each draws 512 new mixtures."""
+    """Rounds of training; each draws 512 new mixtures. The defaults take three and a half minutes on one core."""
     seed: int = 0
     """Of the stations kept out, the mixtures and the training."""
     quiet: Quiet = False
@@ -152,15 +153,23 @@ def _train(command: DenoiseTrain) -> None:
         progress=not command.quiet,
     )
     measured = {}
+    held_out_groups = np.unique(events.group[held_out])
     # The noise of a mixture is another station's than the event's, so one station alone cannot be measured on.
-    if (is_clean & held_out).any() and len(np.unique(events.group[held_out])) > 1:
+    if (is_clean & held_out).any() and len(held_out_groups) > 1:
         measured = _measure(test_key, command, events, noise, held_out, model, fitted.variables)
+    elif command.test_share > 0:
+        note(
+            f"no gain was measured: found {len(held_out_groups)} of {len(groups)} stations held out, with "
+            f"{(is_clean & held_out).sum()} records above {command.min_snr_db} dB, expected at least two stations and "
+            "one record; raise --test-share, or give events of more stations",
+            command.quiet,
+        )
     config = {
         "format": _FORMAT,
         "kind": _KIND,
         "num_samples": command.num_samples,
         "sampling_rate": events.sampling_rate,
-        "held_out_groups": sorted(map(str, np.unique(events.group[held_out]))),
+        "held_out_groups": sorted(map(str, held_out_groups)),
         "measured_on_held_out_groups": measured,
         "train": {name: str(value) if isinstance(value, Path) else value for name, value in vars(command).items()},
         "environment": storage.environment(),
@@ -208,6 +217,7 @@ def _measure(
 
 def _denoise(command: Denoise) -> None:
     import sys
+    import warnings
 
     from aejax import storage
     from aejax.data.traces import read_traces, write_traces
@@ -215,12 +225,15 @@ def _denoise(command: Denoise) -> None:
 
     storage.check_no_input(command.out, command.data)
     model, variables, config = load_denoiser(command.run)
-    recording = read_traces(command.data)
-    if command.out.suffix.lower() == ".npy" and command.sampling_rate is None and not command.quiet:
-        print(
-            f"note: taken as {config['sampling_rate']:g} samples a second; --sampling-rate says otherwise",
-            file=sys.stderr,
-        )
+    # obspy warns of each piece of a damaged file that it passes over: one line is enough.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        recording = read_traces(command.data)
+    if caught:
+        note(f"{command.data}: {len(caught)} warnings on reading, the first: {caught[0].message}", command.quiet)
+    if command.out.suffix.lower() == ".npy" and command.sampling_rate is None:
+        note(f"taken as {config['sampling_rate']:g} samples a second; --sampling-rate says otherwise", command.quiet)
     is_watched = not command.quiet and sys.stderr.isatty()
     estimates: list[Any] = []
     num_short = 0
@@ -246,6 +259,8 @@ def _denoise(command: Denoise) -> None:
             raise ValueError(f"{command.data}: trace {name}: {error}") from error
     if is_watched:
         print(file=sys.stderr)
-    write_traces(command.out, command.data, estimates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the same file, read again
+        write_traces(command.out, command.data, estimates)
     unchanged = f", {num_short} of them as they were, with fewer than two samples" if num_short else ""
     print(f"written {len(estimates)} traces to {command.out}{unchanged}")

@@ -1,6 +1,8 @@
 """The commands: a catalogue in, a folder out; a file in, a file of the same format out."""
 
 import json
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -49,6 +51,31 @@ def test_miniseed_of_another_rate(folder, tmp_path):
     (written,) = obspy.read(str(tmp_path / "out.mseed"))
     assert (written.stats.station, written.stats.sampling_rate, written.stats.npts) == ("PFO", 50.0, 900)
     assert 0 < np.abs(written.data).max() < np.abs(trace.data).max() * 2
+
+
+@pytest.mark.filterwarnings("ignore")  # of obspy's imports
+def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
+    obspy = pytest.importorskip("obspy")
+    source = tmp_path / "in.mseed"
+    obspy.Trace(np.random.default_rng(1).standard_normal(900), {"sampling_rate": 100.0}).write(str(source), "MSEED")
+    source.write_bytes(source.read_bytes() + b"no record" * 1000)
+    words = (folder / "run", source, "--out", tmp_path / "out.mseed")
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always", UserWarning)
+        command(Denoise, *words)
+        (line,) = capsys.readouterr().err.splitlines()
+        command(Denoise, *words, "--quiet")
+    assert re.match(rf"note: {source}: [0-9]+ warnings on reading, the first: .*Not a SEED record", line)
+    assert not shown
+    assert not capsys.readouterr().err
+
+
+def test_stations_too_few_to_measure_on_are_explained(folder, tmp_path, capsys):
+    words = ("--num-samples", 256, "--num-rounds", 1)
+    command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "one", *words, "--test-share", 0.25)
+    assert "no gain was measured: found 1 of 4 stations held out" in capsys.readouterr().err
+    command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "none", *words, "--test-share", 0)
+    assert "no gain" not in capsys.readouterr().err
 
 
 def test_what_cannot_work_is_refused(folder, tmp_path):
