@@ -88,7 +88,7 @@ def train_sections(
         image: (rows, columns) of two facies, 0 and 1.
         patch_shape: of a section.
         latent_dim: size of the code.
-        num_steps: length of the training, rounded down to a multiple of three.
+        num_steps: length of the training, at least 3, rounded down to a multiple of three.
         batch_size: sections a step.
         learning_rate: at its highest.
         held_out: share of the columns; these must be at least as many as those of a section.
@@ -101,8 +101,16 @@ def train_sections(
         Sections.
 
     Raises:
-        ValueError: an image that is not binary, or held-out columns that hold no section.
+        ValueError: an image that is not binary, held-out columns that hold no section, or numbers out of range.
     """
+    for name, found, least, most in (
+        ("num_steps", num_steps, 3, np.inf),
+        ("batch_size", batch_size, 1, np.inf),
+        ("num_held_out", num_held_out, 1, _NUM_VALIDATION),
+    ):
+        if not least <= found <= most:
+            expected = f"at least {least}" if most == np.inf else f"{least} to {most}"
+            raise ValueError(f"{name}: found {found}, expected {expected}")
     image = np.asarray(image)
     if image.ndim != len(patch_shape) or not np.isin(image, (0, 1)).all():
         raise ValueError(
@@ -117,7 +125,7 @@ def train_sections(
         )
     model = section_vae(patch_shape, latent_dim)
     num_epochs = 3
-    steps = max(num_steps // num_epochs, 1)
+    steps = num_steps // num_epochs
     train_key, validation_key, fit_key = jax.random.split(key, 3)
     corners = geology.random_corners(train_key, trained, patch_shape, steps * batch_size, flips)
     shift = jnp.zeros(2 * len(patch_shape)).at[len(patch_shape) - 1].set(begin)

@@ -46,9 +46,13 @@ def test_what_is_held_out_comes_from_the_last_columns(image, trained):
         ({"image": np.full((60, 80), 0.5)}, "image: found shape"),
         ({"image": np.zeros(60)}, "image: found shape"),
         ({"held_out": 0.05}, "held_out: found 0.05, 4 columns; expected at least the 9"),
+        ({"num_steps": 2}, "num_steps: found 2, expected at least 3"),
+        ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+        ({"num_held_out": 501}, "num_held_out: found 501, expected 1 to 500"),
+        ({"num_held_out": 0}, "num_held_out: found 0, expected 1 to 500"),
     ],
 )
-def test_images_without_sections_are_refused(image, change, message):
+def test_what_no_model_can_be_trained_with_is_refused(image, change, message):
     options = {"image": image, "patch_shape": SHAPE} | change
     with pytest.raises(ValueError, match=message):
         sections.train_sections(jax.random.key(0), **options)
