@@ -92,6 +92,38 @@ def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
         commands.invert(command)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": -1.0}, "noise: found -1.0, expected positive"),
+        ({"cell": 0.0}, "cell: found 0.0"),
+        ({"velocities": (0.06, -0.08)}, "velocities: found 0.06 -0.08"),
+        ({"num_samples": 0}, "num_samples: found 0, expected at least 4"),
+        ({"cell": 0.01}, "source_depth: found 0.4 m in row 2, expected 0 to 0.13 m"),
+        ({"out": "t.csv"}, "--out: found .*t.csv, which is the file that is read"),
+        ({"data": "gap.csv"}, "travel_time: found no value in row 2"),
+    ],
+)
+def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    sections.save_sections("model", trained)
+    header = "source_depth,receiver_depth,travel_time\n"
+    Path("t.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,9\n")
+    Path("gap.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,\n")
+    given = {"data": "t.csv", "out": "out.npz", "noise": 0.1} | options
+    with pytest.raises(ValueError, match=message):
+        commands.invert(commands.Invert(Path("model"), **{**given, "out": Path(given["out"])}))
+
+
+def test_images_that_cannot_be_read_are_named(tmp_path):
+    path = tmp_path / "image.png"
+    with pytest.raises(FileNotFoundError, match=r"image\.png: there is no such file"):
+        commands.train(commands.TrainSections(path, tmp_path / "model"))
+    path.write_text("no image")
+    with pytest.raises(ValueError, match="found no image that can be read"):
+        commands.train(commands.TrainSections(path, tmp_path / "model"))
+
+
 @pytest.mark.slow
 def test_the_channels_train(tmp_path):
     """A small real sample: half a minute brings the code below a picture of the mean."""

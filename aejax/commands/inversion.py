@@ -1,6 +1,7 @@
 """Inversion on the command line: a model of sections from a training image, and sections from travel times."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Invert:
     cell: float = 0.1
     """Side of a cell, in m."""
     num_samples: int = 500
-    """Draws of each of four chains."""
+    """Draws of each of four chains; at least 4."""
     seed: int = 0
     """Of starts and draws."""
     quiet: Quiet = False
@@ -63,7 +64,12 @@ def train(command: TrainSections) -> None:
     if (command.out / "variables.safetensors").is_file():
         print(f"{command.out} is complete: nothing is left to train")
         return
-    image = matplotlib.image.imread(command.image)
+    if not command.image.is_file():
+        raise FileNotFoundError(f"{command.image}: there is no such file")
+    try:
+        image = matplotlib.image.imread(command.image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{command.image}: found no image that can be read ({error}), expected a PNG file") from error
     image = image[..., :3].mean(axis=-1) if image.ndim == 3 else image
     found = sections.train_sections(
         jax.random.key(command.seed),
@@ -90,13 +96,10 @@ def invert(command: Invert) -> None:
     from aejax.data.files import read_table
     from aejax.tasks import inversion
 
+    _check_options(command)
+    storage.check_no_input(command.out, command.data)
     found = sections.load_sections(command.model)
-    table = read_table(command.data)
-    names = ("source_depth", "receiver_depth", "travel_time")
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise ValueError(f"DATA: found columns {', '.join(table.columns)}, expected also {', '.join(missing)}")
-    source, receiver, times = (table.values[:, table.columns.index(name)] for name in names)
+    source, receiver, times = _measurements(read_table(command.data), found.patch_shape[0] * command.cell)
     width = found.patch_shape[1] * command.cell
     lengths = geology.straight_rays(
         found.patch_shape,
@@ -140,3 +143,37 @@ def invert(command: Invert) -> None:
     if result.r_hat.max() > 1.05:
         print("the chains do not agree: take more draws, or read the spread as a lower bound")
     print(f"written to {command.out}")
+
+
+def _check_options(command: Invert) -> None:
+    numbers = {"noise": (command.noise,), "cell": (command.cell,), "velocities": command.velocities}
+    for name, values in numbers.items():
+        if not all(0 < value < math.inf for value in values):
+            raise ValueError(f"{name}: found {' '.join(map(str, values))}, expected positive numbers")
+    if command.num_samples < 4:
+        raise ValueError(f"num_samples: found {command.num_samples}, expected at least 4 to compare the chains")
+
+
+def _measurements(table: Any, depth: float) -> list[Any]:
+    """The depths of sources and receivers and the travel times, all of them known and the depths in the section."""
+    import numpy as np
+
+    names = ("source_depth", "receiver_depth", "travel_time")
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise ValueError(f"DATA: found columns {', '.join(table.columns)}, expected also {', '.join(missing)}")
+    columns = [table.values[:, table.columns.index(name)] for name in names]
+    for name, column in zip(names, columns, strict=True):
+        if np.isnan(column).any():
+            row = int(np.isnan(column).argmax()) + 1
+            raise ValueError(f"DATA: {name}: found no value in row {row}, expected a number; leave such rows out")
+    for name, column in zip(names[:2], columns[:2], strict=True):
+        # A depth on the lower edge may be off by a rounding.
+        is_outside = (column < 0) | (column > depth * (1 + 1e-6))
+        if is_outside.any():
+            row = int(is_outside.argmax())
+            raise ValueError(
+                f"DATA: {name}: found {column[row]:g} m in row {row + 1}, expected 0 to {depth:g} m, the depth of the "
+                "section; leave such rows out, or correct --cell"
+            )
+    return columns
