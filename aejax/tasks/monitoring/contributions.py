@@ -9,8 +9,9 @@ import numpy as np
 
 from aejax.base import Array, Batch, Model
 from aejax.data.windows import by_lag
-from aejax.tasks.monitoring.monitor import Monitor, as_rows, row_windows
+from aejax.tasks.monitoring.monitor import Monitor
 from aejax.tasks.monitoring.statistics import whitened
+from aejax.tasks.monitoring.windows import as_rows, row_windows
 
 _BLOCK = 64
 

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables, as_batch
+from aejax.base import Array, Batch, Model, Variables
 from aejax.data.scalers import Scaler, constant_columns, fit_scaler, scale
-from aejax.data.windows import lagged
 from aejax.models import autoencoder
 from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
 from aejax.tasks.monitoring.charts import Chart, check_rule, check_smoothing, ewma
 from aejax.tasks.monitoring.conformal import Calibration, check_rate, p_values, threshold
 from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
+from aejax.tasks.monitoring.windows import as_rows, row_windows
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
 from aejax.training import fit
 
@@ -327,49 +327,6 @@ def _piece(num_rows: int) -> int:
     """The length of the next piece of so many rows."""
     filled = [piece for piece in _PIECES if num_rows <= piece <= 2 * num_rows]
     return filled[0] if filled else max(piece for piece in _PIECES if piece <= num_rows)
-
-
-def as_rows(x: Any, num_columns: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows of a table or a Batch.
-
-    Args:
-        x: (n, c) rows, or a Batch with a mask or conditions.
-        num_columns: that of the training rows; any if None.
-
-    Returns:
-        (n, c) float64, NaN where missing, and (n, k) conditions or None.
-
-    Raises:
-        ValueError: bad rows, another number of columns, or a Batch with a target or weights.
-    """
-    batch = x if isinstance(x, Batch) else Batch(x)
-    if batch.target is not None or batch.weight is not None:
-        raise ValueError("x: found a Batch with a target or weights, expected rows, mask and conditions only")
-    rows = np.asarray(batch.x, np.float64)
-    if rows.ndim != 2:
-        raise ValueError(f"x: found shape {rows.shape}, expected (rows, columns)")
-    as_batch(batch)  # raises the error that names what is wrong
-    if batch.mask is not None:
-        mask = np.asarray(batch.mask, bool)
-        rows = np.where(mask if mask.ndim == 2 else mask[:, None], rows, np.nan)
-    if num_columns not in (None, rows.shape[1]):
-        raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
-    return rows, None if batch.cond is None else np.asarray(batch.cond, np.float32)
-
-
-def row_windows(scaler: Scaler, rows: np.ndarray, num_lags: int) -> np.ndarray:
-    """A window for each row; those of the first rows begin with copies of the first, as a stream does.
-
-    Args:
-        scaler: of the columns.
-        rows: (n, c), in their own units.
-        num_lags: earlier rows in a window.
-
-    Returns:
-        (n, (num_lags + 1) * c) float32, scaled.
-    """
-    scaled = scale(scaler, rows).astype(np.float32)
-    return lagged(np.concatenate([np.repeat(scaled[:1], num_lags, axis=0), scaled]), num_lags)
 
 
 def _take(batch: Batch, rows: np.ndarray) -> Batch:
