@@ -186,7 +186,8 @@ def test_obtained_rate_of_exchangeable_rows_is_the_asked_one():
     ("options", "message"),
     [
         ({"smoothing": 0.0}, "smoothing: found 0.0"),
-        ({"alarm_rule": (3, 2)}, r"rule: found \(3, 2\)"),
+        ({"alarm_rule": (3, 2)}, r"alarm_rule: found \(3, 2\)"),
+        ({"num_lags": -1}, "num_lags: found -1, expected at least 0"),
         ({"num_folds": 1}, "num_folds: found 1"),
         ({"num_folds": 40, "num_lags": 5}, "num_folds: found 40"),
         ({"limits": "rough"}, "limits: found 'rough'"),
@@ -233,6 +234,13 @@ def test_a_column_that_stands_still_takes_no_part():
     moved[60:, 2] = 1000
     jax.tree.map(np.testing.assert_array_equal, monitoring.watch(monitor, moved), monitoring.watch(monitor, x))
     assert np.isfinite(monitoring.contributions(monitor, moved)).all()
+
+
+def test_rows_that_never_change_are_refused():
+    rounded = np.full((300, 2), 0.3)
+    rounded[::2] = 0.1 + 0.2
+    with pytest.raises(ValueError, match="found 2 columns, none of which changes in 300 rows"):
+        monitoring.fit_monitor(jax.random.key(0), rounded)
 
 
 def test_the_same_key_gives_the_same_monitor():

@@ -88,4 +88,4 @@ def check_smoothing(smoothing: float) -> None:
 def check_rule(rule: tuple[int, int]) -> None:
     """Refuses what is not k of n."""
     if len(rule) != 2 or not 1 <= rule[0] <= rule[1]:
-        raise ValueError(f"rule: found {rule}, expected (k, n) with 1 <= k <= n, such as (2, 3)")
+        raise ValueError(f"alarm_rule: found {rule}, expected (k, n) with 1 <= k <= n, such as (2, 3)")

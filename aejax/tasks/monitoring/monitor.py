@@ -116,7 +116,9 @@ def fit_monitor(
     Args:
         key: PRNG key.
         x: (n, c) rows of normal operation in time, equally spaced, in their own units; NaN where missing. A column
-            that never changes takes no part. Or a Batch with conditions, scaled, for a conditional model.
+            that never changes takes no part: nothing says how far it may move, so that neither rounding noise nor a
+            true change of it in new rows makes an alarm. Its ``scaler.scale`` is infinite. Or a Batch with
+            conditions, scaled, for a conditional model.
         factory: (event_shape, latent_dim) -> Model, such as ``aejax.models.vae``; a linear autoencoder by default,
             which needs the fewest rows.
         latent_dim: size of the code; by default the number of principal components with 90 % of the windows' variance.
@@ -137,7 +139,7 @@ def fit_monitor(
         The Monitor.
 
     Raises:
-        ValueError: bad options, too few rows, or a model without an encoder.
+        ValueError: bad options, too few rows, rows that never change, or a model without an encoder.
 
     Example:
         >>> x = np.random.default_rng(0).standard_normal((300, 4))
@@ -150,6 +152,8 @@ def fit_monitor(
     check_rule(alarm_rule)
     if limits not in ("rows", "blocks"):
         raise ValueError(f'limits: found {limits!r}, expected "rows" or "blocks"')
+    if num_lags < 0:
+        raise ValueError(f"num_lags: found {num_lags}, expected at least 0")
     rows, cond = as_rows(x)
     smallest_fold = len(rows) // max(num_folds, 1)
     if num_folds < 2 or smallest_fold < num_lags + 2:
@@ -159,8 +163,14 @@ def fit_monitor(
         )
     _check_limits(false_alarm_rate, limits, len(rows))
     scaler = fit_scaler(rows)
+    is_constant = constant_columns(scaler, rows)
+    if is_constant.all():
+        raise ValueError(
+            f"x: found {rows.shape[1]} columns, none of which changes in {len(rows)} rows, expected at least one that "
+            "does; give rows of the running process"
+        )
     # Nothing says how far a column may move that stood still: divided by infinity, it takes no part.
-    scaler = scaler._replace(scale=np.where(constant_columns(scaler, rows), np.inf, scaler.scale))
+    scaler = scaler._replace(scale=np.where(is_constant, np.inf, scaler.scale))
     windows = Batch(row_windows(scaler, rows, num_lags), cond=cond)
     # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
     whole = np.arange(num_lags, len(rows))
