@@ -30,7 +30,7 @@ def contributions(monitor: Monitor, x: Any) -> np.ndarray:
 
     Returns:
         (n, c), at least 0, in units of the combined statistic before smoothing, whose mean over normal rows is
-        1; 0 where nothing is observed.
+        1; 0 where nothing is observed, and in a column that takes no part since it stood still in training.
 
     Raises:
         ValueError: rows with other columns than in training.
@@ -45,7 +45,8 @@ def contributions(monitor: Monitor, x: Any) -> np.ndarray:
         )
         arguments = monitor.variables, monitor.whitening
         found.append(np.asarray(_contributions(monitor.model, monitor.num_lags, arguments, piece, piece_cond)))
-    return np.concatenate(found)[: len(windows)]
+    # A model may use such a column as a second bias: freeing it would lessen the statistic, but says nothing.
+    return np.where(np.isfinite(monitor.scaler.scale), np.concatenate(found)[: len(windows)], 0)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_lags"))
