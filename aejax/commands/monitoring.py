@@ -6,7 +6,19 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from aejax.commands.notes import note
 from aejax.commands.options import Quiet
+
+_OF_TRAINING = (
+    "false_alarm_rate",
+    "limits",
+    "num_lags",
+    "smoothing",
+    "alarm_rule",
+    "latent_dim",
+    "num_epochs",
+    "seed",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +31,8 @@ class Monitor:
     new: Positional[str]
     """File with the rows to judge, of the same columns."""
     out: Path = Path("runs/monitor")
-    """Folder to write rows.csv, control_chart.png, contributions.png and monitor.safetensors to."""
+    """Folder to write rows.csv, control_chart.png, contributions.png and monitor.safetensors to; files of an earlier
+    call there are replaced."""
     false_alarm_rate: float = 0.01
     """Share of normal rows that may be above the limit."""
     limits: Literal["rows", "blocks"] = "rows"
@@ -56,12 +69,15 @@ def run(command: Monitor) -> str:
     """
     import numpy as np
 
+    from aejax import storage
     from aejax.data.files import read_table, select_columns, write_table
     from aejax.tasks import monitoring
 
+    storage.check_no_input(command.out / "rows.csv", command.normal, command.new)
     monitor, notes = _monitor(command)
     new = read_table(command.new, command.drop_columns, notes["columns"])
     rows = select_columns(new, notes["columns"], notes["has_header"]).values
+    _note_constant(command, monitor, notes["columns"], rows)
     chart, _ = monitoring.watch(monitor, rows)
     contribution = monitoring.contributions(monitor, rows)
     columns = np.array(notes["columns"])
@@ -82,6 +98,10 @@ def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
     from aejax.tasks import monitoring
 
     if command.normal.endswith(".safetensors"):
+        ignored = [name for name in _OF_TRAINING if getattr(command, name) != getattr(Monitor, name)]
+        if ignored:
+            options = ", ".join("--" + name.replace("_", "-") for name in ignored)
+            note(f"{options}: ignored, those of {command.normal} hold; give the table to learn anew", command.quiet)
         settings = monitoring.read_settings(command.normal)
         notes = settings["notes"]
         num_inputs = (settings["num_lags"] + 1) * len(notes["columns"])
@@ -108,6 +128,20 @@ def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
     }
 
 
+def _note_constant(command: Monitor, monitor: Any, columns: Any, rows: Any) -> None:
+    """Says which columns the monitor knows nothing of, since they stood still in the normal rows."""
+    import numpy as np
+
+    is_constant = np.isinf(monitor.scaler.scale)
+    is_moved = is_constant & (~np.isclose(rows, monitor.scaler.mean) & np.isfinite(rows)).any(axis=0)
+    for chosen, what in (
+        (is_constant & ~is_moved, "constant in the normal rows, so that it takes no part"),
+        (is_moved, "constant in the normal rows and not in the new ones; it takes no part, look at it by other means"),
+    ):
+        if chosen.any():
+            note(f"{', '.join(np.array(columns)[chosen])}: {what}", command.quiet)
+
+
 def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, columns: Any) -> None:
     from aejax import plots, storage
     from aejax.plots.monitoring import control_chart
@@ -129,7 +163,8 @@ def _summary(command: Monitor, chart: Any, monitor: Any, shown: Any, columns: An
 
     rate = monitor.rate
     alarms = np.flatnonzero(chart.is_alarm)
-    top = np.argsort(-shown.mean(axis=0))[:3]
+    mean = shown.mean(axis=0)
+    top = [column for column in np.argsort(-mean)[:3] if mean[column] > 0]
     first = f"the first in row {alarms[0]} (counted from 0)" if len(alarms) else "none"
     where = "in the rows of alarm" if len(alarms) else "over all rows, none of which is an alarm"
     return "\n".join(

@@ -47,7 +47,34 @@ def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path):
     assert (tmp_path / "again/rows.csv").read_bytes() == (tmp_path / "a/b/rows.csv").read_bytes()
 
 
+def test_a_sensor_that_stood_still_is_noted_and_not_among_those_that_stand_out(tmp_path, capsys):
+    rows = np.random.default_rng(0).standard_normal((200, 3))
+    rows[:, 1:] = 7.1
+    normal = write(tmp_path / "normal.csv", rows, ["flow", "level", "valve"])
+    rows[100:, 2] = 8
+    new = write(tmp_path / "new.csv", rows, ["flow", "level", "valve"])
+    text = run(Monitor(normal, new, tmp_path / "out", num_epochs=1))
+    assert text.splitlines()[3].endswith(": flow")
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert notes[0].startswith("note: level: constant in the normal rows, so that")
+    assert notes[1].startswith("note: valve: constant in the normal rows and not in the new ones")
+
+
+def test_options_that_an_earlier_monitor_makes_void_are_noted(tables, tmp_path, capsys):
+    run(Monitor(*tables, tmp_path / "out", num_epochs=1, quiet=True))
+    earlier = str(tmp_path / "out" / "monitor.safetensors")
+    assert not capsys.readouterr().err
+    run(Monitor(earlier, tables[1], tmp_path / "out", num_lags=5, alarm_rule=(1, 1)))
+    assert "note: --num-lags, --alarm-rule: ignored, those of" in capsys.readouterr().err
+    run(Monitor(earlier, tables[1], tmp_path / "out"))
+    run(Monitor(earlier, tables[1], tmp_path / "out", num_lags=5, quiet=True))
+    assert not capsys.readouterr().err
+
+
 def test_errors_name_what_is_wrong(tables, tmp_path):
+    rows = write(tmp_path / "rows.csv", np.ones((3, 2)), ["flow", "level"])
+    with pytest.raises(ValueError, match=r"--out: found .*rows\.csv, which is the file that is read"):
+        run(Monitor(tables[0], rows, tmp_path, quiet=True))
     other = write(tmp_path / "other.csv", np.ones((3, 2)), ["flow", "level"])
     with pytest.raises(ValueError, match="3 of the 5 training columns missing"):
         run(Monitor(tables[0], other, tmp_path / "out", quiet=True))
