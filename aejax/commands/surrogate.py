@@ -1,11 +1,13 @@
 """``aejax surrogate``: learn to compress maps and to predict them; then do both on other files."""
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
+from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from aejax.tasks.surrogate import Surrogate as Fitted
 
 _FORMAT = 1
+_LEAST_R2 = 0.5
+"""Of a prediction that is worth the name."""
+_R2_OF = "R2 of {} on groups held out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +52,10 @@ class SurrogateCompress:
     run: Positional[Path]
     """Folder written by aejax surrogate."""
     data: Positional[Path]
-    """NPZ file with S, on the same Q and E; NaN where a pixel is missing."""
+    """NPZ file with S, Q and E, the latter those of training; NaN in S where a pixel is missing."""
     out: Path
     """NPZ file to write: code (n, d), S (n, q, e), Q and E."""
+    quiet: Quiet = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +68,7 @@ class SurrogatePredict:
     """NPZ file with the properties, under the names of training."""
     out: Path
     """NPZ file to write: S and spread (n, q, e), Q and E."""
+    quiet: Quiet = False
 
 
 def run(command: Surrogate) -> None:
@@ -74,9 +81,13 @@ def run(command: Surrogate) -> None:
 
     if command.out.exists():
         raise ValueError(f"--out: {command.out} is there already; choose another folder, or delete it")
-    arrays = _read(command.data, ("S", "Q", "E", *command.properties, *([command.group] if command.group else [])))
-    maps, momentum, energy = (np.asarray(arrays[name], np.float32) for name in ("S", "Q", "E"))
-    properties = _columns(arrays, command.properties)
+    of_rows = (*command.properties, *([command.group] if command.group else []))
+    arrays = _read(command.data, ("S", "Q", "E", *of_rows))
+    maps, momentum, energy = (_numbers(command.data, arrays, name).astype(np.float32) for name in ("S", "Q", "E"))
+    for name in of_rows:
+        if len(arrays[name]) != len(maps):
+            raise ValueError(f"{command.data}: {name}: found {len(arrays[name])} rows, expected {len(maps)} as S has")
+    properties = _columns(command.data, arrays, command.properties)
     key = jax.random.key(command.seed)
 
     def learn(rows: Any) -> "tuple[Compression, Fitted | None]":
@@ -98,9 +109,12 @@ def run(command: Surrogate) -> None:
     if command.group:
         measured = _held_out(maps, properties, arrays[command.group], command.num_folds, learn, command.quiet)
     compression, surrogate = learn(np.arange(len(maps)))
-    _save(command, momentum, energy, compression, surrogate, measured)
+    _save(command, momentum, energy, properties, compression, surrogate, measured)
     for name, value in measured.items():
         print(f"{name}  {value:.4f}")
+    if measured.get(_R2_OF.format("prediction"), 1.0) < _LEAST_R2:
+        print("the properties do not predict maps of groups that were not trained on")
+    print(f"written to {command.out}")
 
 
 def run_compress(command: SurrogateCompress) -> None:
@@ -110,11 +124,24 @@ def run_compress(command: SurrogateCompress) -> None:
     from aejax import storage
     from aejax.tasks.surrogate import compress, expand
 
+    storage.check_no_input(command.out, command.data)
     config, tensors = _load(command.run)
     model, variables = _compression(config, tensors)
-    maps = np.asarray(_read(command.data, ("S",))["S"], np.float32)
+    arrays = _read(command.data, ("S", "Q", "E"))
+    for name in ("Q", "E"):
+        _check_axis(command.data, name, _numbers(command.data, arrays, name), tensors[name])
+    maps = _numbers(command.data, arrays, "S").astype(np.float32)
+    expected = (len(tensors["Q"]), len(tensors["E"]))
+    if maps.shape[1:] != expected:
+        raise ValueError(f"{command.data}: S: found shape {maps.shape}, expected (n, {expected[0]}, {expected[1]})")
+    if np.nanmin(maps, initial=0) < 0:
+        raise ValueError(
+            f"{command.data}: S: found {np.nanmin(maps):.3g}, expected intensities of at least 0; subtract less "
+            "background, or give 0 in their place, or NaN for a pixel that is missing"
+        )
     code = compress(model, variables, maps)
     storage.write_npz(command.out, code=code, S=expand(model, variables, code), Q=tensors["Q"], E=tensors["E"])
+    print(f"written to {command.out}")
 
 
 def run_predict(command: SurrogatePredict) -> None:
@@ -123,6 +150,7 @@ def run_predict(command: SurrogatePredict) -> None:
     from aejax.tasks.surrogate import Surrogate as Fitted
     from aejax.tasks.surrogate import predict, predictor_model
 
+    storage.check_no_input(command.out, command.data)
     config, tensors = _load(command.run)
     if not config["properties"]:
         raise ValueError(
@@ -133,9 +161,13 @@ def run_predict(command: SurrogatePredict) -> None:
     tree = storage.unflatten(tensors)
     surrogate = Fitted(predictor, tree["predictor"], tensors["properties_mean"], tensors["properties_scale"])
     names = tuple(config["properties"])
-    properties = _columns(_read(command.data, names), names)
+    arrays = _read(command.data, names)
+    properties = _columns(command.data, arrays, names)
     prediction = predict(surrogate, properties)
+    for text in _outside(arrays, names, properties, tensors):
+        note(f"{command.data}: {text}", command.quiet)
     storage.write_npz(command.out, S=prediction.mean, spread=prediction.spread, Q=tensors["Q"], E=tensors["E"])
+    print(f"written to {command.out}")
 
 
 def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: Any, quiet: bool) -> dict[str, float]:
@@ -157,8 +189,8 @@ def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: An
             answers["prediction"] = predict(surrogate, properties[test]).mean
         total = np.sum(np.square(maps[test] - maps[train].mean(axis=0)))
         for name, answer in answers.items():
-            left, whole = sums.setdefault(f"R2 of {name} on groups held out", [0.0, 0.0])
-            sums[f"R2 of {name} on groups held out"] = [left + np.sum(np.square(maps[test] - answer)), whole + total]
+            left, whole = sums.setdefault(_R2_OF.format(name), [0.0, 0.0])
+            sums[_R2_OF.format(name)] = [left + np.sum(np.square(maps[test] - answer)), whole + total]
         if not quiet:
             print(f"fold {fold + 1} of {num_folds} done", flush=True)
     return {name: float(1 - left / whole) for name, (left, whole) in sums.items()}
@@ -169,25 +201,74 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in names if name not in file.files]
-        if missing:
-            raise ValueError(f"{path}: found {', '.join(file.files)}, expected {', '.join(missing)} as well")
-        return {name: file[name] for name in names}
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found = file.files
+            arrays = {name: file[name] for name in names if name in found}
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: found no NPZ file of arrays of numbers or text, expected one with {', '.join(names)}, as "
+            "numpy.savez writes it"
+        ) from error
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ValueError(f"{path}: found {', '.join(found)}, expected {', '.join(missing)} as well")
+    for name in names:
+        if arrays[name].ndim < 1:
+            raise ValueError(f"{path}: {name}: found a single value, expected an array")
+    return arrays
 
 
-def _columns(arrays: dict[str, Any], names: tuple[str, ...]) -> Any:
+def _numbers(path: Path, arrays: dict[str, Any], name: str) -> Any:
+    array = arrays[name]
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: {name}: found {array.ravel()[:2]}..., expected numbers")
+    return array
+
+
+def _columns(path: Path, arrays: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """(n, p) float64 of all properties side by side; None where there are none."""
     import numpy as np
 
     if not names:
         return None
-    return np.concatenate([np.asarray(arrays[name], float).reshape(len(arrays[name]), -1) for name in names], axis=1)
+    lengths = {name: len(arrays[name]) for name in names}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{path}: found properties of different numbers of rows, {lengths}, expected one number")
+    columns = [_numbers(path, arrays, name).reshape(len(arrays[name]), -1) for name in names]
+    return np.concatenate(columns, axis=1).astype(float)
+
+
+def _outside(arrays: dict[str, Any], names: tuple[str, ...], properties: Any, tensors: dict[str, Any]) -> list[str]:
+    """What lies outside of the range of training, a line for each column; nothing of runs that did not keep it."""
+    if "properties_min" not in tensors:
+        return []
+    widths = {name: arrays[name][:1].size for name in names}
+    labels = [name if width == 1 else f"{name}[{i}]" for name, width in widths.items() for i in range(width)]
+    ranges = zip(labels, properties.T, tensors["properties_min"], tensors["properties_max"], strict=True)
+    return [
+        f"{label}: found {column.min():g} to {column.max():g}, trained on {least:g} to {most:g}; what lies outside is "
+        "extrapolated"
+        for label, column, least, most in ranges
+        if column.min() < least or column.max() > most
+    ]
+
+
+def _check_axis(path: Path, name: str, found: Any, expected: Any) -> None:
+    import numpy as np
+
+    if found.shape != expected.shape or not np.allclose(found, expected):
+        spans = [f"{axis.size} values from {axis.min():g} to {axis.max():g}" for axis in (found, expected)]
+        raise ValueError(
+            f"{path}: {name}: found {spans[0]}, expected those of training, {spans[1]}; interpolate the maps to these"
+        )
 
 
 def _save(
     command: Surrogate,
     momentum: Any,
     energy: Any,
+    properties: Any,
     compression: "Compression",
     surrogate: "Fitted | None",
     measured: dict[str, float],
@@ -213,6 +294,7 @@ def _save(
         params = surrogate.variables["params"]
         config["hidden_dims"] = [params[f"layer_{i}"]["bias"].shape[-1] for i in range(len(params) - 1)]
         tensors |= {"properties_mean": surrogate.mean, "properties_scale": surrogate.scale}
+        tensors |= {"properties_min": properties.min(axis=0), "properties_max": properties.max(axis=0)}
         tensors["predictor"] = surrogate.variables
     storage.write_json(command.out / "config.json", config)
     # With the variables written the run is complete.
@@ -225,13 +307,13 @@ def _load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     for name in ("config.json", "variables.safetensors"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}: it is no folder of aejax surrogate; train one")
-    try:
-        config = storage.read_json(folder / "config.json")
-        tensors = storage.read_arrays(folder / "variables.safetensors")
-        found = config["format"], config["num_regions"], config["num_numbers"] - 1
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} cannot be read: {error}; train it again") from error
-    expected = (_FORMAT, *tensors["basis"].shape[:2]) if "basis" in tensors else "a basis"
+    config = storage.read_json(folder / "config.json")
+    if not isinstance(config, dict) or not {"format", "num_regions", "num_numbers", "properties"} <= config.keys():
+        raise ValueError(f"{folder}: found the folder of another command, expected one of aejax surrogate; train one")
+    tensors = storage.read_arrays(folder / "variables.safetensors")
+    found = config["format"], config["num_regions"], config["num_numbers"]
+    basis = tensors.get("basis")
+    expected = "a basis" if basis is None else (_FORMAT, basis.shape[0], basis.shape[1] + 1)
     if found != expected:
         raise ValueError(f"{folder}: config.json says {found}, variables.safetensors {expected}; train it again")
     return config, tensors
