@@ -87,6 +87,9 @@ def run(command: Surrogate) -> None:
     for name in of_rows:
         if len(arrays[name]) != len(maps):
             raise ValueError(f"{command.data}: {name}: found {len(arrays[name])} rows, expected {len(maps)} as S has")
+    if command.group and arrays[command.group].ndim > 1:
+        shape = arrays[command.group].shape
+        raise ValueError(f"{command.data}: {command.group}: found shape {shape}, expected ({len(maps)},), a group each")
     properties = _columns(command.data, arrays, command.properties)
     key = jax.random.key(command.seed)
 

@@ -108,6 +108,7 @@ def test_a_result_does_not_take_the_place_of_its_data(data, compression):
         ({"place": np.full(40, "Al2O3")}, r"place: found \['Al2O3' 'Al2O3'\]\.\.\., expected numbers"),
         ({"place": np.ones(7)}, "place: found 7 rows, expected 40 as S has"),
         ({"crystal": np.ones(7)}, "crystal: found 7 rows, expected 40 as S has"),
+        ({"crystal": np.ones((40, 2))}, r"crystal: found shape \(40, 2\), expected \(40,\), a group each"),
         ({"place": 3.0}, "place: found a single value, expected an array"),
         ({"crystal": np.full(40, None)}, "found no NPZ file of arrays of numbers or text"),
     ],

@@ -148,5 +148,7 @@ def test_what_cannot_work_is_refused(maps, properties, compression, key):
         fit_surrogate(key, *compression, np.full((160, 1), np.nan), maps)
     with pytest.raises(ValueError, match="properties: found shape"):
         fit_surrogate(key, *compression, properties[:7], maps)
+    with pytest.raises(ValueError, match="num_epochs: found 0, expected a positive"):
+        fit_surrogate(key, *compression, properties, maps, num_epochs=0)
     with pytest.raises(ValueError, match="num_regions"):
         local_subspaces((6,), 3, 0)

@@ -105,8 +105,9 @@ def fit_surrogate(
     if batch.cond is not None:
         raise ValueError("x: found conditions, expected none; give them as properties")
     properties = _checked(properties, len(batch.x))
-    if num_members < 1:
-        raise ValueError(f"num_members: found {num_members}, expected a positive whole number")
+    for name, number in (("num_members", num_members), ("num_epochs", num_epochs)):
+        if number < 1:
+            raise ValueError(f"{name}: found {number}, expected a positive whole number")
     codes, metrics = codes_and_metrics(model, variables, batch, error=error)
     mean, scale = properties.mean(axis=0), properties.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
