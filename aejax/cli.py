@@ -17,6 +17,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
 
 from aejax.commands import denoising, inversion, monitoring, surrogate
+from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 from aejax.config import TrainConfig
 
@@ -206,7 +207,7 @@ def _use_compilation_cache() -> None:
 
 
 def _notice(command: Any) -> Callable[[str], None]:
-    return (lambda text: None) if command.quiet else lambda text: print(f"note: {text}", file=sys.stderr)  # noqa: ARG005
+    return functools.partial(note, quiet=command.quiet)
 
 
 def _demo(command: Demo) -> None:

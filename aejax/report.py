@@ -82,10 +82,9 @@ def write_report(path: str | Path, run: Run, extra: list[Section] | None = None)
 
 
 def _divergence(run: Run) -> list[str]:
-    message = getattr(run, "diverged", None)
-    if message is None:
+    if run.diverged is None:
         return []
-    return [f"training diverged: {message.rstrip('.')}; the figures below are those of the last good variables"]
+    return [f"training diverged: {run.diverged.rstrip('.')}; the figures below are those of the last good variables"]
 
 
 def _results(run: Run) -> list[tuple[str, Any]]:

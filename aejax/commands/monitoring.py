@@ -83,7 +83,7 @@ def run(command: Monitor) -> str:
     columns = np.array(notes["columns"])
     is_seen = np.isfinite(chart.combined)
     top_sensor = np.where(is_seen, columns[contribution.argmax(axis=1)], "")
-    write_table(command.out / "rows.csv", {**chart._asdict(), "top_sensor": top_sensor})
+    write_table(command.out / "rows.csv", {**new.labels, **chart._asdict(), "top_sensor": top_sensor})
     shown = contribution[chart.is_alarm] if chart.is_alarm.any() else contribution
     _draw(command.out, chart, monitor.limit, shown, notes["normal_contribution"], notes["columns"])
     monitoring.save_monitor(command.out / "monitor.safetensors", monitor, notes)

@@ -7,6 +7,7 @@ import pytest
 import tyro
 
 from aejax.commands.monitoring import Monitor, run
+from aejax.data.files import read_table
 
 
 def write(path, rows, columns):
@@ -52,9 +53,12 @@ def test_a_sensor_that_stood_still_is_noted_and_not_among_those_that_stand_out(t
     rows[:, 1:] = 7.1
     normal = write(tmp_path / "normal.csv", rows, ["flow", "level", "valve"])
     rows[100:, 2] = 8
-    new = write(tmp_path / "new.csv", rows, ["flow", "level", "valve"])
+    times = np.arange(1, 201.0)
+    new = write(tmp_path / "new.csv", np.column_stack([times, rows]), ["time", "flow", "level", "valve"])
     text = run(Monitor(normal, new, tmp_path / "out", num_epochs=1))
     assert text.splitlines()[3].endswith(": flow")
+    judged = read_table(tmp_path / "out" / "rows.csv", ["top_sensor"])
+    np.testing.assert_array_equal(judged.labels["time"], times)
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
     assert notes[0].startswith("note: level: constant in the normal rows, so that")
     assert notes[1].startswith("note: valve: constant in the normal rows and not in the new ones")
