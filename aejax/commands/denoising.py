@@ -231,7 +231,7 @@ def _denoise(command: Denoise) -> None:
         warnings.simplefilter("always", UserWarning)
         recording = read_traces(command.data)
     if caught:
-        note(f"{command.data}: {len(caught)} warnings on reading, the first: {caught[0].message}", command.quiet)
+        note(f"{command.data}: warnings on reading: {len(caught)}, the first: {caught[0].message}", command.quiet)
     if command.out.suffix.lower() == ".npy" and command.sampling_rate is None:
         note(f"taken as {config['sampling_rate']:g} samples a second; --sampling-rate says otherwise", command.quiet)
     is_watched = not command.quiet and sys.stderr.isatty()

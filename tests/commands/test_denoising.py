@@ -65,7 +65,7 @@ def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
         command(Denoise, *words)
         (line,) = capsys.readouterr().err.splitlines()
         command(Denoise, *words, "--quiet")
-    assert re.match(rf"note: {source}: [0-9]+ warnings on reading, the first: .*Not a SEED record", line)
+    assert re.match(rf"note: {source}: warnings on reading: [0-9]+, the first: .*Not a SEED record", line)
     assert not shown
     assert not capsys.readouterr().err
 
