@@ -135,7 +135,9 @@ def test_the_channels_train(tmp_path):
     import matplotlib.image
 
     image = matplotlib.image.imread(path)[:600, :600] > 0.5
-    found = sections.train_sections(jax.random.key(0), image, (65, 33), 8, num_steps=90, batch_size=32, held_out=0.15)
+    found = sections.train_sections(
+        jax.random.key(0), image, (65, 33), 8, num_steps=90, batch_size=32, held_out=0.15, num_held_out=40
+    )
     rebuilt = found.model.decode(found.variables, found.z)
     error = np.sqrt(np.mean(np.square(found.x - rebuilt)))
     assert error < 0.9 * np.sqrt(np.mean(np.square(found.x - found.x.mean(axis=0))))
