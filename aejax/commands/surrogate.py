@@ -3,7 +3,7 @@
 import dataclasses
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tyro.conf import Positional
 
@@ -11,13 +11,15 @@ from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
-    from aejax.tasks.surrogate import Compression
+    from aejax.tasks.surrogate import Compression, Widening
     from aejax.tasks.surrogate import Surrogate as Fitted
 
 _FORMAT = 1
 _LEAST_R2 = 0.5
 """Of a prediction that is worth the name."""
 _R2_OF = "R2 of {} on groups held out"
+_INSIDE = "pixels of groups held out within two standard deviations of the networks"
+_COVERAGE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Surrogate:
     properties: tuple[str, ...] = ()
     """Arrays (n,) or (n, k) of the file to predict maps from; none learns compression only."""
     group: str | None = None
-    """Array (n,) of the file, such as crystal: quality is first measured on groups held out in turn."""
+    """Array (n,) of the file, such as crystal: quality is first measured on groups held out in turn, and the spread of
+    predictions widened to what is found there."""
     num_numbers: int = 20
     """Numbers that a map is compressed to."""
     num_folds: int = 5
@@ -76,7 +79,7 @@ def run(command: Surrogate) -> None:
     import jax
     import numpy as np
 
-    from aejax.tasks.surrogate import fit_compression, fit_surrogate
+    from aejax.tasks.surrogate import Widening, fit_compression, fit_surrogate
     from aejax.training.progress import ProgressBar
 
     if command.out.exists():
@@ -108,13 +111,17 @@ def run(command: Surrogate) -> None:
         )
         return compression, surrogate
 
-    measured = {}
+    measured, widening = _HeldOut({}, Widening())
     if command.group:
-        measured = _held_out(maps, properties, arrays[command.group], command.num_folds, learn, command.quiet)
+        measured, widening = _held_out(maps, properties, arrays[command.group], command.num_folds, learn, command.quiet)
     compression, surrogate = learn(np.arange(len(maps)))
+    if surrogate is not None:
+        surrogate = surrogate._replace(widening=widening)
     _save(command, momentum, energy, properties, compression, surrogate, measured)
     for name, value in measured.items():
         print(f"{name}  {value:.4f}")
+    if _INSIDE in measured:
+        print(f"spreads are {widening.factor:.2f} times as wide: two of them hold {_COVERAGE:.0%} of these pixels")
     if measured.get(_R2_OF.format("prediction"), 1.0) < _LEAST_R2:
         print("the properties do not predict maps of groups that were not trained on")
     print(f"written to {command.out}")
@@ -151,7 +158,7 @@ def run_predict(command: SurrogatePredict) -> None:
     """Predicts maps from the properties of a file."""
     from aejax import storage
     from aejax.tasks.surrogate import Surrogate as Fitted
-    from aejax.tasks.surrogate import predict, predictor_model
+    from aejax.tasks.surrogate import Widening, predict, predictor_model
 
     storage.check_no_input(command.out, command.data)
     config, tensors = _load(command.run)
@@ -162,7 +169,13 @@ def run_predict(command: SurrogatePredict) -> None:
     model, _ = _compression(config, tensors)
     predictor = predictor_model(model, config["num_numbers"], tuple(config["hidden_dims"]))
     tree = storage.unflatten(tensors)
-    surrogate = Fitted(predictor, tree["predictor"], tensors["properties_mean"], tensors["properties_scale"])
+    surrogate = Fitted(
+        predictor,
+        tree["predictor"],
+        tensors["properties_mean"],
+        tensors["properties_scale"],
+        Widening(*config.get("widening", ())),
+    )
     names = tuple(config["properties"])
     arrays = _read(command.data, names)
     properties = _columns(command.data, arrays, names)
@@ -173,30 +186,41 @@ def run_predict(command: SurrogatePredict) -> None:
     print(f"written to {command.out}")
 
 
-def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: Any, quiet: bool) -> dict[str, float]:
-    """R² on groups that were not trained on, over all folds together."""
+class _HeldOut(NamedTuple):
+    """What was measured on groups that were not trained on, and what makes the networks' spread hold there."""
+
+    measured: dict[str, float]
+    widening: "Widening"
+
+
+def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: Any, quiet: bool) -> _HeldOut:
     import numpy as np
 
-    from aejax.tasks.surrogate import compress, expand, predict
+    from aejax.tasks.surrogate import Widening, compress, expand, predict, widening
 
     names = np.unique(groups)
     if not 2 <= num_folds <= len(names):
         raise ValueError(f"--num-folds: found {num_folds}, expected 2 to {len(names)}, the number of groups")
-    sums: dict[str, list[float]] = {}
+    average, through, predicted, spread = (np.empty(maps.shape, np.float32) for _ in range(4))
     for fold in range(num_folds):
         held_out = np.isin(groups, names[fold::num_folds])
-        train, test = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        (model, variables), surrogate = learn(train)
-        answers = {"compression": expand(model, variables, compress(model, variables, maps[test]))}
+        average[held_out] = maps[~held_out].mean(axis=0)
+        (model, variables), surrogate = learn(np.flatnonzero(~held_out))
+        through[held_out] = expand(model, variables, compress(model, variables, maps[held_out]))
         if surrogate is not None:
-            answers["prediction"] = predict(surrogate, properties[test]).mean
-        total = np.sum(np.square(maps[test] - maps[train].mean(axis=0)))
-        for name, answer in answers.items():
-            left, whole = sums.setdefault(_R2_OF.format(name), [0.0, 0.0])
-            sums[_R2_OF.format(name)] = [left + np.sum(np.square(maps[test] - answer)), whole + total]
+            predicted[held_out], spread[held_out], _ = predict(surrogate, properties[held_out])
         if not quiet:
             print(f"fold {fold + 1} of {num_folds} done", flush=True)
-    return {name: float(1 - left / whole) for name, (left, whole) in sums.items()}
+    answers = {"compression": through} if properties is None else {"compression": through, "prediction": predicted}
+    whole = np.sum(np.square(maps - average), dtype=float)
+    measured = {
+        _R2_OF.format(name): float(1 - np.sum(np.square(maps - answer), dtype=float) / whole)
+        for name, answer in answers.items()
+    }
+    if properties is None:
+        return _HeldOut(measured, Widening())
+    inside = float(np.mean(np.abs(maps - predicted) <= 2 * spread))
+    return _HeldOut(measured | {_INSIDE: inside}, widening(maps, predicted, spread, _COVERAGE))
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
@@ -295,6 +319,7 @@ def _save(
     }
     if surrogate is not None:
         params = surrogate.variables["params"]
+        config["widening"] = list(surrogate.widening)
         config["hidden_dims"] = [params[f"layer_{i}"]["bias"].shape[-1] for i in range(len(params) - 1)]
         tensors |= {"properties_mean": surrogate.mean, "properties_scale": surrogate.scale}
         tensors |= {"properties_min": properties.min(axis=0), "properties_max": properties.max(axis=0)}

@@ -33,7 +33,7 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     run(Surrogate(data, out, properties=("place",), group="crystal", **options))
     *lines, last = capsys.readouterr().out.splitlines()
     assert last == f"written to {out}"
-    printed = dict(line.split("  ") for line in lines)
+    printed = dict(line.split("  ") for line in lines if "  " in line)
     assert float(printed["R2 of compression on groups held out"]) > 0.9
     assert float(printed["R2 of prediction on groups held out"]) > 0.8
     given = np.load(data)["S"]
@@ -64,6 +64,21 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     storage.write_arrays(path, {name: array for name, array in kept.items() if name[-4:] not in ("_min", "_max")})
     run_predict(command)
     assert not capsys.readouterr().err
+
+
+def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, capsys):
+    options = {"num_numbers": 6, "num_members": 2, "num_epochs": 30, "num_folds": 2, "quiet": True}
+    run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal", **options))
+    printed = capsys.readouterr().out
+    config = storage.read_json(tmp_path / "run" / "config.json")
+    factor, floor = config["widening"]
+    assert f"{factor:.2f} times as wide: two of them hold 95%" in printed
+    spreads = []
+    for widening in ([factor, floor], [1.0, 0.0]):
+        storage.write_json(tmp_path / "run" / "config.json", config | {"widening": widening})
+        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / "predicted.npz"))
+        spreads.append(np.load(tmp_path / "predicted.npz")["spread"])
+    np.testing.assert_allclose(spreads[0], factor * np.hypot(spreads[1], floor), rtol=1e-5)
 
 
 def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 from aejax import models
 from aejax.base import Batch
 from aejax.models.subspaces import local_subspaces
-from aejax.tasks.surrogate import compress, expand, explained, fit_compression, fit_surrogate, predict
+from aejax.tasks.surrogate import compress, expand, explained, fit_compression, fit_surrogate, predict, widening
 
 MOMENTUM, ENERGY = np.linspace(0.5, 4, 6), np.arange(1, 40, 2.0)
 FILE = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron" / "sqe_maps.npz"
@@ -104,6 +104,35 @@ def test_maps_are_predicted_from_properties(maps, properties, compression):
     assert explained(maps[120:], prediction.mean, maps[:120].mean(axis=0)) > 0.93
     away = predict(surrogate, 3 * np.ones((1, 3)))
     assert away.spread.sum() > 3 * prediction.spread.sum(axis=(1, 2)).mean()
+    # Widened by what is found on some held-out maps, the spread holds on others.
+    found = widening(maps[120:140], prediction.mean[:20], prediction.spread[:20], 0.9)
+    widened = predict(surrogate._replace(widening=found), properties[140:])
+    expected = found.factor * np.hypot(prediction.spread[20:], found.floor)
+    np.testing.assert_allclose(widened.spread, expected, rtol=1e-6)
+    np.testing.assert_array_equal(widened.mean, prediction.mean[20:])
+    assert abs(np.mean(np.abs(maps[140:] - widened.mean) <= 2 * widened.spread) - 0.9) < 0.05
+
+
+def test_how_a_spread_is_widened():
+    x, nothing, one = np.arange(1.0, 101)[:, None], np.zeros((100, 1)), np.ones((100, 1))
+    factor, floor = widening(x, nothing, one, 0.9)
+    assert floor == 1
+    assert factor == pytest.approx(91 / np.sqrt(8))  # 91 of 100 lie within two times hypot(1, 1)
+    assert widening(np.where(x > 50, np.nan, x), nothing, one, 0.9).factor == pytest.approx(46 / np.sqrt(8))
+    # Where members agree the floor is what is left of a spread.
+    spread = np.where(x > 50, 0, one)
+    factor, floor = widening(x, nothing, spread, 0.9)
+    assert floor == 1
+    assert np.mean(x <= 2.000001 * factor * np.hypot(spread, floor)) == 0.91
+    # One member alone.
+    assert widening(x, nothing, nothing).floor == pytest.approx(np.sqrt(np.mean(x**2)))
+    assert widening(nothing, nothing, nothing) == (0, 0)
+    with pytest.raises(ValueError, match="found shapes"):
+        widening(x, nothing[:3], one)
+    with pytest.raises(ValueError, match="coverage: found 95"):
+        widening(x, nothing, one, 95)
+    with pytest.raises(ValueError, match="no observed pixel"):
+        widening(x * np.nan, nothing, one)
 
 
 def test_twenty_numbers_beat_twenty_components_on_crystals_not_seen():

@@ -1,12 +1,21 @@
 """Maps of spectra: compressed to few numbers, and predicted from properties."""
 
 from aejax.tasks.surrogate.compression import Compression, compress, expand, explained, fit_compression
-from aejax.tasks.surrogate.prediction import Prediction, Surrogate, fit_surrogate, predict, predictor_model
+from aejax.tasks.surrogate.prediction import (
+    Prediction,
+    Surrogate,
+    Widening,
+    fit_surrogate,
+    predict,
+    predictor_model,
+    widening,
+)
 
 __all__ = [
     "Compression",
     "Prediction",
     "Surrogate",
+    "Widening",
     "compress",
     "expand",
     "explained",
@@ -14,4 +23,5 @@ __all__ = [
     "fit_surrogate",
     "predict",
     "predictor_model",
+    "widening",
 ]
