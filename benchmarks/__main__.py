@@ -4,15 +4,16 @@ python -m benchmarks [--full] [--only SECTION ...] [--out FOLDER]
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
 # One host device for each core: members of an ensemble are spread over them.
 jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
+from aejax.storage import write_json
 from benchmarks import pictures, sections
 from benchmarks.measuring import attainable, environment
 
@@ -26,21 +27,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(sections.SECTIONS), default=list(sections.SECTIONS))
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
-    timings = []
+    results: dict[str, Any] = {"environment": environment(), "attainable": attainable(), "timings": []}
+    path = arguments.out / f"{results['environment']['backend']}-{results['environment']['date']}.json"
     for name in arguments.only:
         print(f"\n{name}", flush=True)
         for timing in sections.SECTIONS[name](arguments.full):
-            timings.append(timing)
+            results["timings"].append(timing._asdict())
             print("  " + sections.line(timing), flush=True)
-    results = {
-        "environment": environment(),
-        "attainable": attainable(),
-        "timings": [timing._asdict() for timing in timings],
-    }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    name = f"{results['environment']['backend']}-{results['environment']['date']}"
-    (arguments.out / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-    pictures.draw(results, arguments.out / name)
+        # After each section, so that a run that is cut keeps what it has measured.
+        write_json(path, results)
+    pictures.draw(results, path.with_suffix(""))
     print("\n" + sections.summary(results))
 
 
