@@ -18,7 +18,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subc
 
 from aejax.commands import denoising, inversion, monitoring, surrogate
 from aejax.commands.notes import note
-from aejax.commands.options import Quiet
+from aejax.commands.options import Quiet, flags_that_differ
 from aejax.config import TrainConfig
 
 
@@ -277,14 +277,9 @@ def _train(command: Train) -> None:
 
 
 def _say_what_is_ignored(command: Train, config: TrainConfig) -> None:
-    default = TrainConfig()
-    ignored = [
-        f"--{field.name.replace('_', '-')}"
-        for field in dataclasses.fields(TrainConfig)
-        if getattr(command.train, field.name) not in (getattr(default, field.name), getattr(config, field.name))
-    ]
-    if ignored:
-        _notice(command)(f"a run is gone on with by its own options; ignored: {', '.join(ignored)}")
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    if ignored := flags_that_differ(command.train, names, TrainConfig, config):
+        note(f"a run is gone on with by its own options; ignored: {ignored}", command.quiet)
 
 
 def _data_of(config: Path | None) -> str | None:

@@ -139,6 +139,10 @@ def load_config(folder: str | Path) -> tuple[TrainConfig, Source]:
         FileNotFoundError: no such file.
         ValueError: not the config of a run; the message says what is wrong.
     """
+    return _read_config(folder)[:2]
+
+
+def _read_config(folder: str | Path) -> tuple[TrainConfig, Source, str | None]:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a run folder: it has no config.json; train one with aejax train")
@@ -153,7 +157,7 @@ def load_config(folder: str | Path) -> tuple[TrainConfig, Source]:
     except (KeyError, TypeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path} is not the config of a run: {what}") from error
-    return config, source
+    return config, source, content.get("diverged")
 
 
 def save_run(folder: str | Path, run: Run) -> None:
@@ -198,7 +202,7 @@ def load_run(folder: str | Path) -> Run:
             the message says what differs.
     """
     folder = Path(folder)
-    config, source = load_config(folder)
+    config, source, diverged = _read_config(folder)
     if not (folder / "variables.safetensors").is_file():
         raise FileNotFoundError(
             f"{folder} has no variables.safetensors: its training has not finished; go on with "
@@ -220,7 +224,7 @@ def load_run(folder: str | Path) -> Run:
         calibration=calibration,
         history=storage.read_history(folder / "history.jsonl"),
         held_out=held_out,
-        diverged=storage.read_json(folder / "config.json").get("diverged"),
+        diverged=diverged,
     )
     if calibration.residual_scale.shape != (num_columns,) or calibration.score.ndim != 1:
         raise ValueError(

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,34 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
     """Writes arrays of any shape as a compressed NPZ file, which NumPy reads."""
     with aside(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+@contextlib.contextmanager
+def open_npz(path: str | Path, expected: str) -> Iterator[Any]:
+    """Opens an NPZ file that somebody else wrote; what is read from it inside the block may fail as well.
+
+    Args:
+        path: the file.
+        expected: the names of the arrays that it is to hold, for the error.
+
+    Yields:
+        NumPy's NpzFile, which refuses pickled objects.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another or a damaged file, or arrays of objects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            yield file
+    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: found no NPZ file of arrays of numbers or text, expected one with {expected}, as numpy.savez "
+            "writes it"
+        ) from error
 
 
 def write_figure(path: str | Path, figure: Any) -> None:

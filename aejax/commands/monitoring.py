@@ -7,7 +7,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from aejax.commands.notes import note
-from aejax.commands.options import Quiet
+from aejax.commands.options import Quiet, flags_that_differ
 
 _OF_TRAINING = (
     "false_alarm_rate",
@@ -98,10 +98,8 @@ def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
     from aejax.tasks import monitoring
 
     if command.normal.endswith(".safetensors"):
-        ignored = [name for name in _OF_TRAINING if getattr(command, name) != getattr(Monitor, name)]
-        if ignored:
-            options = ", ".join("--" + name.replace("_", "-") for name in ignored)
-            note(f"{options}: ignored, those of {command.normal} hold; give the table to learn anew", command.quiet)
+        if ignored := flags_that_differ(command, _OF_TRAINING, Monitor):
+            note(f"{ignored}: ignored, those of {command.normal} hold; give the table to learn anew", command.quiet)
         settings = monitoring.read_settings(command.normal)
         notes = settings["notes"]
         num_inputs = (settings["num_lags"] + 1) * len(notes["columns"])

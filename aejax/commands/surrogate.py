@@ -1,7 +1,6 @@
 """``aejax surrogate``: learn to compress maps and to predict them; then do both on other files."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -196,7 +195,7 @@ class _HeldOut(NamedTuple):
 def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: Any, quiet: bool) -> _HeldOut:
     import numpy as np
 
-    from aejax.tasks.surrogate import Widening, compress, expand, predict, widening
+    from aejax.tasks.surrogate import Widening, compress, expand, explained, predict, widening
 
     names = np.unique(groups)
     if not 2 <= num_folds <= len(names):
@@ -212,11 +211,7 @@ def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: An
         if not quiet:
             print(f"fold {fold + 1} of {num_folds} done", flush=True)
     answers = {"compression": through} if properties is None else {"compression": through, "prediction": predicted}
-    whole = np.sum(np.square(maps - average), dtype=float)
-    measured = {
-        _R2_OF.format(name): float(1 - np.sum(np.square(maps - answer), dtype=float) / whole)
-        for name, answer in answers.items()
-    }
+    measured = {_R2_OF.format(name): explained(maps, answer, average) for name, answer in answers.items()}
     if properties is None:
         return _HeldOut(measured, Widening())
     inside = float(np.mean(np.abs(maps - predicted) <= 2 * spread))
@@ -224,19 +219,11 @@ def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: An
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    import numpy as np
+    from aejax import storage
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = file.files
-            arrays = {name: file[name] for name in names if name in found}
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path}: found no NPZ file of arrays of numbers or text, expected one with {', '.join(names)}, as "
-            "numpy.savez writes it"
-        ) from error
+    with storage.open_npz(path, ", ".join(names)) as file:
+        found = file.files
+        arrays = {name: file[name] for name in names if name in found}
     missing = [name for name in names if name not in arrays]
     if missing:
         raise ValueError(f"{path}: found {', '.join(found)}, expected {', '.join(missing)} as well")

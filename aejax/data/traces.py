@@ -3,14 +3,13 @@
 import importlib
 import re
 import shutil
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from aejax.storage import aside
+from aejax.storage import aside, open_npz
 
 FORMATS = {
     ".mseed": "miniseed",
@@ -75,13 +74,8 @@ def read_events(path: str | Path) -> Events:
             names the field and the record.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: found no NPZ file of arrays, expected one with x, arrival and group") from error
+    with open_npz(path, "x, arrival and group") as file:
+        content = {name: file[name] for name in file.files}
     if "x" not in content or content["x"].ndim != 2:
         raise ValueError(f"{path}: found {', '.join(content) or 'nothing'}, expected x of shape (records, samples)")
     x = content["x"].astype(np.float32)
@@ -262,13 +256,18 @@ def _kind(path: Path) -> str:
 
 
 def _kind_by_content(path: Path) -> str | None:
-    with path.open("rb") as file:
-        begin = file.read(3600)
+    begin = _beginning(path)
     if begin[:6] == b"\x93NUMPY":
         return "npy"
     if _SEED_RECORD.match(begin):
         return "miniseed"
     return "segy" if _endian(begin) else None
+
+
+def _beginning(path: Path) -> bytes:
+    """As much as the headers of a SEG-Y file take."""
+    with path.open("rb") as file:
+        return file.read(3600)
 
 
 def _endian(begin: bytes) -> Literal["big", "little"] | None:
@@ -321,8 +320,7 @@ def _read_stream(path: Path) -> Any:
 
 def _open_segy(path: Path, mode: str = "r") -> Any:
     segyio = _library("segyio", "SEG-Y")
-    with path.open("rb") as file:
-        endian = _endian(file.read(3600)) or "big"
+    endian = _endian(_beginning(path)) or "big"
     try:
         return segyio.open(str(path), mode, ignore_geometry=True, endian=endian)
     except (RuntimeError, ValueError) as error:

@@ -120,8 +120,7 @@ def reconstructions(
         (2,)
     """
     x, reconstruction = np.asarray(x, float), np.asarray(reconstruction, float)
-    r2 = np.asarray(explained_variance, float)
-    order = np.argsort(np.nan_to_num(r2, nan=1.0))[:num_panels]
+    r2, order = _hardest_first(explained_variance, num_panels)
     figure = figure or new_figure(height=1 + 1.3 * len(order))
     panels = np.atleast_1d(figure.subplots(len(order), 1, sharex=True))
     for ax, index in zip(panels, order, strict=True):
@@ -164,8 +163,7 @@ def parity(
         (2,)
     """
     x, reconstruction = np.asarray(x, float), np.asarray(reconstruction, float)
-    r2 = np.asarray(explained_variance, float)
-    order = np.argsort(np.nan_to_num(r2, nan=1.0))[:num_panels]
+    r2, order = _hardest_first(explained_variance, num_panels)
     panels = _grid(len(order), figure)
     for ax, index in zip(panels, order, strict=True):
         known = np.isfinite(x[:, index])
@@ -364,6 +362,12 @@ def samples_against_data(
     handles, labels = panels[0].get_legend_handles_labels()
     panels[0].figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
     return panels
+
+
+def _hardest_first(explained_variance: Any, num_panels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(c,) R², and (panels,) the columns where it is lowest."""
+    r2 = np.asarray(explained_variance, float)
+    return r2, np.argsort(np.nan_to_num(r2, nan=1.0))[:num_panels]
 
 
 def _facts(measure: str, value: float, beyond: np.ndarray) -> list[str]:

@@ -12,6 +12,7 @@ from aejax.data.files import Table, select_columns
 from aejax.data.scalers import scale, unscale
 from aejax.runs import Run
 from aejax.tables.columns import Notice, has_conditions, scaled_batch, select
+from aejax.tasks.monitoring import Detection
 
 
 def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, np.ndarray]:  # noqa: ARG005
@@ -74,10 +75,8 @@ def detect(
     Raises:
         ValueError: columns that differ from the training columns, or a rate out of range.
     """
-    rate = run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-    key = jax.random.key(run.config.seed)
     batch, is_known = _prepare(run, table, notice)
-    found = tasks.detect(key, run.model, run.variables, batch, run.calibration, rate)
+    found = _found(run, batch, run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate)
     top = np.array(run.columns)[np.argmax(found.contribution, axis=1)]
     has_residual = found.contribution.any(axis=1)
     columns = {
@@ -139,12 +138,12 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
     Raises:
         ValueError: columns that differ from the training columns.
     """
-    batch, is_known = _prepare(run, table, notice)
-    found = detect(run, table)
+    batch, _ = _prepare(run, table, notice)
+    found = _found(run, batch, run.config.false_alarm_rate)
     result: dict[str, Any] = {
         "num_rows": len(batch.x),
-        "mean_score": float(np.nanmean(found["score"])),
-        "flagged": float(found["is_anomaly"][is_known].mean()),
+        "mean_score": float(np.nanmean(found.score)),
+        "flagged": float(found.is_anomaly.mean()),
         "false_alarm_rate": run.config.false_alarm_rate,
     }
     if isinstance(run.model, Model):
@@ -156,6 +155,11 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
         drawn = np.asarray(tasks.generate(key, run.model, run.variables, len(batch.x), batch.cond))
         result |= _by_column(run, "ks_distance", metrics.ks_distance(drawn, batch.x))
     return result
+
+
+def _found(run: Run, batch: Batch, false_alarm_rate: float) -> Detection:
+    key = jax.random.key(run.config.seed)
+    return tasks.detect(key, run.model, run.variables, batch, run.calibration, false_alarm_rate)
 
 
 def _by_column(run: Run, name: str, values: np.ndarray) -> dict[str, Any]:

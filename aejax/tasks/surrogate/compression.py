@@ -194,7 +194,8 @@ def explained(maps: Any, reconstruction: Any, mean: Any, mask: Any = None) -> fl
     Args:
         maps: (n, *event).
         reconstruction: (n, *event).
-        mean: (*event), the mean map of the training crystals: what would be said without looking.
+        mean: (*event), the mean map of the training crystals: what would be said without looking; (n, *event) where
+            maps were held out from different trainings.
         mask: (n, *event), True where observed; everything if None.
 
     Returns:

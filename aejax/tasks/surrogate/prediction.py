@@ -166,10 +166,7 @@ def predict(surrogate: Surrogate, properties: Any) -> Prediction:
         codes.append(code)
         maps.append(image)
     factor, floor = surrogate.widening
-    spread = np.std(maps, axis=0)
-    return Prediction(
-        np.mean(maps, axis=0), factor * np.hypot(spread, floor) if floor else factor * spread, np.stack(codes)
-    )
+    return Prediction(np.mean(maps, axis=0), factor * np.hypot(np.std(maps, axis=0), floor), np.stack(codes))
 
 
 def widening(x: Any, mean: Any, spread: Any, coverage: float = 0.95) -> Widening:
