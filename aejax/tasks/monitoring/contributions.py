@@ -10,40 +10,42 @@ import numpy as np
 from aejax.base import Array, Batch, Model
 from aejax.data.windows import by_lag
 from aejax.tasks.monitoring.monitor import Monitor
-from aejax.tasks.monitoring.statistics import whitened
+from aejax.tasks.monitoring.statistics import rescaled, whitened
 from aejax.tasks.monitoring.windows import as_rows, row_windows
 
 _BLOCK = 64
 
 
 def contributions(monitor: Monitor, x: Any) -> np.ndarray:
-    r"""By how much the combined statistic would fall if a sensor were free to read anything.
+    r"""By how much T² + SPE, in units of their limits, would fall if a sensor were free to read anything.
 
-    The statistic is a squared length |f(x)|². Freeing the readings of one sensor in the window, to first order, takes
-    away f' J (J' J)⁻¹ J' f with the Jacobian J of f by these readings: reconstruction-based contributions of several
-    directions (Alcala & Qin 2009), exact where the model is linear. A large residual of a sensor that only follows the
-    faulty one contributes less here than in a bar plot of squared residuals.
+    That sum is a squared length |f(x)|² (Yue & Qin 2001), to which what is above its limit adds most. Freeing the
+    readings of one sensor in the window, to first order, takes away f' J (J' J)⁻¹ J' f with the Jacobian J of f by
+    these readings: reconstruction-based contributions of several directions (Alcala & Qin 2009), exact where the model
+    is linear. A large residual of a sensor that only follows the faulty one contributes less here than in a bar plot of
+    squared residuals.
 
     Args:
         monitor: the Monitor.
         x: (n, c) rows in time, as for ``watch``; the rows before the ones of interest must be among them.
 
     Returns:
-        (n, c), at least 0, in units of the combined statistic before smoothing, whose mean over normal rows is
-        1; 0 where nothing is observed, and in a column that takes no part since it stood still in training.
+        (n, c), at least 0, before smoothing; 0 where nothing is observed, and in a column that takes no part since it
+        stood still in training.
 
     Raises:
         ValueError: rows with other columns than in training.
     """
     rows, cond = as_rows(x, len(monitor.scaler.mean))
     windows = row_windows(monitor.scaler, rows, monitor.num_lags)
+    in_limits = rescaled(monitor.whitening, float(monitor.limit.t2), float(monitor.limit.spe))
     found = []
     for begin in range(0, len(windows), _BLOCK):
         piece, piece_cond = (
             None if array is None else np.resize(array[begin : begin + _BLOCK], (_BLOCK, *array.shape[1:]))
             for array in (windows, cond)
         )
-        arguments = monitor.variables, monitor.whitening
+        arguments = monitor.variables, in_limits
         found.append(np.asarray(_contributions(monitor.model, monitor.num_lags, arguments, piece, piece_cond)))
     # A model may use such a column as a second bias: freeing it would lessen the statistic, but says nothing.
     return np.where(np.isfinite(monitor.scaler.scale), np.concatenate(found)[: len(windows)], 0)

@@ -19,7 +19,7 @@ from aejax.tasks.monitoring.blocks import ObtainedRate
 from aejax.tasks.monitoring.monitor import Monitor
 from aejax.tasks.monitoring.statistics import Statistics, Whitening
 
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[str, Any] | None = None) -> None:
