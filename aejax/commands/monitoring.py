@@ -150,7 +150,7 @@ def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, 
         {name: float(getattr(limit, field)) for field, name in names.items()},
         chart.is_alarm,
     )
-    label = "fall of T² + SPE, in units of their limits, if the sensor were free"
+    label = "fall of T² and SPE in units of their limits if the sensor were free"
     bars = plots.contribution_bars(contribution, columns, 15, normal=normal, label=label)
     storage.write_figure(folder / "control_chart.png", panels[0].figure)
     storage.write_figure(folder / "contributions.png", bars.figure)

@@ -11,9 +11,9 @@ class Chart(NamedTuple):
     Attributes:
         t2: (n,), smoothed Hotelling T² of the code; 1 on average over normal rows. NaN where nothing is observed.
         spe: (n,), smoothed SPE of the residual, likewise.
-        combined: (n,), the larger of both, each divided by its limit: the statistic that is alarmed on.
-        p_value: (n,), the share of held-out normal rows whose combined statistic is as high.
-        is_above: (n,) bool, the combined statistic is above its limit.
+        combined: (n,), smoothed mean of both.
+        p_value: (n,), the share of held-out normal rows that are as far above the limits, or nearer to them.
+        is_above: (n,) bool, SPE or the combined statistic is above its limit.
         is_alarm: (n,) bool, so were enough of the last rows: what an operator is told.
     """
 

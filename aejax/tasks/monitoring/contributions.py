@@ -17,9 +17,9 @@ _BLOCK = 64
 
 
 def contributions(monitor: Monitor, x: Any) -> np.ndarray:
-    r"""By how much T² + SPE, in units of their limits, would fall if a sensor were free to read anything.
+    r"""By how much the mean of T² and SPE, in units of their limits, would fall if a sensor were free to read anything.
 
-    That sum is a squared length |f(x)|² (Yue & Qin 2001), to which what is above its limit adds most. Freeing the
+    That mean is a squared length |f(x)|² (Yue & Qin 2001), to which what is above its limit adds most. Freeing the
     readings of one sensor in the window, to first order, takes away f' J (J' J)⁻¹ J' f with the Jacobian J of f by
     these readings: reconstruction-based contributions of several directions (Alcala & Qin 2009), exact where the model
     is linear. A large residual of a sensor that only follows the faulty one contributes less here than in a bar plot of

@@ -54,7 +54,8 @@ class Monitor(NamedTuple):
         smoothing: weight of the newest row in the moving averages.
         alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
         held_out: statistics of the normal rows that set the limits, smoothed, each (m,).
-        limit: of each statistic, scalars; that of the combined one is near 1, since it is in units of the others'.
+        limit: of each statistic, scalars. A row is above where SPE or the combined statistic is; these two limits are
+            raised together until both give no more false alarms than asked for. That of T² alone is to look at.
         rate: the false alarm rate asked for, and the one obtained on held-out normal rows.
     """
 
@@ -75,7 +76,7 @@ class StreamState(NamedTuple):
 
     Attributes:
         past: (num_lags, c) scaled rows, the newest first.
-        average: (2,) the moving averages of T² and SPE.
+        average: (3,) the moving averages.
         above: (n,) bool, whether the last n rows were above the limit, the newest first.
         num_rows: int32 scalar, rows seen.
     """
@@ -106,12 +107,11 @@ def fit_monitor(
     """Learns normal operation of a process from rows in time.
 
     Rows are standardised and put beside the rows before them; a model of these windows gives T² of its code and SPE of
-    its residual, both whitened by shrunk covariances and smoothed by moving averages. The statistic that is alarmed on
-    is the larger of both in units of their limits; it has a limit of its own, near 1, so that both together give no
-    more false alarms than asked for. (In a sum of both a doubled SPE is lost where T² varies tenfold, as it does where
-    the states of a process are slow.) The limits come from normal rows that the model at hand has not seen: each of
-    ``num_folds`` blocks of the table is scored by a model trained on the others (cross-conformal; Vovk 2015), and the
-    monitor's own model is trained on all rows.
+    its residual, both whitened by shrunk covariances and smoothed by moving averages. What is alarmed on are SPE and
+    the mean of both, whichever is the further above its limit. (The mean alone loses a doubled SPE where T² varies
+    tenfold, as it does where the states of a process are slow; T² alone gives false alarms there.) The limits come
+    from normal rows that the model at hand has not seen: each of ``num_folds`` blocks of the table is scored by a model
+    trained on the others (cross-conformal; Vovk 2015), and the monitor's own model is trained on all rows.
 
     The defaults were chosen on the Tennessee Eastman process, on its normal rows and the mean over its faults.
 
@@ -207,7 +207,8 @@ def fit_monitor(
     # Rows that are not trained on have the larger residuals: 1 is to be the mean of new normal rows.
     sizes = [np.nanmean(t2), np.nanmean(spe)]
     t2, spe = (values / size if size > 0 else values for values, size in zip((t2, spe), sizes, strict=True))
-    held_out, limit, rate = _limits(ewma(t2, smoothing), ewma(spe, smoothing), false_alarm_rate, limits)
+    held_out = Statistics(*(ewma(values, smoothing) for values in (t2, spe, (t2 + spe) / 2)))
+    limit, rate = _limits(held_out, false_alarm_rate, limits)
     variables, whitening = train(own_key, whole)
     whitening = rescaled(whitening, *sizes)
     return Monitor(model, variables, scaler, whitening, num_lags, smoothing, alarm_rule, held_out, limit, rate)
@@ -232,8 +233,11 @@ def recalibrate(
         ValueError: rows with other columns, a rate out of range, or no row with an observed value.
     """
     rate = monitor.rate.asked if false_alarm_rate is None else false_alarm_rate
-    normal = monitor.held_out if x is None else watch(monitor, x)[0]
-    held_out, limit, obtained = _limits(normal.t2, normal.spe, rate, limits)
+    held_out = monitor.held_out
+    if x is not None:
+        chart, _ = watch(monitor, x)
+        held_out = Statistics(chart.t2, chart.spe, chart.combined)
+    limit, obtained = _limits(held_out, rate, limits)
     return monitor._replace(held_out=held_out, limit=limit, rate=obtained)
 
 
@@ -273,9 +277,9 @@ def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[C
         parts.append([np.asarray(array)[:length] for array in result])
         begin += length
     averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
-    combined = averages[:, 2]
-    p_value = p_values(_calibration(monitor.held_out.combined), combined)
-    return Chart(averages[:, 0], averages[:, 1], combined, p_value, is_above, is_alarm), state
+    found = Statistics(*averages.T)
+    p_value = p_values(_calibration(_excess(monitor.held_out, monitor.limit)), _excess(found, monitor.limit))
+    return Chart(*found, p_value, is_above, is_alarm), state
 
 
 def start(monitor: Monitor) -> StreamState:
@@ -290,7 +294,7 @@ def start(monitor: Monitor) -> StreamState:
     num_columns = len(monitor.scaler.mean)
     return StreamState(
         jnp.zeros((monitor.num_lags, num_columns), jnp.float32),
-        jnp.ones(2, jnp.float32),
+        jnp.ones(3, jnp.float32),
         jnp.zeros(monitor.alarm_rule[1], bool),
         jnp.zeros((), jnp.int32),
     )
@@ -315,17 +319,16 @@ def _scan(
         window = jnp.concatenate([row[None], past])
         flat, seen = window.reshape(1, -1), ~jnp.isnan(window).reshape(1, -1)
         batch = Batch(jnp.where(seen, flat, 0), mask=seen, cond=None if row_cond is None else row_cond[None])
-        values = jnp.stack([jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch)])
+        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
+        values = jnp.stack([2 * code, 2 * residual, code + residual])
         is_seen = jnp.any(seen[0, : row.shape[0]])
         average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
-        combined = jnp.max(average / jnp.stack([limit.t2, limit.spe]))
-        is_above = is_seen & (combined > limit.combined)
+        is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
         above = jnp.concatenate([is_above[None], state.above[:-1]])
         is_alarm = jnp.sum(above) >= alarm_rule[0]
         after = StreamState(window[:num_lags], average, above, state.num_rows + 1)
         after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
-        shown = jnp.concatenate([average, combined[None]])
-        return after, (jnp.where(is_seen, shown, jnp.nan), is_above, is_alarm)
+        return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
 
     state, result = jax.lax.scan(step, state, (rows, cond, is_row))
     return result, state
@@ -358,16 +361,23 @@ def _check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = m
         )
 
 
-def _limits(t2: np.ndarray, spe: np.ndarray, rate: float, limits: str) -> tuple[Statistics, Statistics, ObtainedRate]:
-    """The statistics of normal rows, their limits, and the rate that these give, from smoothed T² and SPE."""
-    length = max(block_length(t2), block_length(spe))
-    _check_limits(rate, limits, int(np.isfinite(t2).sum()), -(-len(t2) // length))
+def _excess(found: Statistics, limit: Statistics) -> np.ndarray:
+    """(n,), how many times its limit the statistic is that is the furthest above: an alarm where this is above 1."""
+    return np.maximum(found.spe / limit.spe, found.combined / limit.combined)
+
+
+def _limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statistics, ObtainedRate]:
+    """The limits from smoothed statistics of normal rows, and the rate that they give."""
+    length = max(map(block_length, held_out))
+    _check_limits(rate, limits, int(np.isfinite(held_out.combined).sum()), -(-len(held_out.combined) // length))
 
     def limit_of(score: np.ndarray) -> np.ndarray:
-        is_by_block = limits == "blocks"
-        return np.asarray(block_threshold(score, length, rate) if is_by_block else threshold(_calibration(score), rate))
+        if limits == "blocks":
+            return np.asarray(block_threshold(score, length, rate))
+        return np.asarray(threshold(_calibration(score), rate))
 
-    limit_t2, limit_spe = limit_of(t2), limit_of(spe)
-    combined = np.maximum(t2 / limit_t2, spe / limit_spe)
-    held_out, limit = Statistics(t2, spe, combined), Statistics(limit_t2, limit_spe, limit_of(combined))
-    return held_out, limit, obtained_rate(combined, length, rate)
+    alone = Statistics(*map(limit_of, held_out))
+    excess = _excess(held_out, alone)
+    common = limit_of(excess)
+    limit = alone._replace(spe=common * alone.spe, combined=common * alone.combined)
+    return limit, obtained_rate(excess, length, rate)

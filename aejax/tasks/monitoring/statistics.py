@@ -12,11 +12,11 @@ from aejax.tasks.rows import over_rows
 
 
 class Whitening(NamedTuple):
-    """What makes normal codes and residuals white.
+    """What makes normal codes and residuals white, each with a mean square of 1/2 a row.
 
     Attributes:
         code_mean: (d,).
-        code: (d, d), symmetric: T² is the squared length of code @ (z - code_mean).
+        code: (d, d), symmetric: T² is a multiple of the squared length of code @ (z - code_mean).
         residual_mean: (D,) of the flattened residual.
         residual: (D, D), symmetric, likewise for SPE.
     """
@@ -28,12 +28,12 @@ class Whitening(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Statistics of rows; T² and SPE average to about 1 over normal rows.
+    """Statistics of rows; each averages to about 1 over the rows that it was fitted to.
 
     Attributes:
         t2: (n,), Hotelling's T² of the code: how unusual the state is that the model describes.
         spe: (n,), the squared prediction error (Q) of the whitened residual: how badly the model describes the row.
-        combined: (n,), the larger of both, where a monitor has limits in units of these: the statistic to alarm on.
+        combined: (n,), their mean.
     """
 
     t2: np.ndarray
@@ -109,8 +109,9 @@ def fit_whitening(model: Model, variables: Variables, x: Any) -> Whitening:
         mean = values.mean(axis=0, dtype=np.float64)
         variances, axes = np.linalg.eigh(shrunk_covariance(values))
         root = (axes / np.sqrt(variances)) @ axes.T
+        # Half of the combined statistic each, on average over these rows.
         size = np.mean(np.sum(np.square((values - mean) @ root), axis=1))
-        found += [mean, root / np.sqrt(size) if size > 0 else root]
+        found += [mean, root / np.sqrt(2 * size) if size > 0 else root]
     return Whitening(*(jnp.asarray(part, jnp.float32) for part in found))
 
 
@@ -136,8 +137,7 @@ def statistics(model: Model, variables: Variables, whitening: Whitening, x: Any)
     T² = (z - m)' S⁻¹ (z - m) / E with the mean m and shrunk covariance S of normal codes; SPE is the same of the
     residual x - decode(z), so that an error which breaks a tight relation between sensors counts for more than an
     equally large one in a noisy sensor (the plain Q statistic of Jackson & Mudholkar 1979 takes S = 1). E is the mean
-    over normal rows. Combined they are the larger of both and not their sum (Yue & Qin 2001): where the states of a
-    process are slow or heavy-tailed, T² varies so much that a doubled SPE is lost in a sum.
+    over normal rows. The combined index is their sum (Yue & Qin 2001), here of equal weights.
 
     Args:
         model: a fitted Model.
@@ -156,7 +156,7 @@ def statistics(model: Model, variables: Variables, whitening: Whitening, x: Any)
 
 
 def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Batch) -> tuple[Array, Array]:
-    """The code and the residual, white over normal rows: T² and SPE are their squared lengths.
+    """The code and the residual, white over normal rows: the combined statistic is the squared length of both.
 
     Args:
         model: a Model.
@@ -177,7 +177,7 @@ def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Ba
 def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Batch) -> tuple[Array, Array, Array]:
     code, residual = whitened(model, *arguments, batch)
     t2, spe = jnp.sum(jnp.square(code), axis=1), jnp.sum(jnp.square(residual), axis=1)
-    values = (t2, spe, jnp.maximum(t2, spe))
+    values = (2 * t2, 2 * spe, t2 + spe)
     if batch.mask is None:
         return values
     seen = jnp.any(batch.mask.reshape(len(t2), -1), axis=1)
