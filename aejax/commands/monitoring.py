@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from aejax.commands.notes import note
+from aejax.commands.notes import note, warnings_noted
 from aejax.commands.options import Quiet, flags_that_differ
 
 _OF_TRAINING = (
@@ -106,18 +106,19 @@ def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
         model = monitoring.linear_autoencoder((num_inputs,), settings["latent_dim"])
         return monitoring.load_monitor(command.normal, model), notes
     normal = read_table(command.normal, command.drop_columns)
-    monitor = monitoring.fit_monitor(
-        jax.random.key(command.seed),
-        normal.values,
-        latent_dim=command.latent_dim,
-        num_lags=command.num_lags,
-        smoothing=command.smoothing,
-        alarm_rule=command.alarm_rule,
-        false_alarm_rate=command.false_alarm_rate,
-        limits=command.limits,
-        num_epochs=command.num_epochs,
-        progress=not command.quiet,
-    )
+    with warnings_noted(command.quiet):
+        monitor = monitoring.fit_monitor(
+            jax.random.key(command.seed),
+            normal.values,
+            latent_dim=command.latent_dim,
+            num_lags=command.num_lags,
+            smoothing=command.smoothing,
+            alarm_rule=command.alarm_rule,
+            false_alarm_rate=command.false_alarm_rate,
+            limits=command.limits,
+            num_epochs=command.num_epochs,
+            progress=not command.quiet,
+        )
     contribution = monitoring.contributions(monitor, normal.values).mean(axis=0)
     return monitor, {
         "columns": list(normal.columns),

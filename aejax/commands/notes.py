@@ -1,6 +1,9 @@
 """What the commands say beside their results."""
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 
 
 def note(text: str, quiet: bool) -> None:
@@ -12,3 +15,17 @@ def note(text: str, quiet: bool) -> None:
     """
     if not quiet:
         print(f"note: {text}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_noted(quiet: bool) -> Iterator[None]:
+    """Makes notes of what the library warns of inside the block.
+
+    Args:
+        quiet: as in ``note``.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        note(str(warning.message), quiet)

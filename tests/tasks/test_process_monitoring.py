@@ -1,6 +1,7 @@
 """Process monitoring: statistics with known answers, limits that hold, streams that equal the whole series."""
 
 import os
+import warnings
 from pathlib import Path
 
 import jax
@@ -12,6 +13,9 @@ from aejax import models
 from aejax.base import Batch, as_batch
 from aejax.tasks import monitoring
 from tests.conftest import REGISTRY
+
+# Short tables are quickly fitted, and some of the processes here are slow.
+pytestmark = pytest.mark.filterwarnings(r"ignore:x. the \d+ rows hold only")
 
 
 def process(num_rows, seed=0, num_columns=6):
@@ -127,16 +131,24 @@ def test_a_shifted_sensor_is_found_and_named(monitor):
     assert (monitoring.contributions(monitor, x)[110:].argmax(axis=1) == 3).mean() > 0.9
 
 
+def slow_process(seed, num_rows=1500):
+    rng = np.random.default_rng(seed)
+    states = np.zeros((num_rows, 3))
+    for row in range(1, num_rows):
+        states[row] = 0.98 * states[row - 1] + 0.2 * rng.standard_normal(3)
+    return states @ np.random.default_rng(0).standard_normal((3, 12)) + 0.3 * rng.standard_normal((num_rows, 12))
+
+
+def test_few_independent_stretches_of_normal_operation_are_warned_of(key):
+    with pytest.warns(UserWarning, match=r"the 300 rows hold only about 5 independent stretches"):
+        monitoring.fit_monitor(key, slow_process(1, 300), num_epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monitoring.fit_monitor(key, process(300), num_epochs=1)
+
+
 def test_a_small_fault_of_a_slow_process_is_not_lost_in_its_t2(key):
     """Slow states make T² vary tenfold: beside it, neither the mean of both statistics nor T² tells of the fault."""
-
-    def slow_process(seed, num_rows=1500):
-        rng = np.random.default_rng(seed)
-        states = np.zeros((num_rows, 3))
-        for row in range(1, num_rows):
-            states[row] = 0.98 * states[row - 1] + 0.2 * rng.standard_normal(3)
-        return states @ np.random.default_rng(0).standard_normal((3, 12)) + 0.3 * rng.standard_normal((num_rows, 12))
-
     monitor = monitoring.fit_monitor(key, slow_process(1), num_epochs=30, learning_rate=1e-2)
     chart, _ = monitoring.watch(monitor, slow_process(2))
     assert chart.is_above.mean() < 0.1
