@@ -1,7 +1,7 @@
 """Weights from PyTorch and back: state dicts in safetensors files, layer by layer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,8 @@ def from_state_dict(state_dict: Mapping[str, Any], template: Variables, names: N
         template: variables of the model, from ``model.init``; what has no counterpart, such as a likelihood's scale,
             stays as it is there.
         names: where the module names things otherwise: a part, ``{"encoder": "net.enc"}``, or one layer of it,
-            ``{"encoder.layer_2": ["fc_mu", "fc_log_var"]}``; several are stacked, as a VAE's two heads are here.
+            ``{"encoder.layer_2": ["fc_mu", "fc_log_var"]}``; several are stacked, as a VAE's two heads are here. Where
+            networks are composed the parts are the inner ones: ``{"encoder.dense": "net.head"}``.
 
     Returns:
         The variables, for ``model.encode``, ``fit(..., variables=...)`` and all else.
@@ -85,7 +86,8 @@ def from_state_dict(state_dict: Mapping[str, Any], template: Variables, names: N
         missing = [name for name in pair.tensors if name not in arrays]
         if missing:
             raise ValueError(f"state_dict: found no {', '.join(missing)}, expected it for {'/'.join(pair.path)}")
-        joined = np.concatenate([arrays[name] for name in pair.tensors])
+        tensors = [arrays[name] for name in pair.tensors]
+        joined = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
         array = joined if pair.axes is None else joined.transpose(pair.axes)
         expected = _at(template, pair.path).shape
         if array.shape != expected:
@@ -182,33 +184,36 @@ def save_state_dict(
 def _own_pairs(variables: Variables) -> list[_Pair]:
     """Pairs with the names that our layers have here."""
     pairs = []
-    for part, layers in variables["params"].items():
-        for layer, arrays in layers.items():
-            if layer.startswith("norm_"):
-                pairs += _norm_pairs(part, layer, f"{part}.{layer}")
-            elif isinstance(arrays, Mapping):
-                pairs += _layer_pairs(part, layer, (f"{part}.{layer}",), arrays)
+    for part, entries in _parts(variables["params"]):
+        for name, entry in entries.items():
+            tensor = ".".join((*part, name))
+            if name.startswith("norm_"):
+                pairs += _norm_pairs(part, name, tensor)
+            elif isinstance(entry, Mapping):
+                pairs += _layer_pairs(part, name, (tensor,), entry)
             else:
-                pairs.append(_Pair(("params", part, layer), (f"{part}.{layer}",), None))
+                pairs.append(_alone(part, name))
     return pairs
 
 
 def _pairs(arrays: Mapping[str, np.ndarray], template: Variables, names: Names) -> list[_Pair]:
     """Pairs with the names of a given state dict."""
     pairs = []
-    for part, layers in template["params"].items():
-        if not any(isinstance(arrays_, Mapping) for arrays_ in layers.values()):
-            # a likelihood's scale, a code's thresholds: taken if they are there under our own names
-            own = [_Pair(("params", part, name), (f"{part}.{name}",), None) for name in layers]
-            pairs += [pair for pair in own if pair.tensors[0] in arrays]
-            continue
-        ours = sorted(layers, key=_natural)
+    for path, entries in _parts(template["params"]):
+        # a likelihood's scale, a code's thresholds: taken if they are there under our own names
+        alone = [_alone(path, name) for name, entry in entries.items() if not isinstance(entry, Mapping)]
+        pairs += [pair for pair in alone if pair.tensors[0] in arrays]
+        used = {pair.tensors[0] for pair in alone}
+        part = ".".join(path)
+        ours = sorted(entries, key=_natural)
         linear = [name for name in ours if name.startswith("layer_")]
         norms = [name for name in ours if name.startswith("norm_")]
+        if not linear:
+            continue
         explicit = {name: _as_tuple(names[f"{part}.{name}"]) for name in ours if f"{part}.{name}" in names}
         taken = {module for modules in explicit.values() for module in modules}
         prefix = _as_tuple(names.get(part, part))[0]
-        modules = sorted({name.rpartition(".")[0] for name in arrays}, key=_natural)
+        modules = sorted({name.rpartition(".")[0] for name in arrays if name not in used}, key=_natural)
         modules = [name for name in modules if name not in taken and (name == prefix or name.startswith(f"{prefix}."))]
         their_norms = [name for name in modules if f"{name}.running_mean" in arrays]
         their_linear = [name for name in modules if name not in their_norms]
@@ -221,29 +226,45 @@ def _pairs(arrays: Mapping[str, np.ndarray], template: Variables, names: Names) 
                 )
             explicit |= {name: (module,) for name, module in zip(open_, theirs, strict=True)}
         for name in linear:
-            pairs += _layer_pairs(part, name, explicit[name], layers[name])
+            pairs += _layer_pairs(path, name, explicit[name], entries[name])
         for name in norms:
-            pairs += _norm_pairs(part, name, explicit[name][0])
+            pairs += _norm_pairs(path, name, explicit[name][0])
     return pairs
 
 
-def _layer_pairs(part: str, layer: str, modules: Sequence[str], arrays: Mapping[str, Any]) -> list[_Pair]:
+def _parts(
+    params: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """What holds layers or arrays, by its path: ("encoder",), or ("encoder", "dense") where networks are composed."""
+    for name, entries in params.items():
+        inner = [entry for entry in entries.values() if isinstance(entry, Mapping)]
+        if any(isinstance(value, Mapping) for entry in inner for value in entry.values()):
+            yield from _parts(entries, (*path, name))
+        else:
+            yield (*path, name), entries
+
+
+def _alone(part: tuple[str, ...], name: str) -> _Pair:
+    return _Pair(("params", *part, name), (".".join((*part, name)),), None)
+
+
+def _layer_pairs(part: tuple[str, ...], layer: str, modules: Sequence[str], arrays: Mapping[str, Any]) -> list[_Pair]:
     num_axes = arrays["kernel"].ndim
     if num_axes == 2:
         axes: tuple[int, ...] = (1, 0)
-    elif part in _UPSAMPLING_PARTS:
+    elif part[0] in _UPSAMPLING_PARTS:
         axes = (*range(2, num_axes), 0, 1)
     else:
         axes = (*range(2, num_axes), 1, 0)
     return [
-        _Pair(("params", part, layer, "kernel"), tuple(f"{module}.weight" for module in modules), axes),
-        _Pair(("params", part, layer, "bias"), tuple(f"{module}.bias" for module in modules), None),
+        _Pair(("params", *part, layer, "kernel"), tuple(f"{module}.weight" for module in modules), axes),
+        _Pair(("params", *part, layer, "bias"), tuple(f"{module}.bias" for module in modules), None),
     ]
 
 
-def _norm_pairs(part: str, layer: str, module: str) -> list[_Pair]:
+def _norm_pairs(part: tuple[str, ...], layer: str, module: str) -> list[_Pair]:
     return [
-        _Pair((collection, part, layer, name), (f"{module}.{theirs}",), None)
+        _Pair((collection, *part, layer, name), (f"{module}.{theirs}",), None)
         for theirs, (collection, name) in _BATCH_NORM.items()
     ]
 

@@ -42,6 +42,25 @@ def test_statistics_of_a_composed_network_move_in_training(key):
     assert all(jax.tree.leaves(moved))
 
 
+def test_a_network_with_a_shortcut_begins_as_the_linear_map_and_learns_its_share(key):
+    network = nets.mlp((4,), (3,), batch_norm=True)
+    both = nets.with_shortcut(network, (3,))
+    x, cond = jax.random.normal(key, (8, 6)), jnp.full((8, 1), 2.0)
+    variables = both.init(key, x, cond)
+    linear = variables["params"]["linear"]["layer_0"]
+    straight = jnp.concatenate([x, cond], axis=1) @ linear["kernel"] + linear["bias"]
+    np.testing.assert_allclose(both.apply(variables, x, cond)[0], straight, rtol=1e-6)
+    share = jax.grad(lambda params: jnp.sum(both.apply({**variables, "params": params}, x, cond)[0]))(
+        variables["params"]
+    )["linear"]["share"]
+    assert abs(float(share)) > 1e-3
+    variables["params"]["linear"]["share"] = jnp.float32(0.5)
+    bent, _ = network.apply(nets.select(variables, "layers"), x, cond)
+    np.testing.assert_allclose(both.apply(variables, x, cond)[0], straight + 0.5 * bent, rtol=1e-5)
+    updated = both.apply(variables, x, cond, key=key, train=True)[1]
+    assert jax.tree.structure(updated["batch_stats"]) == jax.tree.structure(variables["batch_stats"])
+
+
 @pytest.mark.usefixtures("compiled_quickly")
 def test_convolutions_on_a_coarser_grid_give_events_of_full_size(key):
     model = models.convolutional_vae(

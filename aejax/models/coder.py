@@ -44,6 +44,7 @@ def coder(
     likelihood: losses.Likelihood,
     encoder: nets.Network | None = None,
     decoder: nets.Network | None = None,
+    shortcut: bool = False,
 ) -> Coder:
     """Puts encoder, decoder and likelihood together; dense networks that mirror each other unless given.
 
@@ -58,6 +59,7 @@ def coder(
         likelihood: p(x | output).
         encoder: in place of the dense one.
         decoder: in place of the dense one.
+        shortcut: whether each has a linear map beside it, ``nets.with_shortcut``.
 
     Returns:
         The Coder.
@@ -76,6 +78,9 @@ def coder(
 
     encoder = encoder or dense(hidden_dims, (code_size,))
     decoder = decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood))
+    if shortcut:
+        encoder = nets.with_shortcut(encoder, (code_size,))
+        decoder = nets.with_shortcut(decoder, output_shape(event_shape, likelihood))
 
     def init(key: Array, batch: Batch) -> Variables:
         encoder_key, decoder_key = jax.random.split(key)

@@ -5,6 +5,7 @@ from aejax.nets.dense import mlp
 from aejax.nets.layers import ACTIVATIONS
 from aejax.nets.network import Network, as_network, compose, join, select
 from aejax.nets.resizing import resize
+from aejax.nets.shortcut import with_shortcut
 from aejax.nets.temporal import dilated_convolutions
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "mlp",
     "resize",
     "select",
+    "with_shortcut",
 ]

@@ -38,7 +38,7 @@ def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path):
     with (tmp_path / "a/b/rows.csv").open() as file:
         found = list(csv.DictReader(file))
     assert len(found) == 100
-    assert list(found[0]) == ["t2", "spe", "combined", "p_value", "is_above", "is_alarm", "top_sensor"]
+    assert list(found[0]) == ["t2", "spe", "combined", "excess", "p_value", "is_above", "is_alarm", "top_sensor"]
     assert np.mean([row["top_sensor"] == "pressure" for row in found[60:]]) > 0.9
     assert np.mean([row["is_alarm"] == "True" for row in found[60:]]) > 0.9
     files = sorted(path.name for path in (tmp_path / "a/b").iterdir())

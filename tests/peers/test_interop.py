@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 
 from aejax import interop, models
@@ -48,4 +49,31 @@ def test_our_names_load_strictly_into_a_module_of_the_same_names():
     like = state_of(module)
     module.load_state_dict({name: torch.from_numpy(a) for name, a in interop.to_state_dict(variables, like).items()})
     again = interop.from_state_dict(state_of(module), variables)
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.convolutional_autoencoder((8, 8), 2, hidden_dims=(4,), dense_dims=(8,)),
+        models.convolutional_vae((8, 8), 2, hidden_dims=(4,)),
+        models.autoencoder((8, 8), 2, shortcut=True),
+    ],
+    ids=["composed", "a scalar of the likelihood", "shortcut"],
+)
+def test_networks_of_several_parts_go_over_and_back_by_our_own_names(model):
+    shapes = jax.eval_shape(model.init, KEY, Batch(jnp.zeros((1, 8, 8))))
+    numbers = iter(range(1000))
+    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, next(numbers), jnp.float32), shapes)
+    nothing = jax.tree.map(jnp.zeros_like, variables)
+    jax.tree.map(
+        np.testing.assert_array_equal, interop.from_state_dict(interop.to_state_dict(variables), nothing), variables
+    )
+
+
+def test_a_part_of_a_composed_network_is_named_by_its_path():
+    model = models.convolutional_autoencoder((8, 8), 2, hidden_dims=(4,), dense_dims=(6,), batch_norm=False)
+    variables = model.init(KEY, Batch(jnp.zeros((1, 8, 8))))
+    theirs = {name.replace("encoder.dense", "net.head"): a for name, a in interop.to_state_dict(variables).items()}
+    again = interop.from_state_dict(theirs, variables, {"encoder.dense": "net.head"})
     jax.tree.map(np.testing.assert_array_equal, again, variables)

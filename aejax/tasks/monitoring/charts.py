@@ -12,14 +12,17 @@ class Chart(NamedTuple):
         t2: (n,), smoothed Hotelling T² of the code; 1 on average over normal rows. NaN where nothing is observed.
         spe: (n,), smoothed SPE of the residual, likewise.
         combined: (n,), smoothed mean of both.
-        p_value: (n,), the share of held-out normal rows that are as far above the limits, or nearer to them.
-        is_above: (n,) bool, SPE or the combined statistic is above its limit.
+        excess: (n,), how many times its limit SPE or the combined statistic is, whichever is more: the one statistic
+            that is alarmed on.
+        p_value: (n,), the share of held-out normal rows whose excess is as high.
+        is_above: (n,) bool, the excess is above 1.
         is_alarm: (n,) bool, so were enough of the last rows: what an operator is told.
     """
 
     t2: np.ndarray
     spe: np.ndarray
     combined: np.ndarray
+    excess: np.ndarray
     p_value: np.ndarray
     is_above: np.ndarray
     is_alarm: np.ndarray

@@ -289,8 +289,9 @@ def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[C
         begin += length
     averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
     found = Statistics(*averages.T)
-    p_value = p_values(_calibration(_excess(monitor.held_out, monitor.limit)), _excess(found, monitor.limit))
-    return Chart(*found, p_value, is_above, is_alarm), state
+    excess = _excess(found, monitor.limit)
+    p_value = p_values(_calibration(_excess(monitor.held_out, monitor.limit)), excess)
+    return Chart(*found, excess, p_value, is_above, is_alarm), state
 
 
 def start(monitor: Monitor) -> StreamState:

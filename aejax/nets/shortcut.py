@@ -1,0 +1,46 @@
+"""A linear map beside a network."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from aejax.base import Array, Variables
+from aejax.nets.dense import mlp
+from aejax.nets.network import Network, join, select
+
+
+def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
+    """A linear map plus the network, whose share is a learned factor that begins at zero (Bachlechner et al. 2021).
+
+    Training begins from a linear model, and what the rows cannot teach the network costs little.
+
+    Args:
+        network: the Network.
+        output_shape: the event shape of its output.
+
+    Returns:
+        The Network, with the parts ``linear`` and ``layers``.
+
+    Example:
+        >>> network = with_shortcut(mlp((8,), (2,)), (2,))
+        >>> variables = network.init(jax.random.key(0), jnp.zeros((1, 5)))
+        >>> sorted(variables["params"]), network.apply(variables, jnp.zeros((3, 5)))[0].shape
+        (['layers', 'linear'], (3, 2))
+    """
+    linear = mlp((), output_shape)
+
+    def init(key: Array, x: Array, cond: Array | None = None) -> Variables:
+        linear_key, layers_key = jax.random.split(key)
+        collections = join(linear=linear.init(linear_key, x, cond), layers=network.init(layers_key, x, cond))
+        collections["params"]["linear"]["share"] = jnp.zeros(())
+        return collections
+
+    def apply(
+        collections: Variables, x: Array, cond: Array | None = None, key: Array | None = None, train: bool = False
+    ) -> tuple[Array, Variables]:
+        straight, _ = linear.apply(select(collections, "linear"), x, cond)
+        bent, updated = network.apply(select(collections, "layers"), x, cond, key, train)
+        return straight + collections["params"]["linear"]["share"] * bent, join(layers=updated)
+
+    return Network(init, apply)
