@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aejax import storage
 from aejax.training.engine import Run
+from aejax.training.fingerprints import Fingerprint, differences
+
+_FINGERPRINT = "begun_with.json"
 
 
 class Checkpoints:
@@ -28,6 +32,23 @@ class Checkpoints:
             self.directory,
             options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
         )
+
+    def begin(self, fingerprint: Fingerprint) -> None:
+        """Writes down what a new run is begun with, before its first checkpoint."""
+        storage.write_json(self.directory / _FINGERPRINT, fingerprint)
+
+    def check(self, fingerprint: Fingerprint) -> None:
+        """Compares what a run is to be gone on with to what it was begun with, where that was written down.
+
+        Raises:
+            ValueError: they differ; the message says in what.
+        """
+        path = self.directory / _FINGERPRINT
+        if path.exists() and (differs := differences(fingerprint, storage.read_json(path))):
+            raise ValueError(
+                f"the checkpoints in {self.directory} belong to a run begun with something else: {differs}. Resume "
+                "with what it was begun with, or choose another directory"
+            )
 
     def save(self, run: Run) -> None:
         """Writes a run; one that is already there at the same epoch is left as it is."""

@@ -25,6 +25,7 @@ from aejax.algorithms import (
 from aejax.base import Adversary, Algorithm, Array, Batch, Fitted, Model, Variables, as_batch
 from aejax.training import engine
 from aejax.training.checkpoint import Checkpoints
+from aejax.training.fingerprints import fingerprint
 from aejax.training.progress import ProgressBar, Report
 from aejax.training.sharding import gathered
 
@@ -117,7 +118,9 @@ def fit(
             before as if the run had not been cut.
         checkpoint_dir: where to write checkpoints between chunks; None for none.
         checkpoint_seconds: the time between two of them.
-        resume: go on from the newest readable checkpoint in ``checkpoint_dir``.
+        resume: go on from the newest readable checkpoint in ``checkpoint_dir``. Key, data, options and
+            hyperparameters must be those that the run was begun with. Functions (``optimizer``, ``anneal``, the
+            model's own) and what it began from (``variables``, ``state``) are not compared.
         progress: True for a bar on a terminal, or a function that takes a ``Report``.
 
     Returns:
@@ -163,9 +166,13 @@ def fit(
     if checkpoint_dir is None:
         return _drive(run, advance, plan, None, checkpoint_seconds, progress)
     with contextlib.closing(Checkpoints(checkpoint_dir)) as checkpoints:
-        if resume:
+        begun_with = fingerprint(data, plan, hparams, run.best, ema_decay=ema_decay)
+        if checkpoints.is_empty():
+            checkpoints.begin(begun_with)
+        elif resume:
+            checkpoints.check(begun_with)
             run = checkpoints.restore(run) or run
-        elif not checkpoints.is_empty():
+        else:
             raise ValueError(
                 f"checkpoint_dir: {checkpoint_dir} holds the checkpoints of an earlier run; pass resume=True to go "
                 "on with it, or choose another folder"

@@ -130,6 +130,35 @@ def test_checkpoints_of_another_run_are_not_touched(rows, key, tmp_path):
         fit(jax.random.key(99), VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x": "others"}, "x: found shape .* of SHA-256"),
+        ({"learning_rate": 1e-2}, r"learning_rate: found 0.01, expected 0.001"),
+        ({"hparams": VAE.hparams._replace(beta=3.0)}, r"model.beta: found 3., expected 1."),
+        ({"batch_size": 32}, "batch_size: found 32, expected 64"),
+        ({"validation": 0.2}, "validation: found 60 rows drawn by the key, expected 30"),
+        ({"ema_decay": 0.9}, "ema_decay: found 0.9, expected None"),
+        ({"model": models.vae((6,), 2, hidden_dims=(9,))}, "model: found"),
+    ],
+)
+def test_a_run_is_not_gone_on_with_by_other_means(rows, key, tmp_path_factory, changed, message):
+    directory = tmp_path_factory.getbasetemp() / "finished"
+    if not directory.exists():
+        _checkpointed(key, rows, directory)
+    options = {"num_epochs": 6, "checkpoint_dir": directory, "resume": True, "model": VAE, **changed}
+    with pytest.raises(ValueError, match=message):
+        fit(key, x=2 * rows if options.pop("x", None) else rows, **options)
+
+
+def test_checkpoints_that_do_not_say_what_they_were_begun_with_are_gone_on_with(rows, key, tmp_path):
+    whole = fit(key, VAE, rows, num_epochs=6)
+    _checkpointed(key, rows, tmp_path)
+    (tmp_path / "begun_with.json").unlink()
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+
+
 def test_early_stopping_returns_the_best_variables(rows, key):
     # Few rows and a wide network: validation turns while training goes on.
     model = models.autoencoder((6,), 4, hidden_dims=(64, 64))
