@@ -31,6 +31,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+            item_handlers=ocp.StandardCheckpointHandler(),  # without it the shapes are not known before a save
         )
 
     def begin(self, fingerprint: Fingerprint) -> None:
@@ -60,32 +61,57 @@ class Checkpoints:
         """The newest run that can be read whole.
 
         Args:
-            template: a Run of the same shapes, such as the one before the first epoch.
+            template: a Run of the same shapes, such as the one before the first epoch. Its history may be longer or
+                shorter than that of the checkpoint, but has room for the epochs that were done.
 
         Returns:
-            The Run, or None where no checkpoint can be read. One that is damaged is passed over with a warning.
+            The Run, with a history as long as the template's, or None where no checkpoint can be read. One that is
+            damaged is passed over with a warning.
 
         Raises:
-            ValueError: the checkpoint belongs to a run with another key.
+            ValueError: the checkpoint belongs to a run with another key or of another model, or has more epochs behind
+                it than the template has room for.
         """
-        arrays = _to_arrays(template)
-        abstract = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arrays)
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._manager.restore(epoch, args=self._ocp.args.StandardRestore(abstract))
+                shapes = _shapes(self._manager.item_metadata(epoch).tree)
+                restored = self._manager.restore(epoch, args=self._ocp.args.StandardRestore(shapes))
+            # Whatever Orbax raises for a file that is cut or missing: nothing else is asked of it here.
             except Exception as error:
                 warnings.warn(
                     f"checkpoint {epoch} in {self.directory} cannot be read and is passed over: {error}",
                     stacklevel=2,
                 )
                 continue
-            if not np.array_equal(restored["shuffle_key"], arrays["shuffle_key"]):
-                raise ValueError(
-                    f"the checkpoints in {self.directory} belong to a run with another key; resume with the key "
-                    "that it was begun with, or choose another directory"
-                )
-            return _from_arrays(restored, template)
+            return self._fitting(restored, template)
         return None
+
+    def _fitting(self, restored: dict[str, Any], template: Run) -> Run:
+        """What was read, as a Run like the template; refused where it is one of another kind."""
+        arrays = _to_arrays(template)
+        expected, found = (_flat(_shapes(tree)) for tree in (arrays, restored))
+        for name in [*expected, *found]:
+            if name.startswith("history") and name in expected and name in found:
+                continue
+            if expected.get(name) != found.get(name):
+                raise ValueError(
+                    f"the checkpoints in {self.directory} belong to a run of another model, optimizer or data: {name}: "
+                    f"found {found.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}. Resume with what "
+                    "it was begun with, or choose another directory"
+                )
+        if not np.array_equal(restored["shuffle_key"], arrays["shuffle_key"]):
+            raise ValueError(
+                f"the checkpoints in {self.directory} belong to a run with another key; resume with the key "
+                "that it was begun with, or choose another directory"
+            )
+        done, room = int(np.max(restored["epoch"])), next(iter(arrays["history"].values())).shape[-1]
+        if done > room:
+            raise ValueError(
+                f"num_epochs: found {room}, but the run in {self.directory} has {done} epochs behind it; resume with "
+                f"num_epochs={done} or more, or choose another directory"
+            )
+        restored["history"] = {name: _of_length(values, room) for name, values in restored["history"].items()}
+        return _from_arrays(restored, template)
 
     def is_empty(self) -> bool:
         """Whether no checkpoint is there."""
@@ -106,6 +132,23 @@ def _to_arrays(run: Run) -> dict[str, Any]:
     flat, _ = jax.tree.flatten(leaves["state"])
     best, _ = jax.tree.flatten(leaves["best"])
     return {**leaves, "state": _numbered(flat), "best": _numbered(best)}
+
+
+def _shapes(arrays: Any) -> Any:
+    """The same tree of shapes and types, of arrays or of what Orbax knows about them."""
+    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), dict(arrays))
+
+
+def _flat(shapes: Any) -> dict[str, str]:
+    leaves = jax.tree.leaves_with_path(shapes)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): f"{s.dtype}{s.shape}" for path, s in leaves}
+
+
+def _of_length(values: Any, num_epochs: int) -> Any:
+    """A history cut or filled up with NaN, "not yet run", along its last axis."""
+    values = values[..., :num_epochs]
+    missing = num_epochs - values.shape[-1]
+    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)], constant_values=jnp.nan)
 
 
 def _numbered(leaves: list[Any]) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def fit(
         checkpoint_dir: where to write checkpoints between chunks; None for none.
         checkpoint_seconds: the time between two of them.
         resume: go on from the newest readable checkpoint in ``checkpoint_dir``. Key, data, options and
-            hyperparameters must be those that the run was begun with. Functions (``optimizer``, ``anneal``, the
+            hyperparameters must be those that the run was begun with; only ``num_epochs`` may be raised, to go on for
+            longer. Functions (``optimizer``, ``anneal``, the
             model's own) and what it began from (``variables``, ``state``) are not compared.
         progress: True for a bar on a terminal, or a function that takes a ``Report``.
 
@@ -127,7 +128,7 @@ def fit(
         Fitted: variables, state and history, arrays only.
 
     Raises:
-        ValueError: bad data or options; the message names the field.
+        ValueError: bad data or options; the message names the field. Checkpoints of a run begun with others.
         DivergenceError: a loss or gradient was not finite; it carries the last good variables.
         Interrupted: Ctrl-C, after the chunk at hand was finished and checkpointed.
 

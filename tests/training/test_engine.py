@@ -151,6 +151,29 @@ def test_a_run_is_not_gone_on_with_by_other_means(rows, key, tmp_path_factory, c
         fit(key, x=2 * rows if options.pop("x", None) else rows, **options)
 
 
+def test_a_run_is_gone_on_with_for_longer_and_never_for_shorter(rows, key, tmp_path):
+    _checkpointed(key, rows, tmp_path)
+    options = {"checkpoint_dir": tmp_path, "resume": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        longer = fit(key, VAE, rows, num_epochs=8, **options)
+    whole = fit(key, VAE, rows, num_epochs=8)
+    chex.assert_trees_all_equal((longer.variables, longer.history), (whole.variables, whole.history))
+    chex.assert_trees_all_equal(longer.state.opt_state, whole.state.opt_state)
+    with pytest.raises(ValueError, match=r"num_epochs: found 6, but the run in .* has 8 epochs behind it"):
+        fit(key, VAE, rows, num_epochs=6, **options)
+
+
+def test_checkpoints_of_another_model_or_optimizer_are_not_called_damaged(rows, key, tmp_path):
+    _checkpointed(key, rows, tmp_path)
+    options = {"num_epochs": 6, "checkpoint_dir": tmp_path, "resume": True}
+    with pytest.raises(ValueError, match=r"another model, optimizer or data: state/"):
+        fit(key, VAE, rows, optimizer=optax.sgd, **options)
+    (tmp_path / "begun_with.json").unlink()
+    with pytest.raises(ValueError, match=r"another model, optimizer or data: best/.*\(8,\), expected .*\(9,\)"):
+        fit(key, models.vae((6,), 2, hidden_dims=(9,)), rows, **options)
+
+
 def test_checkpoints_that_do_not_say_what_they_were_begun_with_are_gone_on_with(rows, key, tmp_path):
     whole = fit(key, VAE, rows, num_epochs=6)
     _checkpointed(key, rows, tmp_path)
