@@ -143,8 +143,9 @@ def minimise(
         The Algorithm. Its metrics are the model's and ``grad_norm``, the global norm before clipping.
 
     Raises:
-        ValueError: ``ema_decay`` is not in [0, 1).
+        ValueError: ``ema_decay`` is not in [0, 1), or an optimizer that was already given its rate.
     """
+    _check_optimizer(optimizer)
     _check_decay(ema_decay)
 
     def init(key: Array, batch: Batch, hparams: MinimiseHparams, variables: Variables | None = None) -> TrainState:
@@ -211,8 +212,9 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         The Algorithm. Its ``loss`` in training is the generator's, in validation the energy distance.
 
     Raises:
-        ValueError: ``ema_decay`` is not in [0, 1).
+        ValueError: ``ema_decay`` is not in [0, 1), or an optimizer that was already given its rate.
     """
+    _check_optimizer(optimizer)
     _check_decay(ema_decay)
 
     def init(key: Array, batch: Batch, hparams: AdversarialHparams, variables: Variables | None = None) -> TrainState:
@@ -306,6 +308,14 @@ def _norm(gradient: Any) -> Array:
     return optax.tree.norm([ravel_pytree(small)[0], *large])
 
 
+def _check_optimizer(optimizer: Any) -> None:
+    if isinstance(optimizer, optax.GradientTransformation) or not callable(optimizer):
+        raise ValueError(
+            f"optimizer: found {type(optimizer).__name__}, expected a function of the learning rate; give optax.adam, "
+            "not optax.adam(1e-3), and the rate as learning_rate"
+        )
+
+
 def _check_decay(ema_decay: float | None) -> None:
     if ema_decay is not None and not 0 <= ema_decay < 1:
         raise ValueError(f"ema_decay: found {ema_decay}, expected a number in [0, 1)")
@@ -351,8 +361,9 @@ def contrastive_divergence(
         what can be watched at little cost, though it is not what is minimised.
 
     Raises:
-        ValueError: a number of steps or chains that is not positive.
+        ValueError: a number of steps or chains that is not positive, or an optimizer that was already given its rate.
     """
+    _check_optimizer(optimizer)
     for name, value in (("num_gibbs_steps", num_gibbs_steps), ("num_chains", num_chains)):
         if value is not None and value < 1:
             raise ValueError(f"{name}: found {value}, expected a positive whole number")

@@ -171,7 +171,7 @@ def as_batch(data: Any) -> Batch:
         The Batch. ``mask`` is None where nothing is missing, so that complete data pay nothing for it.
 
     Raises:
-        ValueError: there are no rows, a value is infinite, or the fields' row counts differ.
+        ValueError: there are no rows, a value is infinite, or a field's shape is not as ``Batch`` says.
 
     Example:
         >>> as_batch([[1.0, float("nan")]]).mask
@@ -186,9 +186,16 @@ def as_batch(data: Any) -> Batch:
     for name, field in zip(Batch._fields, batch, strict=True):
         if field is None:
             continue
-        rows = np.shape(field)[0]
-        if rows != x.shape[0]:
-            raise ValueError(f"{name}: found {rows} rows, expected {x.shape[0]} as in x")
+        shape = np.shape(field)
+        if not shape or shape[0] != x.shape[0]:
+            raise ValueError(f"{name}: found {shape[0] if shape else 'no'} rows, expected {x.shape[0]} as in x")
+        if name == "cond" and len(shape) != 2:
+            raise ValueError(
+                f"cond: found shape {shape}, expected (rows, conditions); give one condition as cond[:, None]"
+            )
+        if name != "cond" and shape != x.shape and not (name == "mask" and len(shape) == 1):
+            rows_only = " or (rows,)" if name == "mask" else ""
+            raise ValueError(f"{name}: found shape {shape}, expected {x.shape} as in x{rows_only}")
         if name != "mask" and np.isinf(field).any():
             raise ValueError(
                 f"{name}: found an infinite value, expected finite numbers; write NaN where a value is missing"

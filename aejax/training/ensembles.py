@@ -6,8 +6,10 @@ from typing import Any, ParamSpec
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from aejax.base import Fitted
+from aejax.training.arguments import check_key
 from aejax.training.fitting import fit
 
 _Fit = ParamSpec("_Fit")
@@ -47,6 +49,7 @@ def ensemble(key: Any, *args: Any, **options: Any) -> Fitted:
         >>> ensemble(keys, autoencoder((5,), 2, hidden_dims=(8,)), x, num_epochs=2).history["loss"].shape
         (3, 2)
     """
+    check_key(key)
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if jnp.ndim(key) != (1 if is_typed else 2):
         raise ValueError(f"key: found shape {key.shape}, expected a stack of keys, jax.random.split(key, members)")
@@ -60,7 +63,8 @@ def sweep(key: Any, *args: Any, **options: Any) -> Fitted:
     Args:
         key: a PRNG key, the same for every setting, or a stack of them for an ensemble of each setting.
         *args: as in ``fit``.
-        **options: as in ``fit``; ``learning_rate`` and fields of ``hparams`` may be arrays of one common length.
+        **options: as in ``fit``; ``learning_rate`` and fields of ``hparams`` may be arrays or lists of one common
+            length.
 
     Returns:
         Fitted, every leaf with a leading axis (settings,), followed by (members,) where keys are stacked.
@@ -76,8 +80,9 @@ def sweep(key: Any, *args: Any, **options: Any) -> Fitted:
         >>> sweep(jax.random.key(1), model, x, hparams=hparams, num_epochs=2).history["kl"].shape
         (3, 2)
     """
-    values = jax.tree.leaves((options.get("hparams"), options.get("learning_rate")))
-    if all(jnp.ndim(value) == 0 for value in values):
+    given = (options.get("hparams"), options.get("learning_rate"))
+    values = jax.tree.leaves(given, is_leaf=lambda value: isinstance(value, list))
+    if all(np.ndim(value) == 0 for value in values):
         raise ValueError(
             "hparams: found scalars only, expected an array in hparams or learning_rate, such as "
             "learning_rate=jnp.array([1e-3, 3e-3])"

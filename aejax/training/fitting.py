@@ -22,8 +22,18 @@ from aejax.algorithms import (
     adversarial,
     minimise,
 )
-from aejax.base import Adversary, Algorithm, Array, Batch, Fitted, Model, Variables, as_batch
+from aejax.base import Adversary, Algorithm, Array, Fitted, Model, Variables, as_batch
 from aejax.training import engine
+from aejax.training.arguments import (
+    check_key,
+    check_observed,
+    check_variables,
+    data_and_plan,
+    hparams_of,
+    leading_axes,
+    learning_rate_of,
+    refuse_with_an_algorithm,
+)
 from aejax.training.checkpoint import Checkpoints
 from aejax.training.fingerprints import fingerprint
 from aejax.training.progress import ProgressBar, Report
@@ -75,7 +85,7 @@ def fit(
     validation: float | Any = 0.1,
     num_epochs: int = 100,
     batch_size: int = 64,
-    learning_rate: Any = 1e-3,
+    learning_rate: Any = None,
     hparams: Any = None,
     optimizer: Optimizer | None = None,
     ema_decay: float | None = None,
@@ -104,12 +114,13 @@ def fit(
         num_epochs: the most passes over the training rows.
         batch_size: rows a step; all of them where there are fewer. The last batch of an epoch is filled up with
             rows of the same epoch, so that each row is seen at least once.
-        learning_rate: the optimizer's, for a Model.
-        hparams: the hyperparameters, ``model.hparams`` by default: ``model.hparams._replace(beta=4.0)``. Arrays in
-            the place of scalars, here or in ``learning_rate``, train a sweep, see ``sweep``.
+        learning_rate: the optimizer's, 1e-3 by default; for a Model or an Adversary. An Algorithm has its rate in
+            ``hparams``.
+        hparams: the hyperparameters, ``model.hparams`` by default: ``model.hparams._replace(beta=4.0)``. Arrays or
+            lists in the place of scalars, here or in ``learning_rate``, train a sweep, see ``sweep``.
         optimizer: (learning_rate) -> optax.GradientTransformation; Adam by default, with b1 = 0.5 for an
-            Adversary. ``aejax.adam`` has schedules, clipping and weight decay.
-        ema_decay: if given, a moving average of the parameters is evaluated and returned.
+            Adversary. ``aejax.adam`` has schedules, clipping and weight decay. An Algorithm was made with its own.
+        ema_decay: if given, a moving average of the parameters is evaluated and returned; not with an Algorithm.
         anneal: (step, hyperparameters) -> hyperparameters of that step, for a Model: ``aejax.warm_up("beta", 1000)``.
         patience: epochs without a better validation loss after which the run stops; None for never.
         variables: what to begin from in place of variables drawn by the key: those of ``pretrain``, of a model from
@@ -141,22 +152,25 @@ def fit(
     """
     if resume and checkpoint_dir is None:
         raise ValueError("checkpoint_dir: found None, expected the folder to resume from")
-    data, plan = _plan(as_batch(x), validation, num_epochs, batch_size, patience)
+    check_key(key)
+    data, plan = data_and_plan(as_batch(x), validation, num_epochs, batch_size, patience)
+    own_hparams = hparams_of(model, hparams)
     if anneal is not None and not isinstance(model, Model):
         raise ValueError("anneal: found one with an Adversary or an Algorithm, expected it with a Model only")
     if isinstance(model, Model):
         algorithm = minimise(model, optimizer or adam(), ema_decay, anneal)
-        hparams = MinimiseHparams(learning_rate, model.hparams if hparams is None else hparams)
+        hparams = MinimiseHparams(learning_rate_of(learning_rate), own_hparams)
     elif isinstance(model, Adversary):
         algorithm = adversarial(model, optimizer or adam(b1=0.5), ema_decay)
-        hparams = AdversarialHparams(learning_rate, model.hparams if hparams is None else hparams)
+        hparams = AdversarialHparams(learning_rate_of(learning_rate), own_hparams)
     else:
-        algorithm = model
-        hparams = algorithm.hparams if hparams is None else hparams
-    axes, hparams = _leading_axes(key, hparams)
+        refuse_with_an_algorithm(learning_rate=learning_rate, optimizer=optimizer, ema_decay=ema_decay)
+        algorithm, hparams = model, own_hparams
+    axes, hparams = leading_axes(key, hparams)
     if variables is not None:
-        _check_variables(variables, algorithm, axes, key, data, hparams)
+        check_variables(variables, algorithm, axes, key, data, hparams)
     run = engine.start(algorithm, plan, axes, key, data, hparams, variables)
+    check_observed(data, run)
     if state is not None:
         # The state's buffers stay the caller's: the chunks give up those that they are handed.
         run = run._replace(state=jax.tree.map(jnp.copy, state))
@@ -179,83 +193,6 @@ def fit(
                 "on with it, or choose another folder"
             )
         return _drive(run, advance, plan, checkpoints, checkpoint_seconds, progress)
-
-
-def _leading_axes(key: Array, hparams: Any) -> tuple[tuple[str, ...], Any]:
-    """The axes that the run is mapped over, and the hyperparameters as arrays that all have theirs."""
-    key_ndim = jnp.ndim(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jnp.ndim(key) - 1
-    if key_ndim not in (0, 1):
-        raise ValueError(f"key: found shape {key.shape}, expected one PRNG key or a stack of them, (members,)")
-    hparams = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), hparams)
-    lengths = {leaf.shape for leaf in jax.tree.leaves(hparams)} - {()}
-    if len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
-        raise ValueError(f"hparams: found arrays of shapes {sorted(lengths)}, expected scalars or arrays of one length")
-    key_axes = ("key",) if key_ndim else ()
-    if not lengths:
-        return key_axes, hparams
-    (shape,) = lengths
-    return ("hparams", *key_axes), jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape), hparams)
-
-
-def _check_variables(
-    variables: Variables, algorithm: Algorithm, axes: tuple[str, ...], key: Array, data: Batch, hparams: Any
-) -> None:
-    """Compares the shapes of variables to begin from with those that the algorithm would draw."""
-    one_key = key[0] if "key" in axes else key
-    one_hparams = jax.tree.map(lambda leaf: leaf[0], hparams) if "hparams" in axes else hparams
-    drawn = jax.eval_shape(algorithm.init, one_key, data, one_hparams).variables
-    members = (key.shape[0],) if "key" in axes else ()
-    expected = {jax.tree_util.keystr(path): members + leaf.shape for path, leaf in jax.tree.leaves_with_path(drawn)}
-    found = {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree.leaves_with_path(variables)}
-    for name in [*expected, *found]:
-        if found.get(name) != expected.get(name):
-            raise ValueError(
-                f"variables: {name}: found {found.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
-                + (", one for each key" if members else "")
-            )
-
-
-def _plan(
-    data: Batch, validation: Any, num_epochs: int, batch_size: int, patience: int | None
-) -> tuple[Batch, engine.Plan]:
-    """Checks the options and puts the validation rows behind the others where they were given as rows."""
-    for name, value in (("num_epochs", num_epochs), ("batch_size", batch_size), ("patience", patience)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: found {value}, expected a positive whole number")
-    num_rows = data.x.shape[0]
-    if isinstance(validation, int | float):
-        if not 0 <= validation < 1:
-            raise ValueError(f"validation: found {validation}, expected a share in [0, 1) or the rows")
-        num_validation = round(validation * num_rows)
-        if validation > 0 and num_rows > 1:
-            num_validation = min(max(num_validation, 1), num_rows - 1)
-        split = "random"
-    else:
-        held_out = as_batch(validation)
-        num_validation, split = held_out.x.shape[0], "last"
-        data = _concatenate(data, held_out)
-    if patience is not None and num_validation == 0:
-        raise ValueError("patience: early stopping needs validation rows; give validation=0.1 or more rows")
-    num_train = data.x.shape[0] - num_validation
-    return data, engine.Plan(num_epochs, min(batch_size, num_train), num_validation, split, patience)  # type: ignore[arg-type]
-
-
-def _concatenate(data: Batch, more: Batch) -> Batch:
-    if data.x.shape[1:] != more.x.shape[1:]:
-        raise ValueError(f"validation: found event shape {more.x.shape[1:]}, expected {data.x.shape[1:]} as in x")
-    if data.mask is not None or more.mask is not None:
-        data, more = (batch._replace(mask=_full_mask(batch)) for batch in (data, more))
-    for name in ("target", "cond"):
-        if (getattr(data, name) is None) != (getattr(more, name) is None):
-            raise ValueError(f"validation: {name} must be given for both x and validation, or for neither")
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), data, more)
-
-
-def _full_mask(batch: Batch) -> Array:
-    if batch.mask is None:
-        return jnp.ones(batch.x.shape, bool)
-    mask = batch.mask.reshape(batch.mask.shape + (1,) * (batch.x.ndim - batch.mask.ndim))
-    return jnp.broadcast_to(mask, batch.x.shape)
 
 
 def _drive(
