@@ -141,13 +141,17 @@ def auroc(score: ArrayLike, is_positive: ArrayLike) -> float:
         In [0, 1].
 
     Raises:
-        ValueError: one of the two kinds is absent.
+        ValueError: one of the two kinds is absent, or a score is missing.
 
     Example:
         >>> auroc(np.array([1.0, 2.0, 3.0]), np.array([False, False, True]))
         1.0
     """
     score, is_positive = np.asarray(score, float), np.asarray(is_positive, bool)
+    if np.isnan(score).any():
+        raise ValueError(
+            f"score: found {np.isnan(score).sum()} missing values (NaN), expected none; leave these rows out"
+        )
     positive, negative = score[is_positive], np.sort(score[~is_positive])
     if not len(positive) or not len(negative):
         raise ValueError(
@@ -161,17 +165,20 @@ def ks_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     """Kolmogorov-Smirnov distance between two samples, column by column.
 
     Args:
-        first: (n, c), NaN where missing.
+        first: (n, c), NaN where missing; (n,) is one column.
         second: (m, c), likewise.
 
     Returns:
         (c,) in [0, 1]; NaN for a column without a value.
 
+    Raises:
+        ValueError: different columns.
+
     Example:
         >>> ks_distance(np.array([[0.0], [1.0]]), np.array([[5.0], [6.0]]))
         array([1.])
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
+    first, second = _columns(first, second)
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
         a, b = a[~np.isnan(a)], b[~np.isnan(b)]
@@ -190,16 +197,36 @@ def ks_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 def correlation_error(first: ArrayLike, second: ArrayLike) -> float:
     """The largest difference between the correlations of two samples' columns.
 
+    A column that does not vary in one of the samples has no correlation there and is left out.
+
     Args:
         first: (n, c).
         second: (m, c).
 
     Returns:
-        In [0, 2].
+        In [0, 2]; NaN where fewer than two columns vary in both.
+
+    Raises:
+        ValueError: different columns.
 
     Example:
-        >>> x = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
-        >>> round(correlation_error(x, x * [1, -1]), 6)
+        >>> x = np.array([[0.0, 0.0, 7.0], [1.0, 1.0, 7.0], [2.0, 2.0, 7.0]])
+        >>> round(correlation_error(x, x * [1, -1, 1]), 6)
         2.0
     """
-    return float(np.max(np.abs(np.corrcoef(np.asarray(first).T) - np.corrcoef(np.asarray(second).T))))
+    first, second = _columns(first, second)
+    varies = (np.ptp(first, axis=0) != 0) & (np.ptp(second, axis=0) != 0)
+    if varies.sum() < 2:
+        return float("nan")
+    return float(np.max(np.abs(np.corrcoef(first[:, varies].T) - np.corrcoef(second[:, varies].T))))
+
+
+def _columns(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Two samples as (n, c) and (m, c)."""
+    samples = [np.asarray(sample, float) for sample in (first, second)]
+    one, other = (sample[:, None] if sample.ndim == 1 else sample for sample in samples)
+    if one.ndim != 2 or other.ndim != 2 or one.shape[1] != other.shape[1]:
+        raise ValueError(
+            f"second: found shapes {one.shape} and {other.shape}, expected (n, c) and (m, c) with the same columns"
+        )
+    return one, other

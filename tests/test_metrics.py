@@ -31,12 +31,26 @@ def test_auroc_equals_the_rank_statistic():
     assert metrics.auroc(score, label) == pytest.approx(u / label.sum() / (~label).sum())
     with pytest.raises(ValueError, match="is_positive"):
         metrics.auroc(score, np.zeros(300, bool))
+    with pytest.raises(ValueError, match=r"score: found 1 missing values"):
+        metrics.auroc(np.where(np.arange(300) == 5, np.nan, score), label)
 
 
 def test_ks_distance_equals_scipy():
     first, second = RNG.standard_normal((200, 2)), 0.5 + RNG.standard_normal((150, 2))
     expected = [stats.ks_2samp(first[:, i], second[:, i]).statistic for i in range(2)]
     np.testing.assert_allclose(metrics.ks_distance(first, second), expected)
+    np.testing.assert_allclose(metrics.ks_distance(first[:, 0], second[:, 0]), expected[:1])
+    with pytest.raises(ValueError, match=r"second: found shapes \(200, 2\) and \(150, 1\)"):
+        metrics.ks_distance(first, second[:, 0])
+
+
+def test_correlation_error_leaves_out_what_does_not_vary():
+    first, second = RNG.standard_normal((200, 3)), RNG.standard_normal((150, 3))
+    expected = metrics.correlation_error(first, second)
+    constant = np.concatenate([first, np.full((200, 1), 3.0)], axis=1), np.concatenate([second, second[:, :1]], axis=1)
+    assert metrics.correlation_error(*constant) == expected
+    assert metrics.correlation_error(*constant[::-1]) == expected
+    assert np.isnan(metrics.correlation_error(first[:, :1], second[:, :1]))
 
 
 def test_psnr_of_known_noise():
