@@ -64,7 +64,8 @@ class Model(NamedTuple):
         encode: (variables, x, cond=None) -> Latent, in inference mode. A NaN in ``x`` is a missing value.
         decode: (variables, z, cond=None) -> (n, *event), the mean of p(x | z), in inference mode.
         loss: (key, variables, batch, hparams, train=True) -> (scalar, Aux). Summed over event dimensions,
-            averaged over observed examples. ``train=False`` is inference mode, for validation.
+            averaged over observed examples. ``train=False`` is inference mode, for validation. The metrics hold the
+            scalar as ``loss``: it is what the best epoch is chosen by.
         score: (key, variables, batch) -> (n,), per example, higher is more anomalous.
         sample: (key, variables, num_samples, cond=None, z=None) -> (n, *event), draws from the model's
             distribution, observation noise included, from codes z where they are given and from the prior where not;
@@ -133,7 +134,7 @@ class Algorithm(NamedTuple):
 
     Attributes:
         init: (key, batch, hparams, variables=None) -> TrainState; it begins from the variables, where given.
-        step: (state, batch, hparams) -> (TrainState, metrics).
+        step: (state, batch, hparams) -> (TrainState, metrics), which hold ``loss`` where there are no validation rows.
         evaluate: (key, variables, batch, hparams) -> metrics, in inference mode; holds at least ``loss``.
         variables: (state) -> the variables to evaluate and to return (their moving average, where one is kept).
         hparams: the defaults, a pytree of scalars that may be traced and vmapped.

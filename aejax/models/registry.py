@@ -1,8 +1,13 @@
 """The models by name: what the command line offers and what the laws in the tests run over."""
 
 import functools
+import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+import jax
+import numpy as np
 
 from aejax.base import Adversary, Model
 
@@ -18,20 +23,31 @@ def factory(function: Factory) -> Factory:
     Equal arguments therefore give the very same one: building it a second time compiles nothing.
 
     Args:
-        function: a factory whose arguments are hashable once lists are turned into tuples.
+        function: a factory whose arguments are hashable once lists are turned into tuples and arrays of one number into
+            that number.
 
     Returns:
-        The factory.
+        The factory. It raises a ValueError for an argument that is an array of several numbers.
     """
     cached = functools.cache(function)
+    names = tuple(inspect.signature(function).parameters)
 
     @functools.wraps(function)
     def build(*args: Any, **kwargs: Any) -> Any:
-        return cached(*map(_hashable, args), **{name: _hashable(value) for name, value in kwargs.items()})
+        # More positional arguments than the factory has are left for it to refuse.
+        positional = [_hashable(*pair) for pair in itertools.zip_longest(names[: len(args)], args)]
+        return cached(*positional, **{name: _hashable(name, value) for name, value in kwargs.items()})
 
     MODELS[function.__name__] = build
     return build  # type: ignore[return-value]
 
 
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _hashable(name: str, value: Any) -> Any:
+    if not isinstance(value, jax.Array | np.ndarray):
+        return tuple(value) if isinstance(value, list) else value
+    if value.ndim:
+        raise ValueError(
+            f"{name}: found an array of shape {value.shape}, expected a number or a tuple of numbers; several values "
+            "of a hyperparameter are trained by aejax.sweep(..., hparams=model.hparams._replace(...))"
+        )
+    return value.item()

@@ -236,10 +236,21 @@ def _train_and_validate(
     metrics = {name: jnp.mean(values) for name, values in per_step.items()}
     failed_step = jnp.where(jnp.all(finite), -1, run.state.step + jnp.argmin(finite)).astype(jnp.int32)
     if plan.num_validation:
-        measured = _validate(algorithm, run, algorithm.variables(state), data, hparams)
+        measured = _with_loss(_validate(algorithm, run, algorithm.variables(state), data, hparams))
         metrics.update({f"val_{name}": value for name, value in measured.items()})
         failed_step = jnp.where((failed_step < 0) & ~jnp.isfinite(measured["loss"]), state.step - 1, failed_step)
+    else:
+        _with_loss(metrics)
     return state, metrics, failed_step
+
+
+def _with_loss(metrics: Metrics) -> Metrics:
+    if "loss" not in metrics:
+        raise ValueError(
+            f'metrics: found {", ".join(metrics) or "none"}, expected "loss" among them: the best epoch is '
+            'chosen by it; a model\'s loss returns Aux({"loss": value, ...}, collections)'
+        )
+    return metrics
 
 
 def _validate(algorithm: Algorithm, run: Run, variables: Variables, data: Batch, hparams: Any) -> Metrics:

@@ -98,3 +98,13 @@ def test_a_conditional_vae_follows_the_known_mean_and_spread(key):
         spread = synthetic.conditional_std(jnp.array(kelvin))
         assert np.abs((drawn.mean(axis=0) * std + mean - expected) / std).max() < 0.05, kelvin
         assert np.abs(drawn.std(axis=0) * std / spread - 1).max() < 0.1, kelvin
+
+
+def test_a_factory_takes_a_number_of_any_type_and_says_where_several_belong():
+    model = models.vae((4,), 2, beta=2.0)
+    assert models.vae((4,), 2, beta=jnp.float32(2)) is model
+    assert models.vae((4,), np.asarray(2), beta=np.asarray(2.0)) is model
+    with pytest.raises(ValueError, match=r"beta: found an array of shape \(3,\).*aejax.sweep"):
+        models.vae((4,), 2, beta=jnp.ones(3))
+    with pytest.raises(ValueError, match=r"event_shape: found an array of shape \(1,\)"):
+        models.vae(np.array([4]), 2)

@@ -335,6 +335,16 @@ def test_what_an_algorithm_has_of_its_own_is_not_ignored(rows, key, option):
         (sweep if "learning_rate" in option else fit)(key, minimise(VAE), rows, **option)
 
 
+@pytest.mark.parametrize("validation", [0, 0.1])
+def test_a_loss_that_does_not_report_itself_is_named(rows, key, validation):
+    def loss(*args, **options):
+        value, aux = VAE.loss(*args, **options)
+        return value, aux._replace(metrics={"kl": aux.metrics["kl"]})
+
+    with pytest.raises(ValueError, match=r'metrics: found .*kl, expected "loss" among them'):
+        fit(key, VAE._replace(loss=loss), rows, num_epochs=1, validation=validation)
+
+
 def test_an_ensemble_wants_keys(rows):
     with pytest.raises(ValueError, match="key: found 1, expected a PRNG key"):
         ensemble(1, VAE, rows)
