@@ -103,6 +103,10 @@ def fit(
     The same key, data and options give the same bits on the same backend, JAX version and device count, however
     often the run is checkpointed, killed and resumed.
 
+    It compiles programs of its own and cannot be called inside ``jit``, ``vmap`` or ``grad``; ``ensemble`` and
+    ``sweep`` train many at once. A second call compiles nothing new where model, optimizer and shapes are the same:
+    vary what ``hparams`` and ``learning_rate`` hold, since another ``beta=`` handed to a factory makes another model.
+
     Args:
         key: PRNG key; initial variables, the split, the order of rows and all noise follow from it. A stack of keys
             trains an ensemble, see ``ensemble``.
