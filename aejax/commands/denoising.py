@@ -126,7 +126,10 @@ def _train(command: DenoiseTrain) -> None:
     if not 0 <= command.test_share < 1:
         raise ValueError(f"test_share: found {command.test_share}, expected a share in [0, 1)")
     events = read_events(command.events)
-    noise = noise_before(events)
+    try:
+        noise = noise_before(events)
+    except ValueError as error:
+        raise ValueError(f"{command.events}: {error}") from error
     split_key, fit_key, test_key = jax.random.split(jax.random.key(command.seed), 3)
     groups = np.unique(events.group)
     order = groups[np.asarray(jax.random.permutation(split_key, len(groups)))]

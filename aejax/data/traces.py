@@ -66,19 +66,23 @@ def read_events(path: str | Path) -> Events:
             ``signal_to_noise`` where it is absent, and ``sampling_rate``, 100 where that is absent.
 
     Returns:
-        The Events.
+        The Events; arrivals between two samples are rounded.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a field is absent or has another length, or an event begins outside of its record; the message
-            names the field and the record.
+        ValueError: a field is absent, not of numbers or of another length, an event begins outside of its record, the
+            arrivals look like seconds, or a record is constant or not finite; the message names the file, the field,
+            and the record by its row in the file.
     """
     path = Path(path)
     with open_npz(path, "x, arrival and group") as file:
         content = {name: file[name] for name in file.files}
-    if "x" not in content or content["x"].ndim != 2:
-        raise ValueError(f"{path}: found {', '.join(content) or 'nothing'}, expected x of shape (records, samples)")
-    x = content["x"].astype(np.float32)
+    for name in ("x", "arrival", "itp", "scale", "snr_db", "sampling_rate"):
+        if name in content and not _is_real(content[name]):
+            raise ValueError(f"{path}: {name}: found {content[name].dtype}, expected real numbers; convert it")
+    if "x" not in content or content["x"].ndim != 2 or content["x"].size == 0:
+        found = ", ".join(f"{name} of shape {field.shape}" for name, field in content.items())
+        raise ValueError(f"{path}: found {found or 'nothing'}, expected x of shape (records, samples), at least one")
     arrival = content.get("arrival", content.get("itp"))
     group = content.get("group", content.get("station"))
     if group is None and "trace" in content:
@@ -88,24 +92,66 @@ def read_events(path: str | Path) -> Events:
             f"{path}: found {', '.join(content)}, expected also {'arrival' if arrival is None else 'group'} (n,): the "
             "sample at which each event begins, and the station that recorded it"
         )
+    x = content["x"]
     fields = {name: content.get(name) for name in ("scale", "snr_db")} | {"arrival": arrival, "group": group}
     for name, field in fields.items():
         if field is not None and np.shape(field) != (len(x),):
             raise ValueError(f"{path}: {name}: found shape {np.shape(field)}, expected ({len(x)},) as x has records")
-    is_inside = (arrival >= 1) & (arrival < x.shape[1])
+    sampling_rate = _sampling_rate(content.get("sampling_rate", np.array(100.0)), path)
+    arrival = _in_samples(arrival, x.shape[1], sampling_rate, path)
+    x = x.astype(np.float32)
+    if "scale" in content:
+        x = x / 32767 * content["scale"][:, None]
+    dead = _constant_or_not_finite(x)
+    if len(dead):
+        raise ValueError(
+            f"{path}: x: record {dead[0]} (counted from 0) of {group[dead[0]]} is constant or not finite ({len(dead)} "
+            "such records); leave dead channels and gaps out"
+        )
+    snr_db = content.get("snr_db")
+    if snr_db is None:
+        snr_db = signal_to_noise(x, arrival, sampling_rate)
+    return Events(x, arrival, np.asarray(group), np.asarray(snr_db, float), sampling_rate)
+
+
+def _is_real(array: np.ndarray) -> bool:
+    return np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
+
+
+def _sampling_rate(field: np.ndarray, path: Path) -> float:
+    rate = float(field.item()) if field.size == 1 else np.nan
+    if not (np.isfinite(rate) and rate > 0):
+        raise ValueError(
+            f"{path}: sampling_rate: found {field.item() if field.size == 1 else f'shape {field.shape}'}, expected one "
+            "positive number, the samples a second of all records"
+        )
+    return rate
+
+
+def _in_samples(arrival: np.ndarray, length: int, sampling_rate: float, path: Path) -> np.ndarray:
+    """Arrivals as whole samples; those that can only be seconds are refused."""
+    rounded = np.rint(arrival)
+    is_inside = (rounded >= 1) & (rounded < length)
     if not is_inside.all():
         record = int(np.argmin(is_inside))
         raise ValueError(
             f"{path}: arrival: found {arrival[record]} in record {record} (counted from 0), expected a sample within "
-            f"the record, 1 to {x.shape[1] - 1}; leave such records out"
+            f"the record, 1 to {length - 1}; leave such records out"
         )
-    if "scale" in content:
-        x = x / 32767 * content["scale"][:, None]
-    sampling_rate = float(content.get("sampling_rate", 100.0))
-    snr_db = content.get("snr_db")
-    if snr_db is None:
-        snr_db = signal_to_noise(x, arrival, sampling_rate)
-    return Events(x, np.asarray(arrival, int), np.asarray(group), np.asarray(snr_db, float), sampling_rate)
+    # A picker may give a sample and its fraction, but not all of them within the first hundredth of the records.
+    if (rounded != arrival).any() and sampling_rate > 1 and arrival.max() < length / sampling_rate:
+        raise ValueError(
+            f"{path}: arrival: found {arrival.min():g} to {arrival.max():g}, not whole and within the "
+            f"{length / sampling_rate:g} seconds of the records, expected samples; multiply seconds by "
+            f"{sampling_rate:g}, or round what are samples"
+        )
+    return rounded.astype(int)
+
+
+def _constant_or_not_finite(x: np.ndarray) -> np.ndarray:
+    """The rows that hold nothing to learn from."""
+    lowest, highest = x.min(axis=1), x.max(axis=1)  # NaN where there is one
+    return np.flatnonzero(~(np.isfinite(lowest) & np.isfinite(highest) & (highest > lowest)))
 
 
 def signal_to_noise(x: Any, arrival: Any, sampling_rate: float) -> np.ndarray:
@@ -145,21 +191,32 @@ def noise_before(events: Events, guard: float = 0.5) -> np.ndarray:
         (n, length), as long as the shortest noise is.
 
     Raises:
-        ValueError: an event begins too early for 16 samples of noise; the message gives its row.
+        ValueError: an event begins too early for 16 samples of noise, or nothing varies before it; the message gives
+            its row.
 
     Example:
-        >>> events = Events(np.ones((2, 500)), np.array([300, 200]), np.array(["A", "B"]), np.zeros(2), 100.0)
+        >>> x = np.random.default_rng(0).standard_normal((2, 500))
+        >>> events = Events(x, np.array([300, 200]), np.array(["A", "B"]), np.zeros(2), 100.0)
         >>> noise_before(events).shape
         (2, 150)
     """
     ends = events.arrival - round(guard * events.sampling_rate)
     length = int(ends.min())
     if length < 16:
+        record = int(ends.argmin())
         raise ValueError(
-            f"arrival: record {int(ends.argmin())} has {max(length, 0)} samples of noise before its event, expected at "
-            "least 16; leave such records out"
+            f"arrival: record {record} (counted from 0) of {events.group[record]} has {max(length, 0)} samples of "
+            f"noise before its event at sample {events.arrival[record]}, expected at least 16; leave such records out, "
+            "or give arrivals in samples if these are seconds"
         )
-    return np.stack([trace[end - length : end] for trace, end in zip(events.x, ends, strict=True)])
+    noise = np.stack([trace[end - length : end] for trace, end in zip(events.x, ends, strict=True)])
+    dead = _constant_or_not_finite(noise)
+    if len(dead):
+        raise ValueError(
+            f"x: record {dead[0]} (counted from 0) of {events.group[dead[0]]} is constant or not finite in the "
+            f"{length} samples before its event ({len(dead)} such records); leave them out"
+        )
+    return noise
 
 
 def read_traces(path: str | Path) -> Recording:
@@ -281,9 +338,10 @@ def _read_array(path: Path) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: found no array of numbers, expected an NPY file, as numpy.save writes it") from error
-    if array.ndim not in (1, 2) or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+    if array.ndim not in (1, 2) or array.size == 0 or not _is_real(array):
         raise ValueError(
-            f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,)"
+            f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,), "
+            "at least one"
         )
     return array
 

@@ -127,9 +127,11 @@ def _records(name: str, records: Any) -> np.ndarray:
     records = np.asarray(records)
     if records.ndim != 2 or len(records) == 0:
         raise ValueError(f"{name}: found shape {records.shape}, expected (records, samples)")
+    # By its extremes: the mean of equal numbers need not be that number.
+    varies = records.max(axis=1) > records.min(axis=1)
     records = records - records.mean(axis=1, keepdims=True, dtype=np.float64)
     spread = np.sqrt(np.mean(records**2, axis=1, keepdims=True))
-    bad = np.flatnonzero(~(np.isfinite(spread) & (spread > 0)))
+    bad = np.flatnonzero(~(np.isfinite(spread[:, 0]) & varies))
     if len(bad):
         raise ValueError(
             f"{name}: record {bad[0]} is constant or not finite ({len(bad)} such); leave dead channels and gaps out"

@@ -90,6 +90,18 @@ def test_what_cannot_work_is_refused(folder, tmp_path):
         command(Denoise, folder / "run", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
 
 
+def test_a_record_that_stops_the_training_is_named_by_its_row_in_the_file(folder, tmp_path):
+    """Not by its row among those that are trained on; constant before its event as well."""
+    with np.load(folder / "events.npz") as file:
+        fields = dict(file)
+    path = tmp_path / "events.npz"
+    for end in (300, 1000):
+        fields["x"][7, :end] = 0
+        np.savez(path, **fields)
+        with pytest.raises(ValueError, match=rf"^{path}: x: record 7 .* of D is constant"):
+            command(DenoiseTrain, path, "--out", tmp_path / "run", "--num-samples", 256)
+
+
 def test_a_damaged_folder_is_refused(folder, tmp_path):
     for name in ("config.json", "variables.safetensors"):
         (tmp_path / name).write_bytes((folder / "run" / name).read_bytes())

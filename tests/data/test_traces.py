@@ -57,6 +57,52 @@ def test_an_event_that_begins_outside_of_its_record_is_named(catalogue, arrival)
         read_events(path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arrival": np.array(["a", "b", "c"])}, "arrival: found <U1, expected real numbers"),
+        ({"x": np.full((3, 3000), "1.5")}, "x: found <U3, expected real numbers"),
+        ({"x": np.zeros((0, 3000))}, r"found x of shape \(0, 3000\).*, expected x of shape .*, at least one"),
+        ({"sampling_rate": "fifty"}, "sampling_rate: found <U5, expected real numbers"),
+        ({"sampling_rate": -50.0}, r"sampling_rate: found -50\.0, expected one positive number"),
+        ({"sampling_rate": np.full(3, 50.0)}, r"sampling_rate: found shape \(3,\), expected one positive"),
+        (
+            {"arrival": np.array([10.5, 11, 12])},
+            "arrival: found 10.5 to 12, not whole and within the 30 seconds",
+        ),
+    ],
+)
+def test_a_field_that_is_not_what_it_should_be_is_named(catalogue, changes, message):
+    path, fields = catalogue
+    np.savez(path, **fields | changes)
+    with pytest.raises(ValueError, match=rf"^{path}: {message}"):
+        read_events(path)
+
+
+def test_arrivals_between_samples_are_rounded(catalogue):
+    path, fields = catalogue
+    np.savez(path, **fields | {"arrival": np.array([1000.4, 1000.6, 999.0])})
+    np.testing.assert_array_equal(read_events(path).arrival, [1000, 1001, 999])
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.1])
+def test_a_bad_record_is_named_by_its_row_and_its_station(catalogue, value):
+    path, fields = catalogue
+    bad = fields["x"].copy()
+    bad[2] = value
+    np.savez(path, **fields | {"x": bad})
+    with pytest.raises(ValueError, match=rf"^{path}: x: record 2 .* of B is constant or not finite \(1 such"):
+        read_events(path)
+
+
+def test_a_record_without_noise_before_its_event_is_named_likewise(catalogue):
+    path, fields = catalogue
+    fields["x"][1, :1000] = 0.1
+    np.savez(path, **fields)
+    with pytest.raises(ValueError, match=r"x: record 1 .* of B is constant .* in the 950 samples before its event"):
+        noise_before(read_events(path))
+
+
 @pytest.mark.parametrize("content", [b"time,value", b"", b"PK\x03\x04 cut off"])
 def test_what_is_no_catalogue_is_refused(tmp_path, content):
     path = tmp_path / "events.npz"
@@ -75,7 +121,7 @@ def test_noise_ends_before_each_arrival():
 
 
 def test_noise_of_an_event_that_begins_at_once_is_refused():
-    with pytest.raises(ValueError, match="record 1 has 0 samples"):
+    with pytest.raises(ValueError, match=r"record 1 .* of B has 0 samples .* arrivals in samples if these are seconds"):
         noise_before(Events(np.ones((2, 600)), np.array([300, 10]), np.array(["A", "B"]), np.zeros(2), 100.0))
 
 
@@ -202,6 +248,9 @@ def test_what_cannot_work_is_refused(tmp_path):
         write_traces(tmp_path / "out.mseed", tmp_path / "in.npy", [np.zeros(9)] * 2)
     with pytest.raises(ValueError, match="found 1 traces, expected 2"):
         write_traces(tmp_path / "out.npy", tmp_path / "in.npy", [np.zeros(9)])
+    np.save(tmp_path / "in.npy", np.zeros((0, 9)))
+    with pytest.raises(ValueError, match=r"shape \(0, 9\), .* at least one"):
+        read_traces(tmp_path / "in.npy")
     assert [path.name for path in tmp_path.iterdir()] == ["in.npy"]
 
 

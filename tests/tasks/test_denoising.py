@@ -79,7 +79,7 @@ def test_noise_only(key):
     [
         ({"events": EVENTS[:, :200]}, "events: found records of 200 samples, expected at least 257"),
         ({"noise": NOISE[:, :9]}, "noise: found records of 9 samples"),
-        ({"noise": np.ones((2, 400))}, "noise: record 0 is constant"),
+        ({"noise": np.full((2, 400), 0.1)}, "noise: record 0 is constant"),
         ({"events": np.where(EVENTS > 3, np.nan, EVENTS)}, "events: record . is constant or not finite"),
         ({"events": EVENTS[0]}, "events: found shape"),
         ({"num": 0}, "num: found 0"),
