@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _KIND = "denoiser"
+# Those of masking_autoencoder: the shortest window, and what the length of one should be a multiple of.
+_FRAME, _HOP = 256, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +28,15 @@ class DenoiseTrain:
     out: Path
     """Folder to write; it must not hold anything yet."""
     test_share: float = 0.2
-    """Share of the stations that is kept out of training, to measure the gain on; 0 for none."""
+    """Share of the stations that is kept out of training, to measure the gain on; 0 for none. At least two, since noise
+    comes from another station than its event; none where fewer than three would be left to train on."""
     min_snr_db: float = 20.0
     """Signal-to-noise ratio above which a record counts as clean."""
     snr_db: tuple[float, float] = (-5.0, 10.0)
     """Lowest and highest signal-to-noise ratio of the mixtures."""
-    num_samples: int = 3072
-    """Length of the windows that the model sees; about 30 s at 100 samples a second."""
+    num_samples: int | None = None
+    """Length of the windows that the model sees; by default 3072, about 30 s at 100 samples a second, or the multiple
+    of 64 that 1.25 times fits into a record. Files to denoise should be as long, or the gain falls (see denoise)."""
     num_rounds: int = 96
     """Rounds of training; each draws 512 new mixtures. The defaults take three and a half minutes on one core."""
     seed: int = 0
@@ -131,9 +135,20 @@ def _train(command: DenoiseTrain) -> None:
     except ValueError as error:
         raise ValueError(f"{command.events}: {error}") from error
     split_key, fit_key, test_key = jax.random.split(jax.random.key(command.seed), 3)
+    num_samples = _num_samples(command, events.x.shape[1])
     groups = np.unique(events.group)
     order = groups[np.asarray(jax.random.permutation(split_key, len(groups)))]
-    held_out = np.isin(events.group, order[: round(command.test_share * len(groups))])
+    num_held_out = _num_held_out(command.test_share, len(groups))
+    held_out = np.isin(events.group, order[:num_held_out])
+    if num_held_out:
+        names = ", ".join(sorted(map(str, order[:num_held_out])))
+        note(f"held out of training, {num_held_out} of {len(groups)} stations: {names}", command.quiet)
+    elif command.test_share > 0:
+        note(
+            f"none of the {len(groups)} stations is held out, so no gain will be measured: that takes two, and three "
+            "to train on; give events of more stations, or a larger --test-share",
+            command.quiet,
+        )
     is_clean = events.snr_db >= command.min_snr_db
     kept = is_clean & ~held_out
     if not kept.any():
@@ -141,13 +156,13 @@ def _train(command: DenoiseTrain) -> None:
             f"min_snr_db: found no record for training above {command.min_snr_db} dB, expected some; lower it, or "
             "test_share"
         )
-    model = masking_autoencoder((command.num_samples,))
+    model = masking_autoencoder((num_samples,))
     fitted = fit_denoiser(
         fit_key,
         events.x[kept],
         noise[~held_out],
         model=model,
-        num_samples=command.num_samples,
+        num_samples=num_samples,
         arrival=events.arrival[kept],
         event_groups=events.group[kept],
         noise_groups=events.group[~held_out],
@@ -156,23 +171,20 @@ def _train(command: DenoiseTrain) -> None:
         progress=not command.quiet,
     )
     measured = {}
-    held_out_groups = np.unique(events.group[held_out])
-    # The noise of a mixture is another station's than the event's, so one station alone cannot be measured on.
-    if (is_clean & held_out).any() and len(held_out_groups) > 1:
-        measured = _measure(test_key, command, events, noise, held_out, model, fitted.variables)
-    elif command.test_share > 0:
+    if (is_clean & held_out).any():
+        measured = _measure(test_key, command, num_samples, events, noise, held_out, model, fitted.variables)
+    elif num_held_out:
         note(
-            f"no gain was measured: found {len(held_out_groups)} of {len(groups)} stations held out, with "
-            f"{(is_clean & held_out).sum()} records above {command.min_snr_db} dB, expected at least two stations and "
-            "one record; raise --test-share, or give events of more stations",
+            f"no gain was measured: found no record above {command.min_snr_db} dB at the {num_held_out} stations held "
+            "out, expected at least one; lower --min-snr-db, or give another --seed or --test-share",
             command.quiet,
         )
     config = {
         "format": _FORMAT,
         "kind": _KIND,
-        "num_samples": command.num_samples,
+        "num_samples": num_samples,
         "sampling_rate": events.sampling_rate,
-        "held_out_groups": sorted(map(str, held_out_groups)),
+        "held_out_groups": sorted(map(str, order[:num_held_out])),
         "measured_on_held_out_groups": measured,
         "train": {name: str(value) if isinstance(value, Path) else value for name, value in vars(command).items()},
         "environment": storage.environment(),
@@ -185,8 +197,45 @@ def _train(command: DenoiseTrain) -> None:
     print(f"written to {command.out}")
 
 
+def _num_samples(command: DenoiseTrain, length: int) -> int:
+    """The length of the windows; where none is given, the longest up to the usual one for which records suffice."""
+    from aejax.tasks.denoising import NUM_SAMPLES
+    from aejax.tasks.mixing import longest_piece, shortest_record
+
+    if command.num_samples is not None:
+        if command.num_samples < _FRAME:
+            raise ValueError(
+                f"num_samples: found {command.num_samples}, expected at least {_FRAME}, one frame of the spectrum"
+            )
+        return command.num_samples
+    num_samples = min(longest_piece(length) // _HOP * _HOP, NUM_SAMPLES)
+    if num_samples < _FRAME:
+        raise ValueError(
+            f"{command.events}: x: found records of {length} samples, expected {shortest_record(_FRAME)} or more, for "
+            f"pieces of one frame of {_FRAME} samples; give longer ones"
+        )
+    if num_samples < NUM_SAMPLES:
+        note(f"windows of {num_samples} samples, the longest for records of {length}", command.quiet)
+    return num_samples
+
+
+def _num_held_out(share: float, num_groups: int) -> int:
+    """One station alone cannot be measured on, and one alone cannot be trained on: noise is of another."""
+    count = round(share * num_groups)
+    if share == 0 or count > 1:
+        return count
+    return 2 if num_groups >= 5 else 0
+
+
 def _measure(
-    key: Any, command: DenoiseTrain, events: Any, noise: Any, held_out: Any, model: Any, variables: Any
+    key: Any,
+    command: DenoiseTrain,
+    num_samples: int,
+    events: Any,
+    noise: Any,
+    held_out: Any,
+    model: Any,
+    variables: Any,
 ) -> dict[str, float]:
     """What the denoiser does to mixtures of events and noise from stations that it was not trained on."""
     import numpy as np
@@ -201,20 +250,25 @@ def _measure(
         noise[held_out],
         200,
         command.snr_db,
-        num_samples=command.num_samples,
+        num_samples=num_samples,
         arrival=events.arrival[rows],
         event_groups=events.group[rows],
         noise_groups=events.group[held_out],
     )
-    estimate = denoise(model, variables, pairs.noisy, num_samples=command.num_samples)
-    late = onset_error(pairs.clean, estimate, pairs.arrival, sampling_rate=events.sampling_rate)
+    estimate = denoise(model, variables, pairs.noisy, num_samples=num_samples)
+    late, late_noisy = (
+        onset_error(pairs.clean, traces, pairs.arrival, sampling_rate=events.sampling_rate)
+        for traces in (estimate, pairs.noisy)
+    )
     return {
         "held-out stations": float(len(np.unique(events.group[held_out]))),
         "mean gain, dB": float(gain(pairs.noisy, pairs.clean, estimate).mean()),
         "mean correlation, noisy": float(correlation(pairs.clean, pairs.noisy).mean()),
         "mean correlation, denoised": float(correlation(pairs.clean, estimate).mean()),
-        "onset error, median of the absolute, s": float(np.median(np.abs(late))),
-        "onset error, median, s": float(np.median(late)),
+        "onset error, noisy, median of the absolute, s": float(np.median(np.abs(late_noisy))),
+        "onset error, denoised, median of the absolute, s": float(np.median(np.abs(late))),
+        "onset error, noisy, median, s": float(np.median(late_noisy)),
+        "onset error, denoised, median, s": float(np.median(late)),
     }
 
 

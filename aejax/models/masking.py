@@ -42,7 +42,7 @@ def masking_autoencoder(
     squares would leave to the pairs with the most noise.
 
     Args:
-        event_shape: (num_samples,) of one signal.
+        event_shape: (num_samples,) of one signal, at least as long as a frame.
         frame_length: samples in a frame of the transform.
         hop: samples from one frame to the next.
         hidden_dim: channels of the network.
@@ -77,6 +77,8 @@ def _masking_autoencoder(
     if len(event_shape) != 1:
         raise ValueError(f"event_shape: found {event_shape}, expected (num_samples,) of one signal")
     (num_samples,) = event_shape
+    if num_samples < frame_length:
+        raise ValueError(f"event_shape: found {event_shape}, expected at least one frame of {frame_length} samples")
     frames, bins = num_frames(num_samples, frame_length, hop), frame_length // 2 + 1
     network = nets.dilated_convolutions(hidden_dim, bins, dilations=dilations, dropout_rate=dropout_rate)
 

@@ -12,6 +12,7 @@ from aejax.base import Array
 # The ends of a noise record are faded into each other over this many samples, at most.
 _FADE = 256
 _BLOCK = 64
+_SLOWEST, _FASTEST = 0.8, 1.25
 
 
 class Mixtures(NamedTuple):
@@ -93,7 +94,7 @@ def mixtures(
     events, noise = _records("events", events), _records("noise", noise)
     if num < 1:
         raise ValueError(f"num: found {num}, expected a positive whole number")
-    needed = int(np.ceil(1.25 * num_samples)) + 2 if augment else num_samples + 1
+    needed = shortest_record(num_samples) if augment else num_samples + 1
     if events.shape[1] < needed:
         raise ValueError(
             f"events: found records of {events.shape[1]} samples, expected at least {needed} for pieces of "
@@ -120,6 +121,38 @@ def mixtures(
         augment,
     )
     return Mixtures(*(np.asarray(field)[:num] for field in drawn))
+
+
+def shortest_record(num_samples: int) -> int:
+    """The length of events from which ``mixtures`` can draw pieces with augmentation.
+
+    Args:
+        num_samples: length of a piece.
+
+    Returns:
+        The number of samples.
+
+    Example:
+        >>> shortest_record(3072)
+        3842
+    """
+    return int(np.ceil(_FASTEST * num_samples)) + 2
+
+
+def longest_piece(length: int) -> int:
+    """The longest piece that ``mixtures`` can draw, with augmentation, from events of a length.
+
+    Args:
+        length: of the events, in samples.
+
+    Returns:
+        The number of samples; 0 where there is no such piece.
+
+    Example:
+        >>> longest_piece(3842), longest_piece(3841)
+        (3072, 3071)
+    """
+    return max(int((length - 2) / _FASTEST), 0)
 
 
 def _records(name: str, records: Any) -> np.ndarray:
@@ -204,7 +237,7 @@ def _draw(
     noise = jnp.concatenate([noise, noise[:, :1]], axis=1)  # the sample after the last one, to interpolate towards
 
     def speed(chance: Array) -> Array:
-        return 0.8 + 0.45 * chance if augment else jnp.ones(())
+        return _SLOWEST + (_FASTEST - _SLOWEST) * chance if augment else jnp.ones(())
 
     def event_piece(chance: _Chances, row: Array, knots: Array) -> tuple[Array, Array]:
         stretch = speed(chance.speed)

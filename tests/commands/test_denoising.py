@@ -70,12 +70,28 @@ def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
     assert not capsys.readouterr().err
 
 
-def test_stations_too_few_to_measure_on_are_explained(folder, tmp_path, capsys):
-    words = ("--num-samples", 256, "--num-rounds", 1)
-    command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "one", *words, "--test-share", 0.25)
-    assert "no gain was measured: found 1 of 4 stations held out" in capsys.readouterr().err
-    command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "none", *words, "--test-share", 0)
-    assert "no gain" not in capsys.readouterr().err
+def test_one_station_kept_out_would_be_lost(folder, tmp_path, capsys):
+    """It cannot be measured on, so none is where few are left to train on."""
+    words = ("--num-samples", 256, "--num-rounds", 1, "--out")
+    command(DenoiseTrain, folder / "events.npz", *words, tmp_path / "none", "--test-share", 0.25)
+    assert "none of the 4 stations is held out, so no gain" in capsys.readouterr().err
+    assert json.loads((tmp_path / "none" / "config.json").read_text())["held_out_groups"] == []
+
+
+def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 600)) * np.where(np.arange(600) < 200, 0.05, 1)
+    np.savez(tmp_path / "events.npz", x=x, arrival=np.full(6, 200), group=list("ABCDEF"))
+    command(DenoiseTrain, tmp_path / "events.npz", "--out", tmp_path / "run", "--num-rounds", 1)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["num_samples"] == 448
+    first, second = config["held_out_groups"]
+    shown = capsys.readouterr()
+    assert f"held out of training, 2 of 6 stations: {first}, {second}" in shown.err
+    assert "windows of 448 samples" in shown.err
+    for name in ("noisy", "denoised"):
+        assert np.isfinite(config["measured_on_held_out_groups"][f"onset error, {name}, median of the absolute, s"])
+        assert f"onset error, {name}, median of the absolute, s: " in shown.out
 
 
 def test_what_cannot_work_is_refused(folder, tmp_path):
@@ -83,6 +99,13 @@ def test_what_cannot_work_is_refused(folder, tmp_path):
         command(DenoiseTrain, folder / "events.npz", "--out", folder / "run")
     with pytest.raises(ValueError, match="min_snr_db"):
         command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--min-snr-db", 99)
+    for number in (-1, 100):
+        with pytest.raises(ValueError, match=f"num_samples: found {number}, expected at least 256, one frame"):
+            command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--num-samples", number)
+    with np.load(folder / "events.npz") as file:
+        np.savez(tmp_path / "short.npz", **dict(file) | {"x": file["x"][:, 100:400], "arrival": np.full(8, 200)})
+    with pytest.raises(ValueError, match=r"records of 300 samples, expected 322 or more"):
+        command(DenoiseTrain, tmp_path / "short.npz", "--out", tmp_path / "run")
     with pytest.raises(FileNotFoundError, match="no trained denoiser"):
         load_denoiser(tmp_path)
     np.save(tmp_path / "gap.npy", np.array([1.0, np.nan, 2.0]))

@@ -150,6 +150,11 @@ def test_what_cannot_be_denoised_is_refused():
         denoise(model, variables, np.zeros(99), num_samples=64)
 
 
+def test_a_mask_needs_one_frame():
+    with pytest.raises(ValueError, match=r"event_shape: found \(100,\), expected at least one frame of 256"):
+        masking_autoencoder((100,))
+
+
 def test_gain_and_correlation():
     clean, noise = np.random.default_rng(0).standard_normal((2, 3, 100))
     np.testing.assert_allclose(gain(clean + noise, clean, clean + 0.1 * noise), 20)
