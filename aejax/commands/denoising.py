@@ -46,7 +46,11 @@ class DenoiseTrain:
 
 @dataclasses.dataclass(frozen=True)
 class Denoise:
-    """Denoise a miniSEED, SEG-Y or NPY file; the result has the same format and headers."""
+    """Denoise a miniSEED, SEG-Y or NPY file; the result has the same format and headers.
+
+    Give traces at least as long as the windows of the training, 3072 samples by default: shorter ones gain less, a
+    quarter as long 8 dB where 13 are gained, a twelfth as long 1. Gaps of 256 or more zeros stay as they are.
+    """
 
     run: Positional[Path]
     """Folder that denoise-train wrote."""
@@ -278,6 +282,7 @@ def _denoise(command: Denoise) -> None:
 
     from aejax import storage
     from aejax.data.traces import read_traces, write_traces
+    from aejax.models.masking import masking_autoencoder
     from aejax.tasks.denoising import denoise
 
     storage.check_no_input(command.out, command.data)
@@ -310,6 +315,7 @@ def _denoise(command: Denoise) -> None:
                     num_samples=config["num_samples"],
                     sampling_rate=rate or command.sampling_rate or config["sampling_rate"],
                     model_rate=config["sampling_rate"],
+                    shorter=lambda length: masking_autoencoder((length,)),
                 )
             )
         except ValueError as error:

@@ -17,6 +17,10 @@ from aejax.training import ProgressBar, Report, fit
 
 NUM_SAMPLES = 3072
 _WINDOWS_AT_ONCE = 128
+# So many zeros in a row are a gap that was filled: no instrument is silent for as long as a frame of the spectrum.
+_GAP = 256
+# Shorter windows have a frame at least, and few lengths: each is compiled by itself.
+_SHORTEST_WINDOW, _WINDOW_STEP = 256, 64
 
 
 def fit_denoiser(
@@ -141,11 +145,19 @@ def denoise(
     num_samples: int = NUM_SAMPLES,
     sampling_rate: float = 100.0,
     model_rate: float | None = None,
+    shorter: Callable[[int], Model] | None = None,
 ) -> np.ndarray:
     """Denoises records of any length, by windows that overlap by half and are cross-faded.
 
     Each window is given to the model without its mean and with mean square 1, and put back in its own units; the
-    output has no offset. A record shorter than a window is continued by its reflection. One of another sampling rate
+    output has no offset. Where 256 or more samples in a row are exactly zero, as in gaps that were filled, they stay
+    so, and the pieces between them are denoised each by itself: a window over an edge would gain less.
+
+    A piece shorter than a window is given to ``shorter``, or continued by its reflection, and gains less: earthquakes
+    with a model of 3,072 samples 12.9 dB at its length, with ``shorter`` or without 10 dB at half of it, 7.8 or 5.3 at
+    a quarter, 1 or -2 at a twelfth. Give long records, and cut out what is needed afterwards.
+
+    A record of another sampling rate
     than the model's, by more than 1 %, is resampled and back again: nothing is left above half of the lower rate. One
     more than 5 times as high or low is refused, since the model learned other frequencies.
 
@@ -156,6 +168,8 @@ def denoise(
         num_samples: length of the model's windows.
         sampling_rate: of the traces, in samples a second.
         model_rate: of what the model was trained on; ``sampling_rate`` if None.
+        shorter: from a number of samples, 256 or more, to a Model of such windows with the same variables, as
+            ``lambda n: masking_autoencoder((n,))``.
 
     Returns:
         (..., length), float32, or float64 where the traces are.
@@ -181,7 +195,6 @@ def denoise(
         return traces.astype(dtype)
     length = traces.shape[-1]
     records = traces.reshape(-1, length).astype(np.float64)
-    records = records - records.mean(axis=1, keepdims=True)
     # One part in a hundred of speed is less than what the model was trained to bear.
     model_rate = sampling_rate if model_rate is None else model_rate
     if not 0.2 <= sampling_rate / model_rate <= 5:
@@ -190,16 +203,38 @@ def denoise(
             "train one on records of such a rate"
         )
     is_other_rate = not 0.99 < sampling_rate / model_rate < 1.01
-    if is_other_rate:
-        records = resample(records, sampling_rate, model_rate)
-    clean = np.stack([_denoise_record(model, variables, record, num_samples) for record in records])
-    if is_other_rate:
-        clean = resample(clean, model_rate, sampling_rate)
-    return clean[:, :length].reshape(traces.shape).astype(dtype)
+    clean = np.zeros(records.shape)
+    for record, found in zip(records, clean, strict=True):
+        for begin, end in _between_gaps(record):
+            piece = record[begin:end] - record[begin:end].mean()
+            if is_other_rate:
+                piece = resample(piece[None], sampling_rate, model_rate)[0]
+            piece = _denoise_record(model, variables, piece, num_samples, shorter)
+            if is_other_rate:
+                piece = resample(piece[None], model_rate, sampling_rate)[0]
+            found[begin:end] = piece[: end - begin]
+    return clean.reshape(traces.shape).astype(dtype)
 
 
-def _denoise_record(model: Model, variables: Variables, record: np.ndarray, num_samples: int) -> np.ndarray:
+def _between_gaps(record: np.ndarray) -> list[tuple[int, int]]:
+    """Where the pieces of at least two samples between long runs of zeros begin and end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], record == 0, [False]]).astype(int)))
+    gaps = [(begin, end) for begin, end in edges.reshape(-1, 2) if end - begin >= _GAP]
+    begins, ends = [0, *(end for _, end in gaps)], [*(begin for begin, _ in gaps), len(record)]
+    return [(begin, end) for begin, end in zip(begins, ends, strict=True) if end - begin >= 2]
+
+
+def _denoise_record(
+    model: Model,
+    variables: Variables,
+    record: np.ndarray,
+    num_samples: int,
+    shorter: Callable[[int], Model] | None,
+) -> np.ndarray:
     length = len(record)
+    if shorter and length < num_samples:
+        num_samples = min(max(length // _WINDOW_STEP * _WINDOW_STEP, _SHORTEST_WINDOW), num_samples)
+        model = shorter(num_samples)
     record = np.pad(record, (0, max(num_samples - length, 0)), mode="reflect")
     num_windows = 1 + -(-2 * (len(record) - num_samples) // num_samples)
     begins = np.linspace(0, len(record) - num_samples, num_windows).round().astype(int)

@@ -42,6 +42,19 @@ def test_npy(folder, tmp_path, shape):
     assert np.load(tmp_path / "out.npy").shape == shape
 
 
+def test_a_trace_shorter_than_the_windows_gets_shorter_ones(folder, tmp_path):
+    """The variables do not depend on the length of the windows."""
+    (tmp_path / "run").mkdir()
+    for name in ("config.json", "variables.safetensors"):
+        (tmp_path / "run" / name).write_bytes((folder / "run" / name).read_bytes())
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"num_samples": 1024}))
+    np.save(tmp_path / "in.npy", np.random.default_rng(1).standard_normal(300))
+    for run_folder, name in ((folder / "run", "short"), (tmp_path / "run", "long")):
+        command(Denoise, run_folder, tmp_path / "in.npy", "--out", tmp_path / f"{name}.npy", "--quiet")
+    np.testing.assert_array_equal(np.load(tmp_path / "long.npy"), np.load(tmp_path / "short.npy"))
+
+
 @pytest.mark.filterwarnings("ignore")  # of obspy's imports
 def test_miniseed_of_another_rate(folder, tmp_path):
     obspy = pytest.importorskip("obspy")

@@ -124,6 +124,40 @@ def test_an_offset_does_not_change_the_estimate_and_a_scale_scales_it():
     assert (denoise(model, variables, 0 * x + 7, num_samples=256) == 0).all()
 
 
+@pytest.mark.parametrize("model_rate", [100, 50])
+def test_gaps_of_zeros_stay_and_leave_no_trace_in_their_neighbours(model_rate):
+    """Offsets as well: a step from counts to zero is no signal."""
+    keep_all = halving(64)._replace(decode=lambda variables, z, cond=None: z)
+    x = np.random.default_rng(0).standard_normal(2000)
+    parts = [(0, 700), (1000, 1001), (1300, 2000)]
+    filled = np.zeros(2000)
+    for begin, end in parts:
+        filled[begin:end] = x[begin:end] + 1e4
+    filled[100:300] = 0  # not long enough for a gap
+    found = denoise(keep_all, {}, filled, num_samples=64, model_rate=model_rate)
+    assert (found[700:1300] == 0).all()
+    for begin, end in (parts[0], parts[2]):
+        alone = denoise(keep_all, {}, filled[begin:end], num_samples=64, model_rate=model_rate)
+        np.testing.assert_allclose(found[begin:end], alone, atol=1e-9)
+    assert np.abs(found[1300:]).max() < 10
+
+
+def test_short_records_are_given_to_a_model_of_shorter_windows():
+    seen = []
+
+    def shorter(num_samples):
+        seen.append(num_samples)
+        return halving(num_samples)
+
+    x = np.where(np.arange(900) % 2, 1.0, -1.0)
+    for length, windows in ((900, 896), (260, 256), (40, 256)):
+        found = denoise(halving(1024), {}, x[:length], num_samples=1024, shorter=shorter)
+        np.testing.assert_allclose(found, 0.5 * x[:length], rtol=1e-5)
+        assert seen.pop() == windows
+    denoise(halving(512), {}, x, num_samples=512, shorter=shorter)
+    assert not seen
+
+
 def test_another_sampling_rate():
     """A model that keeps all gives a band-limited signal back, at its own rate and length."""
     keep_all = halving(256)._replace(decode=lambda variables, z, cond=None: z)
