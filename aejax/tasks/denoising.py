@@ -36,6 +36,8 @@ def fit_denoiser(
     noise_groups: Any = None,
     snr_db: tuple[float, float] = (-5.0, 10.0),
     noise_only: float = 0.05,
+    strong: float = 0.2,
+    event_snr_db: Any = None,
     num_rounds: int = 96,
     num_pairs: int = 512,
     batch_size: int = 64,
@@ -57,8 +59,13 @@ def fit_denoiser(
         arrival_range: as for ``mixtures``; wide, since a window of a long record may begin anywhere.
         event_groups: (n,), as for ``mixtures``.
         noise_groups: (m,), likewise.
-        snr_db: lowest and highest signal-to-noise ratio in training.
+        snr_db: lowest and highest signal-to-noise ratio in training, but for the strong pairs.
         noise_only: share of pairs without an event, from which the model learns to be silent.
+        strong: share of pairs above ``snr_db``, up to 40 dB, from which the model learns to leave strong events as they
+            are. On earthquakes of stations not seen, added noise of 30 and 40 dB changed the ratio by 3.5 and 0.1 dB,
+            by -1.3 and -10.2 dB without such pairs; that of -5 to 10 dB by 12.8 and 12.9 dB.
+        event_snr_db: (n,), the ratios of the records themselves, as for ``mixtures``; without them strong pairs teach
+            to keep some of the noise that the records hold.
         num_rounds: how many rounds.
         num_pairs: mixtures in a round.
         batch_size: mixtures a step.
@@ -104,6 +111,8 @@ def fit_denoiser(
             noise_groups=noise_groups,
             augment=True,
             noise_only=noise_only,
+            strong=strong,
+            event_snr_db=event_snr_db,
         )
         fitted = fit(
             fit_key,

@@ -13,6 +13,8 @@ from aejax.base import Array
 _FADE = 256
 _BLOCK = 64
 _SLOWEST, _FASTEST = 0.8, 1.25
+# The highest ratio of strong pairs: records are hardly cleaner themselves.
+_STRONGEST_DB = 40.0
 
 
 class Mixtures(NamedTuple):
@@ -50,6 +52,8 @@ def mixtures(
     noise_groups: Any = None,
     augment: bool = False,
     noise_only: float = 0.0,
+    strong: float = 0.0,
+    event_snr_db: Any = None,
 ) -> Mixtures:
     """Draws pairs: a piece of a clean event, and the same with noise from another place.
 
@@ -76,6 +80,9 @@ def mixtures(
         noise_groups: (m,), the place of each noise.
         augment: whether to vary what is drawn, as above.
         noise_only: share of pairs without an event.
+        strong: share of the others whose ratio is drawn between the highest of ``snr_db`` and 40 dB instead.
+        event_snr_db: (n,), the ratios of the records themselves. A strong pair is no stronger than its record, whose
+            own noise would pass for a part of the event.
 
     Returns:
         The Mixtures, NumPy arrays. The same key gives the same ones.
@@ -106,6 +113,14 @@ def mixtures(
         raise ValueError(f"snr_db: found {snr_db}, expected (lowest, highest)")
     if not 0 <= noise_only < 1:
         raise ValueError(f"noise_only: found {noise_only}, expected a share in [0, 1)")
+    if not 0 <= strong < 1:
+        raise ValueError(f"strong: found {strong}, expected a share in [0, 1)")
+    own_db = np.full(len(events), np.inf) if event_snr_db is None else np.asarray(event_snr_db, float)
+    if own_db.shape != (len(events),) or np.isnan(own_db).any():
+        raise ValueError(
+            f"event_snr_db: found shape {own_db.shape} with {np.isnan(own_db).sum()} missing, expected "
+            f"({len(events)},), one number for each event"
+        )
     if arrival is not None and np.shape(arrival) != (len(events),):
         raise ValueError(f"arrival: found shape {np.shape(arrival)}, expected ({len(events)},), one for each event")
     places = _places(event_groups, noise_groups, len(events), len(noise))
@@ -114,8 +129,9 @@ def mixtures(
         jnp.asarray(events),
         _ring(jnp.asarray(noise)),
         jnp.full(len(events), jnp.nan) if arrival is None else jnp.asarray(arrival, jnp.float32),
+        jnp.asarray(own_db, jnp.float32),
         *map(jnp.asarray, places),
-        jnp.asarray([*snr_db, *arrival_range, noise_only], jnp.float32),
+        jnp.asarray([*snr_db, *arrival_range, noise_only, strong], jnp.float32),
         -(-num // _BLOCK),
         num_samples,
         augment,
@@ -224,6 +240,7 @@ def _draw(
     events: Array,
     noise: Array,
     arrival: Array,
+    own_db: Array,
     event_place: Array,
     noise_place: Array,
     limits: Array,
@@ -231,7 +248,8 @@ def _draw(
     num_samples: int,
     augment: bool,
 ) -> tuple[Array, ...]:
-    lowest_db, highest_db, first, last, noise_only = limits
+    lowest_db, highest_db, first, last, noise_only, strong = limits
+    strongest_db = jnp.maximum(highest_db, _STRONGEST_DB)
     steps = jnp.arange(num_samples)
     length, period = events.shape[1], noise.shape[1]
     noise = jnp.concatenate([noise, noise[:, :1]], axis=1)  # the sample after the last one, to interpolate towards
@@ -269,7 +287,11 @@ def _draw(
             second = noise_piece(row_of(chance.second), chance.second_begin, speed(chance.second_speed))
             added = added + jnp.where(chance.has_second < 0.3, chance.second_size, 0) * second
             added = _standardise(_colour(jnp.where(chance.is_coloured < 0.7, 0.8, 0) * knots[1], added))
-        db = lowest_db + (highest_db - lowest_db) * chance.snr
+        # One chance says both whether a pair is strong and how strong: either part of [0, 1) is stretched to the whole.
+        usual_db = lowest_db + (highest_db - lowest_db) * chance.snr / (1 - strong)
+        strong_db = highest_db + (strongest_db - highest_db) * (chance.snr - 1 + strong) / jnp.maximum(strong, 1e-6)
+        strong_db = jnp.minimum(strong_db, jnp.maximum(own_db[row], highest_db))
+        db = jnp.where(chance.snr < 1 - strong, usual_db, strong_db)
         db = jnp.where(chance.is_silent < noise_only, -jnp.inf, db)
         clean = clean * 10 ** (db / 20)
         scale = jnp.sqrt(jnp.mean(jnp.square(clean + added)))

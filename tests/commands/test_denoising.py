@@ -31,6 +31,7 @@ def test_the_folder_says_what_was_measured_and_on_whom(folder):
     config = json.loads((folder / "run" / "config.json").read_text())
     assert len(config["held_out_groups"]) == 2
     assert np.isfinite(config["measured_on_held_out_groups"]["mean gain, dB"])
+    assert "mean gain at 25 dB, dB" not in config["measured_on_held_out_groups"]  # no record is as clean as that takes
     model, variables, _ = load_denoiser(folder / "run")
     assert model.encode(variables, np.ones((1, 256))).mean.shape[0] == 1
 
@@ -93,7 +94,7 @@ def test_one_station_kept_out_would_be_lost(folder, tmp_path, capsys):
 
 def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((6, 600)) * np.where(np.arange(600) < 200, 0.05, 1)
+    x = rng.standard_normal((6, 600)) * np.where(np.arange(600) < 200, 0.005, 1)
     np.savez(tmp_path / "events.npz", x=x, arrival=np.full(6, 200), group=list("ABCDEF"))
     command(DenoiseTrain, tmp_path / "events.npz", "--out", tmp_path / "run", "--num-rounds", 1)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -102,6 +103,7 @@ def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
     shown = capsys.readouterr()
     assert f"held out of training, 2 of 6 stations: {first}, {second}" in shown.err
     assert "windows of 448 samples" in shown.err
+    assert "mean gain at 25 dB, dB: " in shown.out
     for name in ("noisy", "denoised"):
         assert np.isfinite(config["measured_on_held_out_groups"][f"onset error, {name}, median of the absolute, s"])
         assert f"onset error, {name}, median of the absolute, s: " in shown.out

@@ -74,9 +74,26 @@ def test_noise_only(key):
     np.testing.assert_array_equal(np.abs(pairs.clean).max(axis=1) == 0, silent)
 
 
+def test_a_share_of_the_mixtures_is_strong_but_not_beyond_the_record(key):
+    plain, strong = (mixtures(key, EVENTS, NOISE, 256, num_samples=256, strong=share) for share in (0, 0.25))
+    assert plain.snr_db.max() <= 10
+    assert 0.15 < (strong.snr_db > 10).mean() < 0.35
+    assert 36 < strong.snr_db.max() <= 40
+    own_db = np.array([0, 12, 20, 20, 30, 99])
+    capped = mixtures(key, EVENTS, NOISE, 256, num_samples=256, strong=0.25, event_snr_db=own_db)
+    np.testing.assert_allclose(
+        capped.snr_db, np.minimum(strong.snr_db, np.maximum(own_db, 10)[capped.event]), rtol=1e-6
+    )
+    usual = strong.snr_db <= 10
+    np.testing.assert_array_equal(capped.snr_db[usual], strong.snr_db[usual])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"strong": 1.0}, "strong: found 1"),
+        ({"event_snr_db": [3.0]}, r"event_snr_db: found shape \(1,\)"),
+        ({"event_snr_db": [3.0, np.nan, 3, 3, 3, 3]}, "with 1 missing"),
         ({"events": EVENTS[:, :200]}, "events: found records of 200 samples, expected at least 257"),
         ({"noise": NOISE[:, :9]}, "noise: found records of 9 samples"),
         ({"noise": np.full((2, 400), 0.1)}, "noise: record 0 is constant"),
@@ -237,6 +254,22 @@ def test_it_learns_what_tells_signal_from_noise(key):
     pairs = mixtures(key, bursts[40:], noise[30:], 50, num_samples=512, arrival=np.full(20, 350))
     estimate = denoise(model, fitted.variables, pairs.noisy, num_samples=512)
     assert gain(pairs.noisy, pairs.clean, estimate).mean() > 6
+
+
+def test_a_fifth_of_what_is_trained_on_is_strong(key, monkeypatch):
+    """Without such pairs strong events come out worse than they went in."""
+    drawn = []
+
+    def recorded(*args, **options):
+        drawn.append(mixtures(*args, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr("aejax.tasks.denoising.mixtures", recorded)
+    model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
+    options = {"model": model, "num_samples": 256, "num_rounds": 1, "num_pairs": 256}
+    fit_denoiser(key, EVENTS, NOISE, event_snr_db=np.full(6, 30), **options)
+    assert 0.1 < (drawn[0].snr_db > 10).mean() < 0.3
+    assert 28 < drawn[0].snr_db.max() <= 30
 
 
 def test_the_same_key_gives_the_same_denoiser(key):
