@@ -38,8 +38,8 @@ class DenoiseTrain:
     """Lowest and highest signal-to-noise ratio of the mixtures; a fifth of them are stronger, up to 40 dB or the ratio
     of the record, so that strong events stay as they are."""
     num_samples: int | None = None
-    """Length of the windows that the model sees; by default 3072, about 30 s at 100 samples a second, or the multiple
-    of 64 that 1.25 times fits into a record. Files to denoise should be as long, or the gain falls (see denoise)."""
+    """Length of the windows that the model sees; by default 3072, about 30 s at 100 samples a second, or less: the
+    largest multiple of 64 whose 1.25-fold fits into a record. Files to denoise should be as long, or gain less."""
     num_rounds: int = 96
     """Rounds of training; each draws 512 new mixtures. The defaults take three and a half minutes on one core."""
     seed: int = 0
