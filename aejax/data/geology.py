@@ -209,3 +209,31 @@ def travel_times(lengths: ArrayLike, x: ArrayLike, velocities: tuple[float, floa
     """
     low, high = 1 / velocities[0], 1 / velocities[1]
     return jnp.asarray(lengths) @ (low + (high - low) * jnp.asarray(x, jnp.float32).ravel())
+
+
+def block_velocities(x: ArrayLike, block: Sequence[int], velocities: tuple[float, float]) -> Array:
+    """The velocities of blocks of cells, each the inverse of the mean slowness of its cells.
+
+    A block is what a survey resolves; a single cell of two facies has no mean to be sure of.
+
+    Args:
+        x: (rows, columns), in [0, 1].
+        block: (rows, columns) of a block; rows and columns of cells that fill no block are left out.
+        velocities: where x is 0 and where it is 1, in m/ns.
+
+    Returns:
+        (rows // block rows, columns // block columns) in m/ns, a smooth function of x.
+
+    Raises:
+        ValueError: a block that is empty or larger than the section.
+
+    Example:
+        >>> block_velocities([[0, 0, 1, 1, 0], [0, 0, 1, 1, 0]], (2, 2), (0.05, 0.1)).round(3)
+        Array([[0.05, 0.1 ]], dtype=float32)
+    """
+    x = jnp.asarray(x, jnp.float32)
+    if len(block) != 2 or any(not 1 <= b <= n for b, n in zip(block, x.shape, strict=False)):
+        raise ValueError(f"block: found {tuple(block)} cells, expected 1 to {x.shape[0]} by 1 to {x.shape[1]}")
+    (height, width), (rows, columns) = block, (n // b for b, n in zip(block, x.shape, strict=True))
+    share = x[: rows * height, : columns * width].reshape(rows, height, columns, width).mean(axis=(1, 3))
+    return 1 / ((1 - share) / velocities[0] + share / velocities[1])

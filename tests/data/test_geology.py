@@ -85,3 +85,12 @@ def test_positions_of_another_shape_are_refused():
         geology.straight_rays((2, 2), 1.0, [[0.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]])
     with pytest.raises(ValueError, match="spacing: found 0"):
         geology.cross_hole_survey((2, 2), 1.0, 0.0)
+
+
+def test_a_block_is_as_fast_as_its_mean_slowness_says():
+    x = np.zeros((5, 7))
+    x[0, :3], x[2:4, 3:6] = 1, 1
+    found = geology.block_velocities(x, (2, 3), (0.05, 0.1))
+    np.testing.assert_allclose(found, [[1 / 15, 0.05], [0.05, 0.1]], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"block: found \(6, 3\) cells, expected 1 to 5 by 1 to 7"):
+        geology.block_velocities(x, (6, 3), (0.05, 0.1))

@@ -202,3 +202,61 @@ def test_the_approximation_error_is_what_the_decoder_leaves_out(linear, key):
     np.testing.assert_allclose(found.covariance, expected, atol=0.1 * np.diagonal(expected).max())
     with pytest.raises(ValueError, match="x, z: found 4000 rows and 1 codes"):
         inversion.approximation_error(model, variables, observe, model.decode(variables, z), z[:1])
+
+
+def left_out_by(linear, key, num_rows):
+    """Codes, and rows that the linear decoder misses by what has mean 0.5 and deviation 0.8."""
+    error_key, code_key = jax.random.split(key)
+    z = jax.random.normal(code_key, (num_rows, D))
+    return linear[0].decode(linear[1], z) + 0.5 + 0.8 * jax.random.normal(error_key, (num_rows, EVENT)), z
+
+
+def test_intervals_of_the_posterior_predictive_hold_truths_that_the_decoder_misses(linear, key):
+    """Codes known to 0.1: the decoder's outputs alone are sure of what is wrong, with its error they are not."""
+    model, variables = linear
+    truths, codes = left_out_by(linear, jax.random.fold_in(key, 1), 100)
+    held_out = left_out_by(linear, jax.random.fold_in(key, 2), 400)
+    with_error, without_error = [], []
+    for index, (x, z) in enumerate(zip(truths, codes, strict=True)):
+        code_key, draw_key, error_key = jax.random.split(jax.random.fold_in(key, index), 3)
+        centre = z + 0.1 * jax.random.normal(code_key, (D,))
+        draws = centre + 0.1 * jax.random.normal(draw_key, (2, 250, D))
+        predicted = inversion.posterior_predictive(error_key, model, variables, observe, draws, *held_out)
+        assert predicted.shape == (500, M)
+        with_error.append(inversion.interval_coverage(predicted, observe(x)))
+        plain = model.decode(variables, draws.reshape(-1, D)) @ FORWARD.T
+        without_error.append(inversion.interval_coverage(plain, observe(x)))
+    # 100 independent truths: three standard errors are 0.09.
+    assert 0.82 < np.mean(with_error) < 0.97
+    assert np.mean(without_error) < 0.5
+
+
+def test_noise_and_the_decoder_s_error_add_up(linear, key):
+    model, variables = linear
+    draws = jnp.zeros((20000, D))
+    held_out = left_out_by(linear, key, 4000)
+    found = inversion.posterior_predictive(key, model, variables, observe, draws, *held_out, noise=NOISE)
+    left_out = inversion.approximation_error(model, variables, observe, *held_out)
+    expected = left_out.covariance + np.diag(NOISE**2)
+    np.testing.assert_allclose(found.mean(axis=0), FORWARD @ SHIFT + left_out.mean, atol=0.1)
+    np.testing.assert_allclose(np.cov(found.T), expected, atol=0.05 * np.diagonal(expected).max())
+
+
+def test_a_decoder_without_error_predicts_its_own_outputs(linear, key):
+    model, variables = linear
+    z = jax.random.normal(key, (30, D))
+    found = inversion.posterior_predictive(key, model, variables, observe, z, model.decode(variables, z), z)
+    np.testing.assert_allclose(found, model.decode(variables, z) @ FORWARD.T, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("draws", "noise", "message"),
+    [
+        (np.zeros((5, 2)), 0.0, r"draws: found shape \(5, 2\), expected \(\.\.\., 3\) as z has"),
+        (np.zeros((5, D)), -1.0, "noise: found -1.0, expected standard deviations of at least 0, one or 5"),
+        (np.zeros((5, D)), np.ones(2), "noise: .* one or 5"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused(linear, key, draws, noise, message):
+    with pytest.raises(ValueError, match=message):
+        inversion.posterior_predictive(key, *linear, observe, draws, *left_out_by(linear, key, 10), noise=noise)

@@ -6,7 +6,12 @@ a forward function what would be measured, observe(x). With Gaussian noise of co
     log p(z | y) = log p(z) - (y - observe(decode(z)))^T C^-1 (y - observe(decode(z))) / 2 + constant.
 """
 
-from aejax.tasks.inversion.accuracy import ApproximationError, approximation_error, interval_coverage
+from aejax.tasks.inversion.accuracy import (
+    ApproximationError,
+    approximation_error,
+    interval_coverage,
+    posterior_predictive,
+)
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
 from aejax.tasks.inversion.maxima import Optima, maximum_a_posteriori, refine
 from aejax.tasks.inversion.problem import Observe, decode_one, standard_normal
@@ -23,6 +28,7 @@ __all__ = [
     "interval_coverage",
     "maximum_a_posteriori",
     "posterior",
+    "posterior_predictive",
     "rank_normalised_r_hat",
     "refine",
     "standard_normal",

@@ -1,4 +1,4 @@
-"""How far an inversion is to be believed: the decoder's own error, and the coverage of intervals."""
+"""How far an inversion is to be believed: the decoder's own error, what draws predict with it, and their coverage."""
 
 import functools
 from typing import Any, NamedTuple
@@ -9,6 +9,8 @@ import numpy as np
 
 from aejax.base import Adversary, Array, ArrayLike, Model, Variables
 from aejax.tasks.inversion.problem import Observe, decode_one
+
+_DRAWS_AT_ONCE = 64
 
 
 class ApproximationError(NamedTuple):
@@ -64,6 +66,72 @@ def approximation_error(
     return ApproximationError(error.mean(axis=0), covariance)
 
 
+def posterior_predictive(
+    key: Array,
+    model: Model | Adversary,
+    variables: Variables,
+    quantity: Observe,
+    draws: ArrayLike,
+    x: Any,
+    z: ArrayLike,
+    *,
+    noise: ArrayLike = 0.0,
+) -> np.ndarray:
+    """Draws of a quantity of the truth itself: of what the decoder makes of each code, with what it leaves out.
+
+    q_i = quantity(decode(z_i)) + e_i + noise, where e_i is Gaussian with the mean and covariance of
+    quantity(x) - quantity(decode(z)) over held-out rows. Intervals read off the decoder's outputs alone say how well
+    the code is known, not the truth: they miss it the more often the worse the decoder, however good misfit and R-hat.
+
+    Where a quantity takes two values only, such as the facies of a single cell, no Gaussian describes its error: the
+    mean of the decoder's probabilities over the draws is the probability of facies 1 there.
+
+    Args:
+        key: PRNG key, of the decoder's error and the noise.
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        quantity: (*event) -> (m,), what is asked of a section: means of blocks, data that were not measured. The
+            compiled program belongs to it, as to ``observe``.
+        draws: (..., d) codes, such as ``Posterior.z``.
+        x: (n, *event), rows that the model was not trained on, nor those to be inverted.
+        z: (n, d), the codes that represent them best, such as those of ``refine``.
+        noise: standard deviation in the units of the quantity, a number or (m,), where data are predicted that will be
+            measured with noise.
+
+    Returns:
+        (k, m), one row for each of the k draws, chains joined.
+
+    Raises:
+        ValueError: draws of another size than the codes of held-out rows, noise that is negative or of another size,
+            fewer than two held-out rows, or another number of their codes.
+
+    Example:
+        >>> import aejax
+        >>> x = jax.random.normal(jax.random.key(0), (20, 5))
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(1), aejax.Batch(x))
+        >>> draws = jax.random.normal(jax.random.key(2), (4, 50, 2))
+        >>> posterior_predictive(jax.random.key(3), model, variables, jnp.cumsum, draws, x, jnp.zeros((20, 2))).shape
+        (200, 5)
+    """
+    draws = jnp.asarray(draws, jnp.float32)
+    dims = np.shape(z)[-1:]
+    if draws.ndim < 2 or draws.shape[-1:] != dims:
+        raise ValueError(f"draws: found shape {draws.shape}, expected (..., {', '.join(map(str, dims))}) as z has")
+    left_out = approximation_error(model, variables, quantity, x, z)
+    num_values = left_out.mean.size
+    spread = np.asarray(noise, float)
+    if not (np.isfinite(spread) & (spread >= 0)).all() or spread.shape not in ((), (num_values,)):
+        raise ValueError(f"noise: found {noise}, expected standard deviations of at least 0, one or {num_values}")
+    values = np.asarray(_quantities(model, quantity, variables, draws.reshape(-1, *dims)), float)
+    error_key, noise_key = jax.random.split(key)
+    # A part of the quantity that the decoder never misses has no variance, which Cholesky does not take.
+    floor = 1e-12 * (np.diagonal(left_out.covariance).max() or 1.0)
+    cholesky = np.linalg.cholesky(left_out.covariance + floor * np.eye(num_values))
+    error = left_out.mean + np.asarray(jax.random.normal(error_key, values.shape)) @ cholesky.T
+    return values + error + spread * np.asarray(jax.random.normal(noise_key, values.shape))
+
+
 def interval_coverage(draws: ArrayLike, truth: ArrayLike, level: float = 0.9) -> np.ndarray:
     """Where the truth lies inside the central interval of the draws: on average ``level``, if they are right.
 
@@ -87,3 +155,8 @@ def interval_coverage(draws: ArrayLike, truth: ArrayLike, level: float = 0.9) ->
 @functools.partial(jax.jit, static_argnames=("model", "observe"))
 def _observed_error(model: Any, observe: Observe, variables: Variables, x: Array, z: Array) -> Array:
     return jax.lax.map(lambda row: observe(row[0]) - observe(decode_one(model, variables, row[1])), (x, z))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "quantity"))
+def _quantities(model: Any, quantity: Observe, variables: Variables, z: Array) -> Array:
+    return jax.lax.map(lambda code: quantity(decode_one(model, variables, code)), z, batch_size=_DRAWS_AT_ONCE)
