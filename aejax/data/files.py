@@ -315,10 +315,14 @@ def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted:
                 labels[column.name] = column.values if column.cells is None else column.cells
             continue
         if problem:
-            raise ValueError(
-                f"column {column.name!r}: {problem}; empty the cell if it means a missing value, or leave the column "
-                f"out with --drop-columns {shlex.quote(column.name)} (drop_columns=[{column.name!r}])"
-            )
+            remedy = "empty the cell if it means a missing value"
+            # A column that was asked for cannot be left out.
+            if not is_wanted:
+                remedy += (
+                    f", or leave the column out with --drop-columns {shlex.quote(column.name)} "
+                    f"(drop_columns=[{column.name!r}])"
+                )
+            raise ValueError(f"column {column.name!r}: {problem}; {remedy}")
         kept.append(column)
     if not kept:
         raise ValueError(f"found no column of numbers, expected at least one; left out: {shown([*left_out, *drop])}")

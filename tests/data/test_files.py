@@ -411,3 +411,8 @@ def test_columns_are_matched_by_position_without_a_header(new, trained):
     np.testing.assert_array_equal(select_columns(table, ("x", "y"), trained).values, [[1, 2]])
     with pytest.raises(ValueError, match="found 2, expected 3 as in training"):
         select_columns(table, ("x", "y", "z"), trained)
+
+
+def test_a_column_that_was_asked_for_is_not_advised_to_be_left_out():
+    with pytest.raises(ValueError, match=r"column 'b': found 'x' in row 1 .*; empty the cell if .* missing value$"):
+        read("a,b\n1,x\n", columns=["a", "b"])
