@@ -101,7 +101,8 @@ def train_sections(
         Sections.
 
     Raises:
-        ValueError: an image that is not binary, held-out columns that hold no section, or numbers out of range.
+        ValueError: an image that is not binary or smaller than a section, columns held out or left to train on that
+            hold no section, or numbers out of range.
     """
     for name, found, least, most in (
         ("num_steps", num_steps, 3, np.inf),
@@ -117,11 +118,17 @@ def train_sections(
             f"image: found shape {image.shape}, expected {len(patch_shape)} axes and values of 0 and 1 only"
         )
     patch_shape = tuple(patch_shape)
+    if not all(2 <= size <= most for size, most in zip(patch_shape, image.shape, strict=True)):
+        raise ValueError(f"patch_shape: found {patch_shape}, expected at least 2 and at most {image.shape}, the image")
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out: found {held_out}, expected a share between 0 and 1")
     begin = image.shape[-1] - round(held_out * image.shape[-1])
     trained, rest = (*image.shape[:-1], begin), (*image.shape[:-1], image.shape[-1] - begin)
-    if rest[-1] < patch_shape[-1]:
+    if min(trained[-1], rest[-1]) < patch_shape[-1]:
         raise ValueError(
-            f"held_out: found {held_out}, {rest[-1]} columns; expected at least the {patch_shape[-1]} of a section"
+            f"held_out: found {held_out}, {rest[-1]} columns of {image.shape[-1]}; expected at least the "
+            f"{patch_shape[-1]} of a section, and as many left to train on; give a wider image, narrower sections, or "
+            "another share"
         )
     model = section_vae(patch_shape, latent_dim)
     num_epochs = 3

@@ -45,7 +45,14 @@ def test_what_is_held_out_comes_from_the_last_columns(image, trained):
     [
         ({"image": np.full((60, 80), 0.5)}, "image: found shape"),
         ({"image": np.zeros(60)}, "image: found shape"),
-        ({"held_out": 0.05}, "held_out: found 0.05, 4 columns; expected at least the 9"),
+        ({"held_out": 0.05}, "held_out: found 0.05, 4 columns of 80; expected at least the 9"),
+        ({"held_out": 0.9}, "held_out: found 0.9, 72 columns of 80; .* as many left to train on"),
+        ({"held_out": 1.0}, "held_out: found 1.0, expected a share between 0 and 1"),
+        (
+            {"patch_shape": (0, 9)},
+            r"patch_shape: found \(0, 9\), expected at least 2 and at most \(60, 80\), the image",
+        ),
+        ({"patch_shape": (13, 81)}, "patch_shape: found .* at most"),
         ({"num_steps": 2}, "num_steps: found 2, expected at least 3"),
         ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
         ({"num_held_out": 501}, "num_held_out: found 501, expected 1 to 500"),
