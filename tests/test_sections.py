@@ -131,6 +131,38 @@ def test_images_that_cannot_be_read_are_named(tmp_path):
         commands.train(commands.TrainSections(path, tmp_path / "model"))
 
 
+def write_image(path, image):
+    import matplotlib.image
+
+    matplotlib.image.imsave(path, image, cmap="gray", vmin=0, vmax=1)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.arange(4800).reshape(60, 80) % 3 / 2, "found 33% of the image dark, 33% bright and 33% in between"),
+        (np.full((60, 80), 0.4), "found one brightness only, expected two facies"),
+    ],
+)
+def test_an_image_of_other_than_two_facies_is_refused(tmp_path, image, message):
+    write_image(tmp_path / "image.png", image)
+    with pytest.raises(ValueError, match=message):
+        commands.train(commands.TrainSections(tmp_path / "image.png", tmp_path / "model"))
+
+
+def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeypatch, capsys):
+    """Two greys above one half and a cell between them: the border is half-way from the darkest to the brightest."""
+    greys = np.where(image == 1, 0.9, 0.6)
+    greys[0, 0] = 0.7
+    write_image(tmp_path / "image.png", greys)
+    trained_on = []
+    monkeypatch.setattr(sections, "train_sections", lambda key, image, *args, **options: trained_on.append(image))
+    monkeypatch.setattr(sections, "save_sections", lambda folder, found: None)
+    commands.train(commands.TrainSections(tmp_path / "image.png", tmp_path / "model"))
+    np.testing.assert_array_equal(trained_on[0][1:], image[1:] == 1)
+    assert f"{image.mean():.0%} of the image is facies 1" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_channels_train(tmp_path):
     """A small real sample: half a minute brings the code below a picture of the mean."""

@@ -7,7 +7,11 @@ from typing import Any
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
+from aejax.commands.notes import note
 from aejax.commands.options import Quiet
+
+_MOST_BETWEEN = 0.05
+"""Share of an image that may be neither dark nor bright, as at edges that were smoothed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +19,8 @@ class TrainSections:
     """Train a model of the sections of a geological training image of two facies."""
 
     image: Positional[Path]
-    """PNG image; what is brighter than half is facies 1."""
+    """PNG image of two greys or colours: the brighter one is facies 1. Blurred edges are split half-way between the
+    darkest and the brightest; an image with more in between is refused."""
     out: Path
     """Folder to write; a run there that was interrupted is gone on with."""
     patch: tuple[int, int] = (129, 65)
@@ -70,10 +75,11 @@ def train(command: TrainSections) -> None:
         image = matplotlib.image.imread(command.image)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{command.image}: found no image that can be read ({error}), expected a PNG file") from error
-    image = image[..., :3].mean(axis=-1) if image.ndim == 3 else image
+    is_bright = _two_facies(command.image, image[..., :3].mean(axis=-1) if image.ndim == 3 else image)
+    note(f"{command.image}: {is_bright.mean():.0%} of the image is facies 1, the brighter one", command.quiet)
     found = sections.train_sections(
         jax.random.key(command.seed),
-        image > 0.5 * image.max(),
+        is_bright,
         command.patch,
         command.latent_dim,
         num_steps=command.num_steps,
@@ -83,6 +89,22 @@ def train(command: TrainSections) -> None:
     )
     sections.save_sections(command.out, found)
     print(f"written to {command.out}")
+
+
+def _two_facies(path: Path, image: Any) -> Any:
+    """Where an image is the brighter of two facies."""
+    darkest, brightest = image.min(), image.max()
+    if darkest == brightest:
+        raise ValueError(f"{path}: found one brightness only, expected two facies")
+    brightness = (image - darkest) / (brightest - darkest)
+    between = ((brightness > 0.15) & (brightness < 0.85)).mean()
+    if between > _MOST_BETWEEN:
+        dark, bright = (brightness <= 0.15).mean(), (brightness >= 0.85).mean()
+        raise ValueError(
+            f"{path}: found {dark:.0%} of the image dark, {bright:.0%} bright and {between:.0%} in between, expected "
+            "two facies; decide which cells belong together and write them in black and white"
+        )
+    return brightness > 0.5
 
 
 def invert(command: Invert) -> None:
