@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import jax
@@ -87,16 +88,30 @@ def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
     rows = np.column_stack([sources[:, 0], receivers[:, 0], times])
     np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="source_depth,receiver_depth,travel_time", comments="")
     command = commands.Invert(
-        tmp_path / "model", str(tmp_path / "t.csv"), tmp_path / "out.npz", noise=0.1, num_samples=20, quiet=True
+        tmp_path / "model", str(tmp_path / "t.csv"), tmp_path / "out.npz", noise=0.1, num_samples=20
     )
     commands.invert(command)
     with np.load(tmp_path / "out.npz") as found:
-        assert found["mean"].shape == found["spread"].shape == SHAPE
-        assert 0.06 <= found["mean"].min() <= found["mean"].max() <= 0.08
-    assert "misfit" in capsys.readouterr().out
-    np.savetxt(tmp_path / "t.csv", rows[:, :2], delimiter=",", header="source_depth,depth", comments="")
-    with pytest.raises(ValueError, match="expected also receiver_depth, travel_time"):
-        commands.invert(command)
+        for name in ("mean", "spread", "low", "high", "probability"):
+            assert found[name].shape == SHAPE
+            assert found[f"block_{name}" if name != "probability" else "block_mean"].shape == (3, 2)
+        for block in ("", "block_"):
+            low, mean, high = (found[block + name] for name in ("low", "mean", "high"))
+            assert 0.06 <= low.min() <= high.max() <= 0.08
+            assert (low <= mean).all()
+            assert (mean <= high).all()
+        share = found["probability"]
+        np.testing.assert_allclose(found["mean"], 0.06 + 0.02 * share, rtol=1e-5)
+        np.testing.assert_allclose(found["spread"], 0.02 * np.sqrt(share * (1 - share)), atol=1e-6)
+        np.testing.assert_array_equal(found["low"], np.where(share < 0.95, 0.06, 0.08))
+        np.testing.assert_array_equal(found["high"], np.where(share > 0.05, 0.08, 0.06))
+        # After six steps of training the decoder gives much the same for all codes: blocks must not be sure of it.
+        slowness = (1 / found["draws"])[:, :12, :8].reshape(-1, 3, 4, 2, 4).mean(axis=(2, 4))
+        assert (found["block_spread"] > 3 * (1 / slowness).std(axis=0)).all()
+    said = capsys.readouterr()
+    assert "misfit in units of" in said.out
+    assert re.search(r"error of the decoder on 20 sections .* ns a ray, beside 0.1 ns of noise", said.err)
+    assert "4 chains adapt, then draw 20 sections each" in said.err
 
 
 @pytest.mark.parametrize(
@@ -108,7 +123,14 @@ def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
         ({"num_samples": 0}, "num_samples: found 0, expected at least 4"),
         ({"cell": 0.01}, "source_depth: found 0.4 m in row 2, expected 0 to 0.13 m"),
         ({"out": "t.csv"}, "--out: found .*t.csv, which is the file that is read"),
+        ({"block": 1}, "block: found 1 cells, expected 2 to 9"),
+        ({"block": 10}, "block: found 10 cells, expected 2 to 9"),
         ({"data": "gap.csv"}, "travel_time: found no value in row 2"),
+        ({"data": "text.csv"}, "travel_time.*: found 'abc' in row 1 .*; empty the cell if it means a missing value$"),
+        ({"data": "time.csv"}, "found columns source_depth, receiver_depth, time, expected also travel_time"),
+        ({"data": "bare.csv"}, "found no line of names, expected one with source_depth, receiver_depth, travel_time"),
+        ({"data": "negative.csv"}, "travel_time: found -9 ns in row 2, expected a positive time"),
+        ({"data": "zero.csv"}, "travel_time: found 0 ns in row 1, expected a positive time"),
     ],
 )
 def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monkeypatch, options, message):
@@ -117,6 +139,11 @@ def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monk
     header = "source_depth,receiver_depth,travel_time\n"
     Path("t.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,9\n")
     Path("gap.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,\n")
+    Path("text.csv").write_text(header + "0.1,0.1,abc\n0.4,0.1,9\n")
+    Path("time.csv").write_text("source_depth,receiver_depth,time\n0.1,0.1,9\n0.4,0.1,10\n")
+    Path("bare.csv").write_text("0.1,0.1,9\n0.4,0.1,10\n")
+    Path("negative.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,-9\n")
+    Path("zero.csv").write_text(header + "0.1,0.1,0\n0.4,0.1,9\n")
     given = {"data": "t.csv", "out": "out.npz", "noise": 0.1} | options
     with pytest.raises(ValueError, match=message):
         commands.invert(commands.Invert(Path("model"), **{**given, "out": Path(given["out"])}))
