@@ -9,7 +9,7 @@ from aejax.tasks.rows import over_rows
 
 
 def encode(model: Model | Adversary, variables: Variables, x: Any) -> Latent:
-    """The codes of any number of rows.
+    """The codes of any number of rows, block by block. Inside ``jit``, ``vmap`` or ``grad`` call ``model.encode``.
 
     Args:
         model: a fitted Model.
@@ -35,6 +35,8 @@ def encode(model: Model | Adversary, variables: Variables, x: Any) -> Latent:
 
 def reconstruct(model: Model | Adversary, variables: Variables, x: Any) -> np.ndarray:
     """Rows after the bottleneck: for a denoising model, denoised; missing values filled in.
+
+    Inside ``jit``, ``vmap`` or ``grad`` call ``model.decode(variables, model.encode(variables, x).mean)``.
 
     Args:
         model: a fitted Model.
