@@ -26,7 +26,8 @@ class Surrogate:
     """Learn to compress maps S(Q, E) to a few numbers, and to predict them from properties."""
 
     data: Positional[Path]
-    """NPZ file with the arrays S (n, q, e), Q (q,) in 1/Å and E (e,) in meV, and what is named below."""
+    """NPZ file with the arrays S (n, q, e), Q (q,) in 1/Å and E (e,) in meV, and what is named below. E may begin below
+    0, energy gain; spectra without momentum are S (n, 1, e) with a single Q. The unit of S does not matter."""
     out: Path
     """Folder to write; it must not be there yet."""
     properties: tuple[str, ...] = ()
@@ -149,6 +150,9 @@ def run_compress(command: SurrogateCompress) -> None:
             "background, or give 0 in their place, or NaN for a pixel that is missing"
         )
     code = compress(model, variables, maps)
+    empty = np.isnan(code).any(axis=1)
+    if empty.any():
+        note(f"{command.data}: {empty.sum()} of {len(maps)} maps hold no number; their codes are NaN", command.quiet)
     storage.write_npz(command.out, code=code, S=expand(model, variables, code), Q=tensors["Q"], E=tensors["E"])
     print(f"written to {command.out}")
 

@@ -20,11 +20,12 @@ _BLOCK = 512
 def cutoff(maps: Any, energy: Any) -> np.ndarray:
     """The energy under which 95 % of the first moment of the intensity lies: where the highest strong band ends.
 
-    The first moment, since the Bose factor puts most of the intensity itself at low energies.
+    The first moment, since the Bose factor puts most of the intensity itself at low energies. Energy gain counts as
+    loss does, by its size |E|: an axis may begin below 0.
 
     Args:
         maps: (n, q, e) intensities, at least 0.
-        energy: (e,) centres of bins.
+        energy: (e,) centres of bins, evenly spaced and increasing.
 
     Returns:
         (n,), in the unit of ``energy``.
@@ -36,9 +37,12 @@ def cutoff(maps: Any, energy: Any) -> np.ndarray:
     """
     maps, energy = np.asarray(maps, float), np.asarray(energy, float)
     half = (energy[1] - energy[0]) / 2
-    moment = np.cumsum((maps * energy).sum(axis=1), axis=1)
+    size = np.abs(energy)
+    outwards = np.argsort(size, kind="stable")
+    size = size[outwards]
+    moment = np.cumsum(maps.sum(axis=1)[:, outwards] * size, axis=1)
     share = moment / np.maximum(moment[:, -1:], np.finfo(float).tiny)
-    edges = np.append(energy[0] - half, energy + half)
+    edges = np.append(size[0] - half, size + half)
     return np.array([np.interp(_CUTOFF_SHARE, np.append(0, row), edges) for row in share])
 
 
@@ -50,13 +54,14 @@ def stretch(maps: Array, momentum: Array, energy: Array, momentum_factor: Array,
 
     Args:
         maps: (n, q, e).
-        momentum: (q,) evenly spaced.
+        momentum: (q,) evenly spaced; a single one, for spectra, is not stretched.
         energy: (e,) evenly spaced.
         momentum_factor: (n,), a.
         energy_factor: (n,), b.
 
     Returns:
-        (n, q, e): beyond the ends of the momentum axis its end value, beyond the largest energy 0.
+        (n, q, e): beyond the ends of the momentum axis its end value; beyond the largest energy 0, and below the
+        smallest one 0 if it is negative, and its end value otherwise.
 
     Example:
         >>> axis = jnp.arange(1.0, 4.0)
@@ -67,11 +72,14 @@ def stretch(maps: Array, momentum: Array, energy: Array, momentum_factor: Array,
     def along(axis: Array, factor: Array) -> tuple[Array, Array, Array]:
         place = (axis / factor - axis[0]) / (axis[1] - axis[0])
         left = jnp.clip(jnp.floor(place).astype(int), 0, axis.shape[0] - 2)
-        return left, jnp.clip(place - left, 0, 1), place <= axis.shape[0] - 1
+        inside = (place <= axis.shape[0] - 1) & ((place >= 0) | (axis[0] >= 0))
+        return left, jnp.clip(place - left, 0, 1), inside
 
     def one(image: Array, momentum_factor: Array, energy_factor: Array) -> Array:
         left, share, inside = along(energy, energy_factor)
         image = jnp.where(inside, image[:, left] * (1 - share) + image[:, left + 1] * share, 0)
+        if momentum.shape[0] == 1:
+            return image
         left, share, _ = along(momentum, momentum_factor)
         return image[left] * (1 - share)[:, None] + image[left + 1] * share[:, None]
 

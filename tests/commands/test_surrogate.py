@@ -111,6 +111,15 @@ def test_maps_that_do_not_fit_the_compression_are_named(data, compression, tmp_p
         run_compress(SurrogateCompress(compression, data, tmp_path / "codes.npz"))
 
 
+def test_a_map_without_numbers_is_named(data, compression, tmp_path, capsys):
+    arrays = dict(np.load(data))
+    arrays["S"][3] = np.nan
+    np.savez(data, **arrays)
+    run_compress(SurrogateCompress(compression, data, tmp_path / "codes.npz"))
+    assert "1 of 40 maps hold no number; their codes are NaN" in capsys.readouterr().err
+    assert np.isnan(np.load(tmp_path / "codes.npz")["S"]).all(axis=(1, 2)).nonzero()[0].tolist() == [3]
+
+
 def test_a_result_does_not_take_the_place_of_its_data(data, compression):
     for kind, act in ((SurrogateCompress, run_compress), (SurrogatePredict, run_predict)):
         with pytest.raises(ValueError, match=r"--out: found .*which is the file that is read"):

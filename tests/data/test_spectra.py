@@ -39,3 +39,25 @@ def test_widened_maps_sum_to_one_and_lie_at_their_cutoffs():
     again, _ = widen(jax.random.key(0), line([12.0, 25.0, 40.0]), MOMENTUM, ENERGY, 300)
     np.testing.assert_array_equal(maps, again)
     assert not np.array_equal(maps, widen(jax.random.key(1), line([12.0, 25.0, 40.0]), MOMENTUM, ENERGY, 300)[0])
+
+
+def test_energy_gain_counts_by_its_size():
+    energy = np.arange(-59, 60, 2.0)
+    profile = sum(np.exp(-0.5 * ((energy - place) / 3) ** 2) for place in (-20, 20))
+    maps = np.repeat(profile[None, None], len(MOMENTUM), axis=1).astype(np.float32)
+    np.testing.assert_allclose(cutoff(maps, energy), cutoff(line([20.0]), ENERGY), atol=1.5)
+    # Stretched about 0; what comes from beyond the axis is 0 at both ends.
+    axes = jnp.asarray(MOMENTUM), jnp.asarray(energy)
+    moved = np.asarray(stretch(maps + 1, *axes, jnp.ones(1), jnp.array([0.5])))[0, 0]
+    np.testing.assert_allclose(moved, moved[::-1], atol=1e-5)
+    assert moved[0] == moved[-1] == 0
+    assert abs(energy[np.argmax(moved)]) == 11
+    wide, target = widen(jax.random.key(0), maps, MOMENTUM, energy, 50)
+    assert np.isfinite(wide).all()
+    assert target.max() > 30
+
+
+def test_a_single_momentum_is_not_stretched():
+    spectra = line([20.0])[:, :1]
+    moved = stretch(spectra, jnp.asarray(MOMENTUM[:1]), jnp.asarray(ENERGY), 2 * jnp.ones(1), jnp.ones(1))
+    np.testing.assert_allclose(moved, spectra, atol=1e-6)

@@ -70,6 +70,40 @@ def test_dead_pixels_neither_move_the_code_nor_stay_dark(maps, compression):
     np.testing.assert_allclose(expand(*compression, whole), filled, atol=0.15 * maps.max())
 
 
+def test_the_unit_of_the_maps_does_not_matter(maps, properties, compression):
+    tiny = 1e-12
+    whole, small = (expand(*compression, compress(*compression, maps[120:] * unit)) / unit for unit in (1, tiny))
+    np.testing.assert_allclose(small, whole, atol=1e-3 * maps.max())
+    surrogates = [
+        fit_surrogate(jax.random.key(1), *compression, properties[:120], maps[:120] * unit, num_members=1)
+        for unit in (1, tiny)
+    ]
+    one, other = (
+        predict(fitted, properties[120:]).mean / unit for fitted, unit in zip(surrogates, (1, tiny), strict=True)
+    )
+    mean = maps[:120].mean(axis=0)
+    assert explained(maps[120:], other, mean) > explained(maps[120:], one, mean) - 0.02
+
+
+def test_a_map_of_which_nothing_is_observed_has_no_code(maps, properties, compression, key):
+    rows = maps[:3].copy()
+    rows[1] = np.nan
+    z = compress(*compression, rows)
+    assert np.isnan(z).any(axis=1).tolist() == [False, True, False]
+    assert np.isnan(expand(*compression, z)).all(axis=(1, 2)).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="1 maps of which nothing is observed, the first in row 1"):
+        fit_surrogate(key, *compression, properties[:3], rows)
+
+
+def test_spectra_are_maps_of_a_single_momentum(maps):
+    options = {"num_numbers": 8, "num_regions": 6, "num_widened": 600}
+    learned = fit_compression(jax.random.key(0), maps[:120, :1], MOMENTUM[:1], ENERGY, **options)
+    answer = expand(*learned, compress(*learned, maps[120:, :1]))
+    assert explained(maps[120:, :1], answer, maps[:120, :1].mean(axis=0)) > 0.97
+    with pytest.raises(ValueError, match=r"give maps\[:, None\] and a single momentum"):
+        fit_compression(jax.random.key(0), maps[:, 0], MOMENTUM[:1], ENERGY)
+
+
 def test_a_linear_autoencoder_is_refined_to_least_squares(rows, key):
     """The known answer: the decoder's columns, and the code nearest to each row."""
     model = models.autoencoder((6,), 2, hidden_dims=())

@@ -16,6 +16,7 @@ from aejax.tasks.rows import over_rows
 Error = Literal["intensity", "sqrt"]
 
 _DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-6, 1e6
+_LEAST_INTENSITY = 1e-10  # of a map's largest
 _ROWS_AT_A_TIME = 8  # Jacobians in memory
 
 
@@ -105,8 +106,10 @@ def compress(model: Model, variables: Variables, x: Any, *, error: Error = "sqrt
 
     An encoder answers for all maps at once and is off for each by a little (the amortisation gap; Cremer, Li & Duvenaud
     2018). From its code on, Levenberg-Marquardt steps (Marquardt 1963) minimise the error of the decoder's output
-    against the observed elements; a step that does not lessen it is not taken, so that a code is never worse than the
-    encoder's. Works for any Model with an encoder and a decoder.
+    against the observed elements; a step that does not lessen it is not taken, so that on the observed elements, on the
+    scale of ``error``, a code is never worse than the encoder's. Of the elements that are missing this says nothing:
+    where much is, compare with ``num_steps=0`` on maps of which you know all. The unit of the maps does not matter.
+    Works for any Model with an encoder and a decoder.
 
     Args:
         model: a fitted Model.
@@ -117,7 +120,7 @@ def compress(model: Model, variables: Variables, x: Any, *, error: Error = "sqrt
         num_steps: of refinement; 0 leaves the encoder's codes.
 
     Returns:
-        (n, d) codes.
+        (n, d) codes; NaN for a row of which nothing is observed.
 
     Raises:
         ValueError: a GAN, rows that do not fit the model, negative values where square roots are asked for.
@@ -172,11 +175,11 @@ def expand(model: Model, variables: Variables, z: Any, cond: Any = None) -> np.n
     Args:
         model: a fitted Model.
         variables: its variables.
-        z: (n, d) codes.
+        z: (n, d) codes, NaN where there is none.
         cond: (n, c) conditions, for a conditional model.
 
     Returns:
-        (n, *event).
+        (n, *event); NaN where the code is.
 
     Example:
         >>> model = local_subspaces((6,), 3)
@@ -185,7 +188,10 @@ def expand(model: Model, variables: Variables, z: Any, cond: Any = None) -> np.n
         (4, 6)
     """
     check_encodes(model)
-    return over_rows(_decode, model, variables, Batch(np.asarray(z, np.float32), cond=cond))
+    z = np.asarray(z, np.float32)
+    maps = np.array(over_rows(_decode, model, variables, Batch(z, cond=cond)))
+    maps[np.isnan(z).any(axis=1)] = np.nan
+    return maps
 
 
 def explained(maps: Any, reconstruction: Any, mean: Any, mask: Any = None) -> float:
@@ -220,9 +226,12 @@ def check_maps(maps: Any, momentum: Any, energy: Any) -> tuple[np.ndarray, np.nd
     if maps.ndim != 3 or maps.shape[1:] != (momentum.size, energy.size) or not len(maps):
         raise ValueError(
             f"maps: found shape {maps.shape}, expected (n, {momentum.size}, {energy.size}) from momentum and energy"
+            + ("; for spectra without momentum give maps[:, None] and a single momentum" if maps.ndim == 2 else "")
         )
     for name, axis in (("momentum", momentum), ("energy", energy)):
         steps = np.diff(axis)
+        if name == "momentum" and axis.shape == (1,):
+            continue
         if axis.ndim != 1 or axis.size < 2 or not (steps > 0).all() or np.ptp(steps) > 1e-2 * steps.mean():
             raise ValueError(f"{name}: found {axis[:3]}..., expected evenly spaced increasing numbers")
     if not np.isfinite(maps).all():
@@ -257,13 +266,15 @@ def _refine(task: _Task, variables: Variables, batch: Batch) -> tuple[Array, Arr
     x = batch.x if mask is None else jnp.where(mask, batch.x, jnp.nan)
     z = model.encode(variables, x, batch.cond).mean
 
-    def transform(x: Array) -> Array:
-        # The gradient of a square root is infinite at 0, where much of a map is.
-        return jnp.sqrt(jnp.maximum(x, 1e-10)) if error == "sqrt" else x
-
     def refined(row: tuple[Array, Array, Array | None]) -> tuple[Array, Array]:
         x, z, cond = row
         seen = ~jnp.isnan(x)
+        # The gradient of a square root is infinite at 0, where much of a map is.
+        least = _LEAST_INTENSITY * jnp.max(jnp.where(seen, x, 0)) + jnp.finfo(x.dtype).tiny
+
+        def transform(x: Array) -> Array:
+            return jnp.sqrt(jnp.maximum(x, least)) if error == "sqrt" else x
+
         target = jnp.where(seen, transform(x), 0)
 
         def residual(z: Array) -> Array:
@@ -273,9 +284,12 @@ def _refine(task: _Task, variables: Variables, batch: Batch) -> tuple[Array, Arr
         def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
             z, damping, squares = carry
             left, jacobian = residual(z), jax.jacfwd(residual)(z)
-            gram = jacobian.T @ jacobian
-            scale = jnp.diag(gram) + 1e-6 * jnp.max(jnp.diag(gram)) + 1e-12
-            moved = z - jnp.linalg.solve(gram + damping * jnp.diag(scale), jacobian.T @ left)
+            # Each number of the code by its own scale: a coefficient has the unit of the data, a region has none.
+            sizes = jnp.linalg.norm(jacobian, axis=0)
+            sizes = jnp.where(sizes > 0, sizes, 1)
+            jacobian = jacobian / sizes
+            gram = jacobian.T @ jacobian + damping * jnp.eye(z.size)
+            moved = z - jnp.linalg.solve(gram, jacobian.T @ left) / sizes
             now = jnp.sum(jnp.square(residual(moved)))
             better = now < squares
             damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), _LEAST_DAMPING, _MOST_DAMPING)
@@ -284,7 +298,7 @@ def _refine(task: _Task, variables: Variables, batch: Batch) -> tuple[Array, Arr
         begin = (z, jnp.asarray(_DAMPING, z.dtype), jnp.sum(jnp.square(residual(z))))
         z = jax.lax.scan(step, begin, None, length=num_steps)[0][0]
         jacobian = jax.jacfwd(residual)(z)
-        return z, jacobian.T @ jacobian
+        return jnp.where(jnp.any(seen), z, jnp.nan), jacobian.T @ jacobian
 
     return jax.lax.map(refined, (x, z, batch.cond), batch_size=_ROWS_AT_A_TIME)
 

@@ -124,9 +124,15 @@ def fit_surrogate(
         if number < 1:
             raise ValueError(f"{name}: found {number}, expected a positive whole number")
     codes, metrics = codes_and_metrics(model, variables, batch, error=error)
+    if np.isnan(codes).any():
+        empty = np.flatnonzero(np.isnan(codes).any(axis=1))
+        raise ValueError(
+            f"x: found {len(empty)} maps of which nothing is observed, the first in row {empty[0]}; leave "
+            "these rows out"
+        )
     mean, scale = properties.mean(axis=0), properties.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    frozen = {"model": variables, "mean": codes.mean(axis=0), "scale": codes.std(axis=0) + 1e-6}
+    frozen = {"model": variables, "mean": codes.mean(axis=0), "scale": _spreads(codes)}
     predictor = predictor_model(model, codes.shape[1], tuple(hidden_dims), frozen)
     rows = Batch(_targets(codes, metrics), cond=(properties - mean) / scale)
     num_steps = num_epochs * -(-len(properties) * 9 // (10 * _BATCH_SIZE))
@@ -224,6 +230,12 @@ def _checked(properties: Any, num_rows: int | None, num_columns: int | None = No
             "properties: found missing or infinite values, expected known properties; leave these rows out"
         )
     return properties
+
+
+def _spreads(codes: np.ndarray) -> np.ndarray:
+    """(d,) standard deviations, for each number by its own scale not too small to divide by."""
+    scale = codes.std(axis=0) + 1e-6 * np.abs(codes).max(axis=0)
+    return np.where(scale > 0, scale, 1)
 
 
 def _targets(codes: np.ndarray, metrics: np.ndarray) -> np.ndarray:
