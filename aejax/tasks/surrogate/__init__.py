@@ -1,6 +1,13 @@
 """Maps of spectra: compressed to few numbers, and predicted from properties."""
 
-from aejax.tasks.surrogate.compression import Compression, compress, expand, explained, fit_compression
+from aejax.tasks.surrogate.compression import (
+    Compression,
+    compress,
+    expand,
+    explained,
+    fit_compression,
+    through_components,
+)
 from aejax.tasks.surrogate.prediction import (
     Prediction,
     Surrogate,
@@ -23,5 +30,6 @@ __all__ = [
     "fit_surrogate",
     "predict",
     "predictor_model",
+    "through_components",
     "widening",
 ]
