@@ -17,6 +17,7 @@ _FORMAT = 1
 _LEAST_R2 = 0.5
 """Of a prediction that is worth the name."""
 _R2_OF = "R2 of {} on groups held out"
+_OF_ROOTS = "{}, of square roots"
 _INSIDE = "pixels of groups held out within two standard deviations of the networks"
 _COVERAGE = 0.95
 
@@ -33,8 +34,9 @@ class Surrogate:
     properties: tuple[str, ...] = ()
     """Arrays (n,) or (n, k) of the file to predict maps from; none learns compression only."""
     group: str | None = None
-    """Array (n,) of the file, such as crystal: quality is first measured on groups held out in turn, and the spread of
-    predictions widened to what is found there."""
+    """Array (n,) of the file, such as crystal: quality is first measured on groups held out in turn, beside that of
+    principal components, the spread of predictions widened to what is found there, and each network kept as it does
+    best on groups that it is not trained on."""
     num_numbers: int = 20
     """Numbers that a map is compressed to."""
     num_folds: int = 5
@@ -94,6 +96,7 @@ def run(command: Surrogate) -> None:
         shape = arrays[command.group].shape
         raise ValueError(f"{command.data}: {command.group}: found shape {shape}, expected ({len(maps)},), a group each")
     properties = _columns(command.data, arrays, command.properties)
+    groups = arrays[command.group] if command.group else None
     key = jax.random.key(command.seed)
 
     def learn(rows: Any) -> "tuple[Compression, Fitted | None]":
@@ -105,6 +108,7 @@ def run(command: Surrogate) -> None:
             *compression,
             properties[rows],
             maps[rows],
+            groups=groups[rows] if groups is not None and len(np.unique(groups[rows])) > 1 else None,
             num_members=command.num_members,
             num_epochs=command.num_epochs,
             progress=False if command.quiet else ProgressBar(),
@@ -112,8 +116,8 @@ def run(command: Surrogate) -> None:
         return compression, surrogate
 
     measured, widening = _HeldOut({}, Widening())
-    if command.group:
-        measured, widening = _held_out(maps, properties, arrays[command.group], command.num_folds, learn, command.quiet)
+    if groups is not None:
+        measured, widening = _held_out(maps, properties, groups, command, learn)
     compression, surrogate = learn(np.arange(len(maps)))
     if surrogate is not None:
         surrogate = surrogate._replace(widening=widening)
@@ -122,8 +126,8 @@ def run(command: Surrogate) -> None:
         print(f"{name}  {value:.4f}")
     if _INSIDE in measured:
         print(f"spreads are {widening.factor:.2f} times as wide: two of them hold {_COVERAGE:.0%} of these pixels")
-    if measured.get(_R2_OF.format("prediction"), 1.0) < _LEAST_R2:
-        print("the properties do not predict maps of groups that were not trained on")
+    if warning := _warning(measured):
+        print(warning)
     print(f"written to {command.out}")
 
 
@@ -183,10 +187,25 @@ def run_predict(command: SurrogatePredict) -> None:
     arrays = _read(command.data, names)
     properties = _columns(command.data, arrays, names)
     prediction = predict(surrogate, properties)
+    if warning := _warning(config.get("measured", {})):
+        note(warning, command.quiet)
     for text in _outside(arrays, names, properties, tensors):
         note(f"{command.data}: {text}", command.quiet)
     storage.write_npz(command.out, S=prediction.mean, spread=prediction.spread, Q=tensors["Q"], E=tensors["E"])
     print(f"written to {command.out}")
+
+
+def _warning(measured: dict[str, float]) -> str:
+    """What is to be said of predictions that are worth little on groups that were not trained on; else nothing."""
+    r2 = measured.get(_R2_OF.format("prediction"), 1.0)
+    if r2 <= 0:
+        return (
+            f"WARNING: predictions of new groups are no better than the mean map (R2 {r2:.2f} on groups held out): do "
+            "not use them for groups that were not trained on; more groups, or other properties, are needed"
+        )
+    if r2 < _LEAST_R2:
+        return f"the properties do not predict maps of groups that were not trained on (R2 {r2:.2f} on groups held out)"
+    return ""
 
 
 class _HeldOut(NamedTuple):
@@ -196,30 +215,47 @@ class _HeldOut(NamedTuple):
     widening: "Widening"
 
 
-def _held_out(maps: Any, properties: Any, groups: Any, num_folds: int, learn: Any, quiet: bool) -> _HeldOut:
+def _held_out(maps: Any, properties: Any, groups: Any, command: Surrogate, learn: Any) -> _HeldOut:
     import numpy as np
 
     from aejax.tasks.surrogate import Widening, compress, expand, explained, predict, widening
 
-    names = np.unique(groups)
+    names, num_folds = np.unique(groups), command.num_folds
     if not 2 <= num_folds <= len(names):
         raise ValueError(f"--num-folds: found {num_folds}, expected 2 to {len(names)}, the number of groups")
+    folds = [np.isin(groups, names[fold::num_folds]) for fold in range(num_folds)]
     average, through, predicted, spread = (np.empty(maps.shape, np.float32) for _ in range(4))
-    for fold in range(num_folds):
-        held_out = np.isin(groups, names[fold::num_folds])
+    for fold, held_out in enumerate(folds):
         average[held_out] = maps[~held_out].mean(axis=0)
         (model, variables), surrogate = learn(np.flatnonzero(~held_out))
         through[held_out] = expand(model, variables, compress(model, variables, maps[held_out]))
         if surrogate is not None:
             predicted[held_out], spread[held_out], _ = predict(surrogate, properties[held_out])
-        if not quiet:
+        if not command.quiet:
             print(f"fold {fold + 1} of {num_folds} done", flush=True)
-    answers = {"compression": through} if properties is None else {"compression": through, "prediction": predicted}
-    measured = {_R2_OF.format(name): explained(maps, answer, average) for name, answer in answers.items()}
+    measured = _beside_components(maps, through, folds, command.num_numbers)
     if properties is None:
         return _HeldOut(measured, Widening())
-    inside = float(np.mean(np.abs(maps - predicted) <= 2 * spread))
-    return _HeldOut(measured | {_INSIDE: inside}, widening(maps, predicted, spread, _COVERAGE))
+    measured[_R2_OF.format("prediction")] = explained(maps, predicted, average)
+    measured[_INSIDE] = float(np.mean(np.abs(maps - predicted) <= 2 * spread))
+    return _HeldOut(measured, widening(maps, predicted, spread, _COVERAGE))
+
+
+def _beside_components(maps: Any, through: Any, folds: list[Any], num: int) -> dict[str, float]:
+    """R² of the compression and of as many principal components, fitted to the maps on the scale that is judged."""
+    import numpy as np
+
+    from aejax.tasks.surrogate import explained, through_components
+
+    measured = {}
+    for name, transform in (("{}", np.asarray), (_OF_ROOTS, np.sqrt)):
+        truth, answer, average, plain = transform(maps), transform(through), np.empty_like(maps), np.empty_like(maps)
+        for held_out in folds:
+            average[held_out] = truth[~held_out].mean(axis=0)
+            plain[held_out] = through_components(truth[~held_out], truth[held_out], num)
+        measured[name.format(_R2_OF.format("compression"))] = explained(truth, answer, average)
+        measured[name.format(_R2_OF.format(f"{num} principal components"))] = explained(truth, plain, average)
+    return measured
 
 
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:

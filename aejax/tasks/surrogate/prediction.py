@@ -73,6 +73,7 @@ def fit_surrogate(
     properties: Any,
     x: Any,
     *,
+    groups: Any = None,
     error: Error = "sqrt",
     num_members: int = 5,
     hidden_dims: tuple[int, ...] = (128, 128),
@@ -86,7 +87,10 @@ def fit_surrogate(
     is the metric that the decoder's Jacobian J at z_i gives the code (as in Gauss-Newton): to first order the squared
     error of the decoded map over its observed pixels, at none of the cost of decoding it in each step. On the scale of
     square roots errors of weak bands count as those of strong ones, as in Poisson statistics. A member keeps the
-    variables that did best on a tenth of the rows, which are its own draw.
+    variables that did best on a tenth of the rows, which are its own draw; with ``groups``, on a tenth of the groups,
+    at least one, of which it is trained on no row. Where rows come in families, such as one crystal at several
+    temperatures, and predictions are wanted for other families, groups are needed: by rows whose siblings are trained
+    on a member is kept at its most overfitted.
 
     Args:
         key: PRNG key.
@@ -94,6 +98,7 @@ def fit_surrogate(
         variables: its variables.
         properties: (n, p), complete. Positive ones that span decades, such as masses, are better given as logarithms.
         x: (n, *event) maps, NaN where a pixel is missing, or a Batch with a mask.
+        groups: (n,), which family each row is of, numbers or text; None where each row stands for itself.
         error: ``"sqrt"``, or ``"intensity"`` for data that may be negative.
         num_members: of the ensemble.
         hidden_dims: widths of a member's hidden layers.
@@ -105,7 +110,7 @@ def fit_surrogate(
         The Surrogate, for ``predict``.
 
     Raises:
-        ValueError: rows that do not fit each other or the model, missing properties, conditions.
+        ValueError: rows that do not fit each other or the model, missing properties, conditions, a single group.
 
     Example:
         >>> from aejax.models.subspaces import local_subspaces
@@ -123,6 +128,8 @@ def fit_surrogate(
     for name, number in (("num_members", num_members), ("num_epochs", num_epochs)):
         if number < 1:
             raise ValueError(f"{name}: found {number}, expected a positive whole number")
+    if groups is not None:
+        groups = _checked_groups(groups, len(properties))
     codes, metrics = codes_and_metrics(model, variables, batch, error=error)
     if np.isnan(codes).any():
         empty = np.flatnonzero(np.isnan(codes).any(axis=1))
@@ -135,18 +142,32 @@ def fit_surrogate(
     frozen = {"model": variables, "mean": codes.mean(axis=0), "scale": _spreads(codes)}
     predictor = predictor_model(model, codes.shape[1], tuple(hidden_dims), frozen)
     rows = Batch(_targets(codes, metrics), cond=(properties - mean) / scale)
-    num_steps = num_epochs * -(-len(properties) * 9 // (10 * _BATCH_SIZE))
-    fitted = ensemble(
-        jax.random.split(key, num_members),
-        predictor,
-        rows,
-        num_epochs=num_epochs,
-        batch_size=_BATCH_SIZE,
-        learning_rate=learning_rate,
-        optimizer=adam("cosine", num_steps, weight_decay=_WEIGHT_DECAY),
-        progress=progress,
-    )
-    return Surrogate(predictor, {"params": fitted.variables["params"], "frozen": frozen}, mean, scale)
+    keys = jax.random.split(key, num_members)
+
+    def train(keys: Array, rows: Batch, validation: Any, num_rows: int) -> Any:
+        num_steps = num_epochs * -(-num_rows // _BATCH_SIZE)
+        return ensemble(
+            keys,
+            predictor,
+            rows,
+            validation=validation,
+            num_epochs=num_epochs,
+            batch_size=_BATCH_SIZE,
+            learning_rate=learning_rate,
+            optimizer=adam("cosine", num_steps, weight_decay=_WEIGHT_DECAY),
+            progress=progress,
+        ).variables["params"]
+
+    if groups is None:
+        params = train(keys, rows, 0.1, len(properties) * 9 // 10)
+    else:
+        # One after the other, since each has rows of its own; of groups of one size they share a compiled program.
+        parts = []
+        for member, out in zip(keys, _whole_groups(key, groups, num_members), strict=True):
+            kept, held_out = (jax.tree.map(lambda field, i=i: field[i], rows) for i in (~out, out))
+            parts.append(train(member[None], kept, held_out, len(kept.x)))
+        params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    return Surrogate(predictor, {"params": params, "frozen": frozen}, mean, scale)
 
 
 def predict(surrogate: Surrogate, properties: Any) -> Prediction:
@@ -230,6 +251,25 @@ def _checked(properties: Any, num_rows: int | None, num_columns: int | None = No
             "properties: found missing or infinite values, expected known properties; leave these rows out"
         )
     return properties
+
+
+def _checked_groups(groups: Any, num_rows: int) -> np.ndarray:
+    groups = np.asarray(groups)
+    if groups.shape != (num_rows,):
+        raise ValueError(f"groups: found shape {groups.shape}, expected ({num_rows},), a group for each map")
+    if len(np.unique(groups)) < 2:
+        raise ValueError("groups: found a single group, expected two or more; give None to hold out rows instead")
+    return groups
+
+
+def _whole_groups(key: Array, groups: np.ndarray, num_members: int) -> list[np.ndarray]:
+    """For each member the rows to hold out, (n,) bool, of a tenth of the groups; others while there are."""
+    names = np.unique(groups)
+    num_out = max(round(0.1 * len(names)), 1)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rounds = -(-num_members * num_out // len(names))
+    order = np.concatenate([rng.permutation(names) for _ in range(rounds)])
+    return [np.isin(groups, order[i * num_out : (i + 1) * num_out]) for i in range(num_members)]
 
 
 def _spreads(codes: np.ndarray) -> np.ndarray:
