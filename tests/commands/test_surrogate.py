@@ -36,6 +36,9 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     printed = dict(line.split("  ") for line in lines if "  " in line)
     assert float(printed["R2 of compression on groups held out"]) > 0.9
     assert float(printed["R2 of prediction on groups held out"]) > 0.8
+    for scale in ("", ", of square roots"):
+        assert float(printed[f"R2 of 6 principal components on groups held out{scale}"]) > 0.8
+    assert float(printed["R2 of compression on groups held out, of square roots"]) > 0.9
     given = np.load(data)["S"]
 
     run_compress(SurrogateCompress(out, data, tmp_path / "codes.npz"))
@@ -86,7 +89,10 @@ def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):
     np.savez(data, **arrays | {"place": np.random.default_rng(1).random((40, 2))})
     options = {"num_numbers": 4, "num_members": 1, "num_epochs": 2, "num_folds": 2, "quiet": True}
     run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal", **options))
-    assert "the properties do not predict maps of groups" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "WARNING: predictions of new groups are no better than the mean map" in printed
+    run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / "predicted.npz"))
+    assert "WARNING: predictions of new groups are no better than the mean map" in capsys.readouterr().err
 
 
 @pytest.fixture
