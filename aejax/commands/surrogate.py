@@ -20,6 +20,8 @@ _R2_OF = "R2 of {} on groups held out"
 _OF_ROOTS = "{}, of square roots"
 _INSIDE = "pixels of groups held out within two standard deviations of the networks"
 _COVERAGE = 0.95
+_LEAST_GROUPS = 5
+"""To hold one out of for each network: of fewer, one is too much of the data, and rows are held out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Surrogate:
     group: str | None = None
     """Array (n,) of the file, such as crystal: quality is first measured on groups held out in turn, beside that of
     principal components, the spread of predictions widened to what is found there, and each network kept as it does
-    best on groups that it is not trained on."""
+    best on groups that it is not trained on, where there are at least five to train on."""
     num_numbers: int = 20
     """Numbers that a map is compressed to."""
     num_folds: int = 5
@@ -108,7 +110,7 @@ def run(command: Surrogate) -> None:
             *compression,
             properties[rows],
             maps[rows],
-            groups=groups[rows] if groups is not None and len(np.unique(groups[rows])) > 1 else None,
+            groups=groups[rows] if groups is not None and len(np.unique(groups[rows])) >= _LEAST_GROUPS else None,
             num_members=command.num_members,
             num_epochs=command.num_epochs,
             progress=False if command.quiet else ProgressBar(),
