@@ -185,7 +185,14 @@ def test_maps_are_predicted_from_properties(maps, properties, compression):
     expected = found.factor * np.hypot(prediction.spread[20:], found.floor)
     np.testing.assert_allclose(widened.spread, expected, rtol=1e-6)
     np.testing.assert_array_equal(widened.mean, prediction.mean[20:])
-    assert abs(np.mean(np.abs(maps[140:] - widened.mean) <= 2 * widened.spread) - 0.9) < 0.05
+    # One half of so few maps says little of the other: on average over many halves it does.
+    coverage = []
+    for seed in range(20):
+        found_on, held_on = np.split(np.random.default_rng(seed).permutation(40), 2)
+        factor, floor = widening(maps[120:][found_on], prediction.mean[found_on], prediction.spread[found_on], 0.9)
+        spread = factor * np.hypot(prediction.spread[held_on], floor)
+        coverage.append(np.mean(np.abs(maps[120:][held_on] - prediction.mean[held_on]) <= 2 * spread))
+    assert abs(np.mean(coverage) - 0.9) < 0.03
 
 
 def test_members_are_chosen_by_whole_groups(maps, compression):
