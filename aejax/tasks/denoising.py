@@ -166,9 +166,9 @@ def denoise(
     with a model of 3,072 samples 12.9 dB at its length, with ``shorter`` or without 10 dB at half of it, 7.8 or 5.3 at
     a quarter, 1 or -2 at a twelfth. Give long records, and cut out what is needed afterwards.
 
-    A record of another sampling rate
-    than the model's, by more than 1 %, is resampled and back again: nothing is left above half of the lower rate. One
-    more than 5 times as high or low is refused, since the model learned other frequencies.
+    A record of another sampling rate than the model's, by more than 1 %, is resampled and back again: nothing is left
+    above half of the lower rate. One more than 5 times as high or low is refused, since the model learned other
+    frequencies.
 
     Args:
         model: a fitted Model of events of shape (num_samples,).
