@@ -135,7 +135,7 @@ def rows(full: bool) -> Iterator[Timing]:
     def ours() -> float:
         return float(aejax.score(KEY, peer.model, variables, batch.x).mean())
 
-    contest = [Contestant("aejax", ours), Contestant("PyTorch eager", eager), *_pyod_scorers(batch.x)]
+    contest = [Contestant("aejax", ours), Contestant("PyTorch eager", eager), _pyod_scorer(batch.x)]
     yield from interleaved("rows", "score, autoencoder 52-64-32-8", contest, num_rows, "row", {"rows": num_rows})
 
     vae = systems.vae(num_columns=num_columns, latent_dim=8, hidden_dims=(64, 32))
@@ -163,15 +163,13 @@ def _seconds(run: Any) -> float:
     return time.perf_counter() - began
 
 
-def _pyod_scorers(x: np.ndarray) -> list[Contestant]:
-    """PyOD's autoencoder of the same widths, where it is installed."""
-    try:
-        from pyod.models.auto_encoder import AutoEncoder
-    except ImportError:
-        return []
+def _pyod_scorer(x: np.ndarray) -> Contestant:
+    """PyOD's autoencoder of the same widths."""
+    from pyod.models.auto_encoder import AutoEncoder
+
     detector = AutoEncoder(hidden_neuron_list=[64, 32, 8], epoch_num=1, batch_size=1024, preprocessing=False, verbose=0)
     detector.fit(x[:4096])
-    return [Contestant("PyOD", lambda: float(detector.decision_function(x).mean()))]
+    return Contestant("PyOD", lambda: float(detector.decision_function(x).mean()))
 
 
 def fits(full: bool) -> Iterator[Timing]:
@@ -196,19 +194,16 @@ def fits(full: bool) -> Iterator[Timing]:
     for name, model, pyod_name in (("autoencoder", autoencoder, "AutoEncoder"), ("vae", vae, "VAE")):
         contest = [
             Contestant("aejax", functools.partial(fitted, model)),
-            *_pyod_fits(pyod_name, train, new, num_epochs),
+            _pyod_fit(pyod_name, train, new, num_epochs),
         ]
         if name == "autoencoder":
-            contest += _pca(train, new, unexplained)
+            contest.append(_pca(train, new, unexplained))
         yield from interleaved("fits", f"fit and score, {name} 52-64-32-8", contest, 1, "fit", work)
 
 
-def _pyod_fits(name: str, train: np.ndarray, new: np.ndarray, num_epochs: int) -> list[Contestant]:
-    try:
-        from pyod.models.auto_encoder import AutoEncoder
-        from pyod.models.vae import VAE
-    except ImportError:
-        return []
+def _pyod_fit(name: str, train: np.ndarray, new: np.ndarray, num_epochs: int) -> Contestant:
+    from pyod.models.auto_encoder import AutoEncoder
+    from pyod.models.vae import VAE
 
     def run() -> None:
         options = {"epoch_num": num_epochs, "batch_size": 64, "preprocessing": False, "verbose": 0, "lr": 1e-3}
@@ -221,20 +216,17 @@ def _pyod_fits(name: str, train: np.ndarray, new: np.ndarray, num_epochs: int) -
         detector.fit(train)
         detector.decision_function(new)
 
-    return [Contestant("PyOD", run)]
+    return Contestant("PyOD", run)
 
 
-def _pca(train: np.ndarray, new: np.ndarray, unexplained: Any) -> list[Contestant]:
-    try:
-        from sklearn.decomposition import PCA
-    except ImportError:
-        return []
+def _pca(train: np.ndarray, new: np.ndarray, unexplained: Any) -> Contestant:
+    from sklearn.decomposition import PCA
 
     def run() -> float:
         found = PCA(8).fit(train)
         return unexplained(found.inverse_transform(found.transform(new)))
 
-    return [Contestant("scikit-learn PCA", run)]
+    return Contestant("scikit-learn PCA", run)
 
 
 def cold(full: bool) -> Iterator[Timing]:
