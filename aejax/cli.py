@@ -332,7 +332,8 @@ def _generate(command: Generate) -> None:
         except ValueError:
             raise ValueError(f"condition: found {word!r}, expected NAME=NUMBER") from None
     run = runs.load_run(command.run)
-    write_table(command.out, tables.generate(run, command.num_samples, conditions, command.seed))
+    rows = tables.generate(run, command.num_samples, conditions, command.seed, _notice(command))
+    write_table(command.out, rows)
 
 
 def _evaluate(command: Evaluate) -> None:

@@ -180,13 +180,17 @@ def test_conditions(table, tmp_path):
     np.testing.assert_allclose(numbers(tmp_path / "clean.csv")[:, 3:], numbers(table)[:, 3:], rtol=1e-6)
 
 
-def test_conditions_that_are_missing_are_named(table, tmp_path, capsys):
+def test_conditions_that_are_missing_or_far_away_are_named(table, tmp_path, capsys):
     folder = tmp_path / "conditional"
     assert run("train", table, "--out", folder, "--num-epochs", 1, "--condition-columns", "speed", "--quiet") == 0
     assert run("generate", folder, "--num-samples", 5) == 1
     assert "--condition speed=" in capsys.readouterr().err
     assert run("generate", folder, "--num-samples", 5, "--condition", "speed=fast") == 1
     assert "expected NAME=NUMBER" in capsys.readouterr().err
+    for speed, is_far in (("1600", False), ("9000", True)):
+        given = ["--condition", f"speed={speed}", "--out", tmp_path / "new.csv"]
+        assert run("generate", folder, "--num-samples", 5, *given) == 0
+        assert ("extrapolation" in capsys.readouterr().err) == is_far
 
 
 def test_a_model_that_cannot_generate_says_so(table, tmp_path, capsys):

@@ -38,7 +38,7 @@ class TrainSections:
     latent_dim: int = 20
     """Size of the code."""
     num_steps: int = 6000
-    """Length of the training; the default takes a quarter of an hour on one core."""
+    """Length of the training; the default takes about ten minutes on one core."""
     flips: FlagCreatePairsOff[bool] = False
     """Mirror sections at random, where the geology has no direction."""
     seed: int = 0

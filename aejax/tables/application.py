@@ -14,6 +14,9 @@ from aejax.runs import Run
 from aejax.tables.columns import Notice, has_conditions, scaled_batch, select
 from aejax.tasks.monitoring import Detection
 
+# Standard deviations within which nearly all conditions of the training rows lie, whatever their distribution.
+_FAR = 3.0
+
 
 def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, np.ndarray]:  # noqa: ARG005
     """The code of each row.
@@ -89,7 +92,11 @@ def detect(
 
 
 def generate(
-    run: Run, num_samples: int, conditions: Mapping[str, float] | None = None, seed: int = 0
+    run: Run,
+    num_samples: int,
+    conditions: Mapping[str, float] | None = None,
+    seed: int = 0,
+    notice: Notice = lambda text: None,  # noqa: ARG005
 ) -> dict[str, np.ndarray]:
     """New rows in the units of the table.
 
@@ -98,6 +105,7 @@ def generate(
         num_samples: how many rows.
         conditions: a value for each condition column of the run.
         seed: of the draw.
+        notice: takes what a user should know, such as a condition far from those of the training rows.
 
     Returns:
         The training columns in their order; conditions as they were given.
@@ -113,9 +121,16 @@ def generate(
             + (f", such as --condition {expected[0]}=1.0" if expected else "; this run has no condition columns")
         )
     given = np.array([[conditions[name] for name in expected]])
-    scaled = scale(run.cond_scaler, given)[0] if expected else None
+    scaled = scale(run.cond_scaler, given)[0]
+    for index, name in enumerate(expected):
+        distance = abs(float(scaled[index]))
+        if distance > _FAR:
+            notice(
+                f"condition {name}: {conditions[name]:g} is {distance:.1f} standard deviations from the mean of the "
+                "training rows; what is drawn there is an extrapolation"
+            )
     key = jax.random.key(seed)
-    drawn = tasks.generate(key, run.model, run.variables, num_samples, scaled)
+    drawn = tasks.generate(key, run.model, run.variables, num_samples, scaled if expected else None)
     rows = unscale(run.scaler, np.asarray(drawn, float))
     return _as_table(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
 
