@@ -174,7 +174,7 @@ def invert(command: Invert) -> None:
         found.variables,
         observe,
         *data,
-        start=start.z[:_NUM_CHAINS],
+        start=inversion.chain_starts(start, _NUM_CHAINS),
         num_chains=_NUM_CHAINS,
         num_samples=command.num_samples,
         progress=not command.quiet,

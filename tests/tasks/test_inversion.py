@@ -86,6 +86,33 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior(linear, key):
     assert 0.7 < found.acceptance_rate.mean() < 0.95
 
 
+def test_chains_begin_at_no_maximum_that_holds_nothing():
+    d = 20  # the limit lies 10 + 3 sqrt(10) = 19.49 below the highest
+    z = jnp.arange(4.0)[:, None] * jnp.ones(d)
+    found = inversion.Optima(z, jnp.array([-98.0, -117.4, -117.6, -268.9]), jnp.ones(4))
+    np.testing.assert_array_equal(inversion.chain_starts(found, 5)[:, 0], [0, 1, 0, 1, 0])
+    with pytest.raises(ValueError, match="log_density"):
+        inversion.chain_starts(found._replace(log_density=jnp.full(4, jnp.nan)), 2)
+
+
+@needs_blackjax
+def test_draws_are_of_the_well_that_holds_the_posterior(linear, key):
+    """Of 32 starts few reach the one root of z^3 - 5 z = 10; the others end at z = -1.3, which fits nothing."""
+    inverse = np.linalg.pinv(WEIGHTS)
+
+    def cubic(x):
+        z = (x - jnp.asarray(SHIFT, jnp.float32)) @ jnp.asarray(inverse, jnp.float32)
+        return z.at[0].set(z[0] ** 3 - 5 * z[0])
+
+    y = jnp.array([10.0, 0.3, -0.2])
+    found = inversion.posterior(key, *linear, cubic, y, 0.3, D, num_chains=8, num_warmup=200, num_samples=100)
+    optima = inversion.maximum_a_posteriori(key, *linear, cubic, y, 0.3, D, num_starts=32)
+    assert 0 < (optima.misfit < 5).sum() < 8  # or any choice of starts would do
+    root = np.roots([1, 0, -5, -10]).real.max()
+    np.testing.assert_allclose(found.z[..., 0].mean(axis=1), root, atol=0.05)
+    assert found.misfit.max() < 5
+
+
 @needs_blackjax
 def test_intervals_hold_truths_drawn_from_the_prior(linear):
     """Simulation-based: z from the prior, y from z; the 90 % interval holds z nine times in ten."""

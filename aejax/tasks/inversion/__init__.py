@@ -13,7 +13,7 @@ from aejax.tasks.inversion.accuracy import (
     posterior_predictive,
 )
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
-from aejax.tasks.inversion.maxima import Optima, maximum_a_posteriori, refine
+from aejax.tasks.inversion.maxima import Optima, chain_starts, maximum_a_posteriori, refine
 from aejax.tasks.inversion.problem import Observe, decode_one, standard_normal
 from aejax.tasks.inversion.sampling import Posterior, posterior
 
@@ -23,6 +23,7 @@ __all__ = [
     "Optima",
     "Posterior",
     "approximation_error",
+    "chain_starts",
     "decode_one",
     "effective_sample_size",
     "interval_coverage",

@@ -87,6 +87,36 @@ def maximum_a_posteriori(
     return _maximise(model, observe, num_steps, problem, start)
 
 
+def chain_starts(found: Optima, num_chains: int) -> Array:
+    """Where chains begin that draw from the posterior: at its highest maxima, but at none that hold nothing of it.
+
+    A chain does not leave a maximum that is cut off, however improbable, and would count there as much as the others.
+    Around a maximum in d dimensions nearly all draws lie less than d / 2 + 3 sqrt(d / 2) below its log density (half a
+    chi-squared variable); a maximum that lies further below the highest is passed over, and chains for which there is
+    none begin where others do.
+
+    Args:
+        found: the Optima.
+        num_chains: how many.
+
+    Returns:
+        (num_chains, d).
+
+    Raises:
+        ValueError: no maximum whose log density is finite.
+
+    Example:
+        >>> found = Optima(jnp.array([[2.0], [1.9], [-1.0]]), jnp.array([-3.0, -3.1, -90.0]), jnp.ones(3))
+        >>> chain_starts(found, 4)[:, 0]
+        Array([2. , 1.9, 2. , 1.9], dtype=float32)
+    """
+    if not bool(jnp.isfinite(found.log_density[0])):
+        raise ValueError("log_density: found no maximum with a finite one; are the data in the units of observe?")
+    half = found.z.shape[1] / 2
+    num_worthwhile = int(jnp.sum(found.log_density >= found.log_density[0] - half - 3 * half**0.5))
+    return found.z[jnp.arange(num_chains) % num_worthwhile]
+
+
 def refine(
     model: Model | Adversary,
     variables: Variables,

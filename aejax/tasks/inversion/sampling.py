@@ -12,7 +12,7 @@ import numpy as np
 
 from aejax.base import Adversary, Array, ArrayLike, Model, Variables
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
-from aejax.tasks.inversion.maxima import maximum_a_posteriori
+from aejax.tasks.inversion.maxima import chain_starts, maximum_a_posteriori
 from aejax.tasks.inversion.problem import Observe, Problem, log_density_at, make_problem, misfit_at, residuals
 from aejax.tasks.mixture import Mixture
 from aejax.training.progress import ProgressBar, Report
@@ -73,7 +73,7 @@ def posterior(
         y: (m,) data.
         noise: standard deviation, a number or (m,), or covariance, (m, m).
         prior: as in ``maximum_a_posteriori``.
-        start: (num_chains, d) codes; the best of as many maxima as ``maximum_a_posteriori`` finds if None.
+        start: (num_chains, d) codes; ``chain_starts`` of four times as many maxima if None.
         num_chains: at least 2, or R-hat says little.
         num_warmup: steps of adaptation, which are thrown away.
         num_samples: draws of each chain.
@@ -104,7 +104,7 @@ def posterior(
         found = maximum_a_posteriori(
             start_key, model, variables, observe, y, noise, prior, num_starts=4 * num_chains, cond=cond
         )
-        start = found.z[:num_chains]
+        start = chain_starts(found, num_chains)
     start = jnp.asarray(start, jnp.float32)
     if start.shape != (num_chains, num_dims):
         raise ValueError(f"start: found shape {start.shape}, expected ({num_chains}, {num_dims})")
