@@ -14,7 +14,7 @@ from aejax.runs import Run
 from aejax.tables.columns import Notice, has_conditions, scaled_batch, select
 from aejax.tasks.monitoring import Detection
 
-# Standard deviations within which nearly all conditions of the training rows lie, whatever their distribution.
+# Standard deviations from the mean beyond which a condition is pointed out.
 _FAR = 3.0
 
 
