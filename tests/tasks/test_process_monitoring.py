@@ -226,6 +226,7 @@ def test_obtained_rate_of_exchangeable_rows_is_the_asked_one():
         ({"num_folds": 1}, "num_folds: found 1"),
         ({"num_folds": 40, "num_lags": 5}, "num_folds: found 40"),
         ({"limits": "rough"}, "limits: found 'rough'"),
+        ({"latent_dim": 18}, "latent_dim: found 18 for windows of 18 numbers"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -189,7 +189,13 @@ def fit_monitor(
     whole = np.arange(num_lags, len(rows))
     if latent_dim is None:
         latent_dim = suggest_latent_dim(windows.x[whole])
-    model = factory((windows.x.shape[1],), latent_dim)
+    size = windows.x.shape[1]
+    if factory is linear_autoencoder and latent_dim >= size:
+        raise ValueError(
+            f"latent_dim: found {latent_dim} for windows of {size} numbers (columns times num_lags + 1), expected "
+            "fewer: nothing but rounding noise would be left for SPE"
+        )
+    model = factory((size,), latent_dim)
     check_encodes(model)
 
     def train(key: Array, chosen: np.ndarray) -> tuple[Variables, Whitening]:
