@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from aejax import metrics, pages, plots, tables, tasks
+from aejax import metrics, pages, plots, storage, tables, tasks
 from aejax.config import TrainConfig
 from aejax.data import plant
 from aejax.data.files import Table, write_table
@@ -23,6 +23,14 @@ from aejax.training import Report
 _TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
 _NUM_SAMPLES, _FAULT_START = 240, 60
 _COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
+
+# Written first: only a folder that holds it is an earlier demo, and only these names are ever deleted there.
+_MARKER = "demo.json"
+_ARRAYS = tuple(f"{name}.safetensors" for name in ("calibration", "held_out", "variables"))
+_FILES = frozenset(
+    (_MARKER, "plant.csv", "faults.csv", "config.json", "scaler.json", "history.jsonl", *_ARRAYS, "report.html")
+)
+_FOLDERS = frozenset(("checkpoints",))
 
 CONFIG = TrainConfig(
     model="vae",
@@ -41,7 +49,7 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], 
     """Simulates a plant, trains a conditional VAE on its normal operation, measures it on new trajectories.
 
     Args:
-        folder: the run folder; an earlier demo there is replaced, anything else is not.
+        folder: the run folder. An earlier demo there is replaced; a folder that holds anything else is refused.
         seed: of the plant and of the training.
         progress: as in ``aejax.fit``.
 
@@ -49,10 +57,11 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], 
         The results as text.
 
     Raises:
-        FileExistsError: the folder holds something else.
+        FileExistsError: the folder holds something that no demo wrote; nothing in it was changed.
     """
     folder = Path(folder)
-    _make_room(folder)
+    _remove_earlier_demo(folder)
+    storage.write_json(folder / _MARKER, {"written_by": "aejax demo", "seed": seed})
     train_key, test_key, fault_key = jax.random.split(jax.random.key(seed), 3)
     normal = _table(plant.plant(train_key, _TRAINING_TRAJECTORIES, _NUM_SAMPLES))
     write_table(folder / "plant.csv", _by_name(normal))
@@ -92,11 +101,28 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], 
     )
 
 
-def _make_room(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / "plant.csv").exists():
-            raise FileExistsError(f"out: {folder} is not empty and holds no earlier demo; choose another folder")
-        shutil.rmtree(folder)
+def _remove_earlier_demo(folder: Path) -> None:
+    """Deletes what an earlier demo wrote; refuses a folder that holds anything else."""
+    if not folder.exists():
+        return
+    found = sorted(folder.iterdir())
+    others = [path.name for path in found if not _is_own(path)]
+    if found and (others or not (folder / _MARKER).is_file()):
+        foreign = f"holds {', '.join(others[:3])}, which no demo wrote"
+        what = foreign if others else f"has no {_MARKER} of an earlier demo"
+        raise FileExistsError(f"out: {folder} {what}; choose another folder, or move its files away")
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_own(path: Path) -> bool:
+    if path.is_dir():
+        return path.name in _FOLDERS
+    # A demo that was killed may leave a file half written, .PID.partial.NAME.
+    return path.name.split(".partial.")[-1] in _FILES
 
 
 def _table(data: plant.PlantData) -> Table:
