@@ -10,7 +10,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from aejax import hoisting
-from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, TrainState, Variables
+from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, Objective, TrainState, Variables
 from aejax.models.rbm import RBM
 
 # Elements below which a tensor's reduction costs more to start than to run.
@@ -126,12 +126,15 @@ def warm_up(name: str, num_steps: int) -> Anneal:
 
 @functools.cache
 def minimise(
-    model: Model, optimizer: Optimizer = optax.adam, ema_decay: float | None = None, anneal: Anneal | None = None
+    model: Objective | Model,
+    optimizer: Optimizer = optax.adam,
+    ema_decay: float | None = None,
+    anneal: Anneal | None = None,
 ) -> Algorithm:
     """Gradient descent on the model's loss.
 
     Args:
-        model: the Model.
+        model: the Model, or any Objective.
         optimizer: (learning_rate) -> GradientTransformation, such as ``optax.adam`` itself or ``adam(...)``. It
             is built inside the traced step, so that learning rates can be swept without compiling again.
         ema_decay: if given, the moving average of the parameters with this decay is what is evaluated and

@@ -1,7 +1,9 @@
 """The types that everything else is made of: named tuples of arrays or of pure functions."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,15 @@ import numpy as np
 
 Array = jax.Array
 ArrayLike = jax.typing.ArrayLike
+# A tree of arrays whose structure is the business of whoever made it.
+PyTree = Any
 Variables = dict[str, Any]
 Metrics = dict[str, Array]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Batch(NamedTuple):
-    """Rows of data; every field but ``x`` may be None.
+    """Rows of data; every field but ``x`` may be None. ``as_batch`` turns fields of other kinds into arrays.
 
     Attributes:
         x: (n, *event), float. What the model sees.
@@ -25,11 +30,11 @@ class Batch(NamedTuple):
         weight: (n, *event), at least 0: how much each element's error counts in loss and score; 1 if None.
     """
 
-    x: Any
-    target: Any = None
-    cond: Any = None
-    mask: Any = None
-    weight: Any = None
+    x: Array
+    target: Array | None = None
+    cond: Array | None = None
+    mask: Array | None = None
+    weight: Array | None = None
 
 
 class Latent(NamedTuple):
@@ -56,33 +61,133 @@ class Aux(NamedTuple):
     collections: Variables
 
 
-class Model(NamedTuple):
-    """What is computed: pure functions of explicit variables.
+class Init(Protocol):
+    """Draws variables for rows like those of the batch: a dictionary of collections (``params``, ``batch_stats``)."""
+
+    def __call__(self, key: Array, batch: Batch) -> Variables: ...  # noqa: D102
+
+
+class Loss(Protocol):
+    """The objective of a batch: a scalar, and what else is to be told.
+
+    The scalar is summed over event dimensions and averaged over observed examples. It is what is minimised, what
+    history records as ``loss``, and what the best epoch is chosen by. ``train=False`` is inference mode.
+    """
+
+    def __call__(  # noqa: D102
+        self, key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True
+    ) -> tuple[Array, Aux]: ...
+
+
+class PlayerLoss(Protocol):
+    """The loss of one of two players, in training."""
+
+    def __call__(self, key: Array, variables: Variables, batch: Batch, hparams: Any) -> tuple[Array, Aux]: ...  # noqa: D102
+
+
+class Discriminate(Protocol):
+    """One number for each row, (n,), higher where it looks more like data, in inference mode."""
+
+    def __call__(self, variables: Variables, x: Array, cond: Array | None = None) -> Array: ...  # noqa: D102
+
+
+class Encode(Protocol):
+    """From (n, *event), NaN where a value is missing, to codes, in inference mode."""
+
+    def __call__(self, variables: Variables, x: Array, cond: Array | None = None) -> Latent: ...  # noqa: D102
+
+
+class Decode(Protocol):
+    """From codes (n, d) to (n, *event), the mean of p(x | z), in inference mode."""
+
+    def __call__(self, variables: Variables, z: Array, cond: Array | None = None) -> Array: ...  # noqa: D102
+
+
+class Score(Protocol):
+    """One number for each example, (n,), higher is more anomalous."""
+
+    def __call__(self, key: Array, variables: Variables, batch: Batch) -> Array: ...  # noqa: D102
+
+
+class Sample(Protocol):
+    """Draws (num_samples, *event) of the model's distribution, observation noise included.
+
+    From codes ``z`` where they are given, from the prior where not.
+    """
+
+    def __call__(  # noqa: D102
+        self, key: Array, variables: Variables, num_samples: int, cond: Array | None = None, z: Array | None = None
+    ) -> Array: ...
+
+
+class LogLikelihood(Protocol):
+    """An estimate of log p(x | cond) of the observed elements, (n,), in nats, from below on average."""
+
+    def __call__(self, key: Array, variables: Variables, batch: Batch, num_samples: int) -> Array: ...  # noqa: D102
+
+
+class Objective(NamedTuple):
+    """All that minimising needs. Whatever has these three fields can be fitted.
 
     Attributes:
-        init: (key, batch) -> variables, a dictionary of linen collections (``params``, ``batch_stats``).
+        init: (key, batch) -> variables, a dictionary of collections (``params``, ``batch_stats``).
+        loss: (key, variables, batch, hparams, train=True) -> (scalar, Aux).
+        hparams: the defaults, a pytree of numbers or arrays that may be traced and vmapped.
+    """
+
+    init: Init
+    loss: Loss
+    hparams: PyTree = ()
+
+
+class Model(NamedTuple):
+    """An Objective with capabilities, each of which may be absent.
+
+    Attributes:
+        init: as in ``Objective``.
+        loss: as in ``Objective``.
+        hparams: as in ``Objective``.
         encode: (variables, x, cond=None) -> Latent, in inference mode. A NaN in ``x`` is a missing value.
         decode: (variables, z, cond=None) -> (n, *event), the mean of p(x | z), in inference mode.
-        loss: (key, variables, batch, hparams, train=True) -> (scalar, Aux). Summed over event dimensions,
-            averaged over observed examples. ``train=False`` is inference mode, for validation. The metrics hold the
-            scalar as ``loss``: it is what the best epoch is chosen by.
         score: (key, variables, batch) -> (n,), per example, higher is more anomalous.
         sample: (key, variables, num_samples, cond=None, z=None) -> (n, *event), draws from the model's
             distribution, observation noise included, from codes z where they are given and from the prior where not;
             None where the model defines no distribution.
         log_likelihood: (key, variables, batch, num_samples) -> (n,), an estimate of log p(x | cond) of the observed
             elements, in nats, from below on average; None where the model defines none.
-        hparams: the defaults, a NamedTuple of scalars that may be traced and vmapped.
     """
 
-    init: Callable[..., Variables]
-    encode: Callable[..., Latent]
-    decode: Callable[..., Array]
-    loss: Callable[..., tuple[Array, Aux]]
-    score: Callable[..., Array]
-    sample: Callable[..., Array] | None
-    log_likelihood: Callable[..., Array] | None
-    hparams: Any
+    init: Init
+    loss: Loss
+    hparams: PyTree = ()
+    encode: Encode | None = None
+    decode: Decode | None = None
+    score: Score | None = None
+    sample: Sample | None = None
+    log_likelihood: LogLikelihood | None = None
+
+
+def required(function: Function | None, name: str) -> Function:
+    """A capability of a Model that is needed now.
+
+    Args:
+        function: ``model.encode``, say.
+        name: ``"encode"``.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: the model does not have it.
+
+    Example:
+        >>> required(None, "encode")
+        Traceback (most recent call last):
+        ValueError: model: found one without encode, expected a Model that has it
+    """
+    if function is None:
+        raise ValueError(f"model: found one without {name}, expected a Model that has it")
+    return function
 
 
 class Adversary(NamedTuple):
@@ -98,19 +203,19 @@ class Adversary(NamedTuple):
         score: (key, variables, batch) -> (n,), per example, higher is more anomalous.
         sample: (key, variables, num_samples, cond=None, z=None) -> (n, *event).
         num_discriminator_steps: the discriminator's steps before each of the generator's.
-        hparams: the defaults, a NamedTuple of scalars that may be traced and vmapped.
+        hparams: the defaults, a pytree of numbers or arrays that may be traced and vmapped.
     """
 
-    init: Callable[..., Variables]
-    generate: Callable[..., Array]
-    discriminate: Callable[..., Array]
-    generator_loss: Callable[..., tuple[Array, Aux]]
-    discriminator_loss: Callable[..., tuple[Array, Aux]]
-    evaluate: Callable[..., Metrics]
-    score: Callable[..., Array]
-    sample: Callable[..., Array]
+    init: Init
+    generate: Decode
+    discriminate: Discriminate
+    generator_loss: PlayerLoss
+    discriminator_loss: PlayerLoss
+    evaluate: Evaluate
+    score: Score
+    sample: Sample
     num_discriminator_steps: int
-    hparams: Any
+    hparams: PyTree
 
 
 class TrainState(NamedTuple):
@@ -125,8 +230,34 @@ class TrainState(NamedTuple):
 
     step: Array
     variables: Variables
-    opt_state: Any
+    opt_state: PyTree
     key: Array
+
+
+class InitState(Protocol):
+    """The state before the first step, from the variables where they are given."""
+
+    def __call__(  # noqa: D102
+        self, key: Array, batch: Batch, hparams: Any, variables: Variables | None = None
+    ) -> TrainState: ...
+
+
+class Step(Protocol):
+    """One step on one batch, and its metrics, which hold ``loss``."""
+
+    def __call__(self, state: TrainState, batch: Batch, hparams: Any) -> tuple[TrainState, Metrics]: ...  # noqa: D102
+
+
+class Evaluate(Protocol):
+    """Metrics of a batch in inference mode; ``loss`` is among them."""
+
+    def __call__(self, key: Array, variables: Variables, batch: Batch, hparams: Any) -> Metrics: ...  # noqa: D102
+
+
+class VariablesOf(Protocol):
+    """The variables to evaluate and to return: the moving average, where one is kept."""
+
+    def __call__(self, state: TrainState) -> Variables: ...  # noqa: D102
 
 
 class Algorithm(NamedTuple):
@@ -137,14 +268,14 @@ class Algorithm(NamedTuple):
         step: (state, batch, hparams) -> (TrainState, metrics), which hold ``loss`` where there are no validation rows.
         evaluate: (key, variables, batch, hparams) -> metrics, in inference mode; holds at least ``loss``.
         variables: (state) -> the variables to evaluate and to return (their moving average, where one is kept).
-        hparams: the defaults, a pytree of scalars that may be traced and vmapped.
+        hparams: the defaults, a pytree of numbers or arrays that may be traced and vmapped.
     """
 
-    init: Callable[..., TrainState]
-    step: Callable[..., tuple[TrainState, Metrics]]
-    evaluate: Callable[..., Metrics]
-    variables: Callable[[TrainState], Variables]
-    hparams: Any
+    init: InitState
+    step: Step
+    evaluate: Evaluate
+    variables: VariablesOf
+    hparams: PyTree
 
 
 class Fitted(NamedTuple):
@@ -218,4 +349,5 @@ def as_batch(data: Any) -> Batch:
         return None if array is None else jnp.asarray(array, dtype)
 
     target = None if batch.target is None else np.nan_to_num(np.asarray(batch.target, np.float32), nan=0.0)
-    return Batch(device(x), device(target), device(batch.cond), device(mask, bool), device(batch.weight))
+    rows = jnp.asarray(x, jnp.float32)
+    return Batch(rows, device(target), device(batch.cond), device(mask, bool), device(batch.weight))

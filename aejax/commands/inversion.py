@@ -211,10 +211,11 @@ def _cells(found: "Sections", result: "Posterior", velocities: tuple[float, floa
     import jax.numpy as jnp
     import numpy as np
 
+    from aejax.base import required
+
     codes = result.z.reshape(-1, found.latent_dim)
-    x = np.concatenate(
-        [np.asarray(found.model.decode(found.variables, jnp.asarray(z))) for z in np.array_split(codes, 8)]
-    )
+    decode = required(found.model.decode, "decode")
+    x = np.concatenate([np.asarray(decode(found.variables, jnp.asarray(z))) for z in np.array_split(codes, 8)])
     probability = x.mean(axis=0, dtype=float)
     slow, fast = sorted(velocities)
     of_fast = probability if velocities[1] == fast else 1 - probability

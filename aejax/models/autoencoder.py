@@ -99,4 +99,4 @@ def autoencoder(
         output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
         return losses.mean_elements(parts.nll(variables, batch, output), batch)
 
-    return Model(parts.init, encode, parts.mean, loss, score, None, None, AutoencoderHparams())
+    return Model(parts.init, loss, AutoencoderHparams(), encode, parts.mean, score)

@@ -157,7 +157,7 @@ def sparse_autoencoder(
         output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
         return losses.mean_elements(parts.nll(variables, batch, output), batch)
 
-    return Model(init, encode, parts.mean, loss, score, None, None, SparseHparams(sparsity, target_rate))
+    return Model(init, loss, SparseHparams(sparsity, target_rate), encode, parts.mean, score)
 
 
 def dictionary(variables: Variables) -> Array:

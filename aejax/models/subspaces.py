@@ -139,4 +139,4 @@ def local_subspaces(
         del key
         return losses.mean_elements(residual(variables, batch)[0], batch)
 
-    return Model(init, encode, decode, loss, score, None, None, SubspacesHparams())
+    return Model(init, loss, SubspacesHparams(), encode, decode, score)

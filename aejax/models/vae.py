@@ -149,7 +149,7 @@ def vae(
         z = jax.random.normal(prior_key, (num_samples, latent_dim)) if z is None else z
         return parts.sample(noise_key, variables, parts.decode(variables, z, cond)[0])
 
-    return Model(parts.init, encode, parts.mean, loss, score, sample, log_likelihood, VaeHparams(beta))
+    return Model(parts.init, loss, VaeHparams(beta), encode, parts.mean, score, sample, log_likelihood)
 
 
 def _log_prior_ratio(z: Array, noise: Array, log_var: Array) -> Array:

@@ -121,7 +121,7 @@ def train(
     batch = scaled_batch(x, cond, scaler, cond_scaler)
     train_batch, validation, calibration_rows = (_rows(batch, rows) for rows in split)
     adversarial = configs.is_adversarial(config.model)
-    latent_dim = 2 * len(columns) if adversarial else suggest_latent_dim(train_batch.x)
+    latent_dim = 2 * len(columns) if adversarial else suggest_latent_dim(np.asarray(train_batch.x))
     config = configs.resolve(config, len(split.train), latent_dim)
     smallest_rate = 1 / (len(split.calibration) + 1)
     if config.false_alarm_rate < smallest_rate:
@@ -236,4 +236,4 @@ def _held_out(
 
 
 def _rows(batch: Batch, rows: np.ndarray) -> Batch:
-    return Batch(*(None if field is None else field[rows] for field in batch))
+    return jax.tree.map(lambda field: field[rows], batch)

@@ -8,7 +8,7 @@ import numpy as np
 
 from aejax import losses, metrics, nets
 from aejax.algorithms import adam
-from aejax.base import Array, Aux, Batch, Latent, Model, Variables
+from aejax.base import Array, Aux, Batch, Objective, Variables
 from aejax.tasks.rows import over_rows
 from aejax.training import fit
 
@@ -44,16 +44,16 @@ def two_sample_auroc(key: Array, first: Any, second: Any) -> float:
         raise ValueError(f"second: found {samples[1].shape[1]} columns, expected {samples[0].shape[1]} as in first")
     if min(map(len, samples)) < 20:
         raise ValueError(f"first: found {len(samples[0])} and {len(samples[1])} rows, expected at least 20 of each")
-    x = np.concatenate(samples)
+    x: Any = np.concatenate(samples)
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-12)
     is_first = np.repeat([True, False], list(map(len, samples)))
     split_key, *fit_keys = jax.random.split(key, 3)
     order = np.asarray(jax.random.permutation(split_key, len(x)))
     halves = order[::2], order[1::2]
-    classifier = _classifier()
+    network, classifier = _classifier()
     areas = []
     for fit_key, train, test in zip(fit_keys, halves, halves[::-1], strict=True):
-        labels = np.repeat(is_first[train, None], x.shape[1], axis=1)
+        labels: Any = np.repeat(is_first[train, None], x.shape[1], axis=1)
         num_steps = _NUM_EPOCHS * -(-len(train) * 9 // (10 * 128))
         fitted = fit(
             fit_key,
@@ -65,36 +65,27 @@ def two_sample_auroc(key: Array, first: Any, second: Any) -> float:
             optimizer=adam("cosine", num_steps, weight_decay=1e-2),
             patience=15,
         )
-        logit = over_rows(_logit, classifier, fitted.variables, x[test])
+        logit = over_rows(_logit, network, fitted.variables, x[test])
         areas.append(metrics.auroc(logit, is_first[test]))
     return float(np.mean(areas))
 
 
 @functools.cache
-def _classifier() -> Model:
-    """Logistic regression on a dense network, as a Model whose code is the logit; a row's target repeats its label.
-
-    It is a Model because ``fit`` trains Models; ``decode`` and ``score`` are what a classifier does not have.
-    """
+def _classifier() -> tuple[nets.Network, Objective]:
+    """Logistic regression on a dense network, (n, c) -> (n, 1) logits; a row's target repeats its label."""
     network = nets.mlp(_HIDDEN_DIMS, (1,), activation="silu")
 
     def init(key: Array, batch: Batch) -> Variables:
         return network.init(key, batch.x[:1])
 
-    def encode(variables: Variables, x: Array, cond: Array | None = None) -> Latent:
-        return Latent(network.apply(variables, x, cond)[0])
-
     def loss(key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True) -> tuple[Array, Aux]:
         del key, hparams, train
-        logit, label = encode(variables, batch.x).mean[:, 0], batch.target[:, 0]
-        value = losses.bernoulli().nll({}, label, logit).mean()
+        assert batch.target is not None
+        value = losses.bernoulli().nll({}, batch.target[:, 0], _logit(network, variables, batch)).mean()
         return value, Aux({"loss": value}, {})
 
-    def unused(*args: Any) -> Any:
-        raise NotImplementedError("a classifier neither decodes nor scores")
-
-    return Model(init, encode, unused, loss, unused, None, None, ())
+    return network, Objective(init, loss)
 
 
-def _logit(model: Model, variables: Variables, batch: Batch) -> Array:
-    return model.encode(variables, batch.x).mean[:, 0]
+def _logit(network: nets.Network, variables: Variables, batch: Batch) -> Array:
+    return network.apply(variables, batch.x)[0][:, 0]

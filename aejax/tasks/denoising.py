@@ -117,7 +117,7 @@ def fit_denoiser(
         fitted = fit(
             fit_key,
             model,
-            Batch(pairs.noisy, target=pairs.clean),
+            Batch(pairs.noisy, target=pairs.clean),  # type: ignore[arg-type]
             validation=0,
             num_epochs=1,
             batch_size=batch_size,

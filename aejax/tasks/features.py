@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Array, Batch, Model, Variables, required
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -130,7 +130,7 @@ def log_likelihood(key: Array, model: Model, variables: Variables, x: Any, num_s
 def _jacobian_moments(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array, Array]:
     def code(x: Array, cond: Array | None) -> Array:
         rows = None if cond is None else cond[None]
-        return model.encode(variables, x[None], rows).mean[0]
+        return required(model.encode, "encode")(variables, x[None], rows).mean[0]
 
     jacobian = jax.vmap(jax.jacrev(code))(batch.x, batch.cond)
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from aejax.base import Adversary, Array, ArrayLike, Model, Variables
+from aejax.base import Adversary, Array, ArrayLike, Model, Variables, required
 from aejax.tasks.mixture import Mixture, sample_mixture
 from aejax.tasks.reduction import check_encodes
 
@@ -84,9 +84,9 @@ def interpolate(
     if num_steps < 2:
         raise ValueError(f"num_steps: found {num_steps}, expected at least 2")
     ends = jnp.stack([jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)])
-    z = model.encode(variables, ends, _repeated(cond, 2)).mean
+    z = required(model.encode, "encode")(variables, ends, _repeated(cond, 2)).mean
     share = jnp.linspace(0, 1, num_steps)[:, None]
-    return model.decode(variables, (1 - share) * z[0] + share * z[1], _repeated(cond, num_steps))
+    return required(model.decode, "decode")(variables, (1 - share) * z[0] + share * z[1], _repeated(cond, num_steps))
 
 
 def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values: ArrayLike, cond: Any = None) -> Array:
@@ -118,7 +118,7 @@ def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values:
     if not 0 <= dim < z.shape[0]:
         raise ValueError(f"dim: found {dim}, expected 0 to {z.shape[0] - 1}")
     codes = jnp.tile(z, (values.shape[0], 1)).at[:, dim].set(values)
-    return model.decode(variables, codes, _repeated(cond, values.shape[0]))
+    return required(model.decode, "decode")(variables, codes, _repeated(cond, values.shape[0]))
 
 
 def _repeated(cond: Any, num_rows: int) -> Array | None:
@@ -129,5 +129,4 @@ def _repeated(cond: Any, num_rows: int) -> Array | None:
 def _sample(
     model: Model | Adversary, num_samples: int, key: Array, variables: Variables, cond: Array | None, z: Array | None
 ) -> Array:
-    assert model.sample is not None  # the caller's check, repeated for the type checker
-    return model.sample(key, variables, num_samples, cond, z)
+    return required(model.sample, "sample")(key, variables, num_samples, cond, z)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Array, Batch, Model, Variables, required
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -109,7 +109,7 @@ def mixture_log_density(mixture: Mixture, z: Array) -> Array:
 
 
 def _latent(model: Model, variables: Variables, batch: Batch) -> Any:
-    return model.encode(variables, batch.x, batch.cond)
+    return required(model.encode, "encode")(variables, batch.x, batch.cond)
 
 
 def _joint_log_density(mixture: Mixture, z: Array) -> Array:

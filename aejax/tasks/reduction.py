@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from aejax.base import Adversary, Array, Batch, Latent, Model, Variables
+from aejax.base import Adversary, Array, Batch, Latent, Model, Variables, required
 from aejax.tasks.rows import over_rows
 
 
@@ -81,13 +81,13 @@ def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
 
 
 def check_encodes(model: Any) -> None:
-    """Refuses what has no encoder.
+    """Refuses what has no encoder or no decoder.
 
     Args:
         model: a Model or an Adversary.
 
     Raises:
-        ValueError: an Adversary.
+        ValueError: an Adversary, or a Model without them.
 
     Example:
         >>> import aejax
@@ -97,11 +97,13 @@ def check_encodes(model: Any) -> None:
     """
     if isinstance(model, Adversary):
         raise ValueError("model: a GAN has no encoder, so no codes nor reconstructions; train an autoencoder or a vae")
+    for name in ("encode", "decode"):
+        required(getattr(model, name, None), name)
 
 
 def _encode(model: Model, variables: Variables, batch: Batch) -> Latent:
-    return model.encode(variables, batch.x, batch.cond)
+    return required(model.encode, "encode")(variables, batch.x, batch.cond)
 
 
 def _reconstruct(model: Model, variables: Variables, batch: Batch) -> Array:
-    return model.decode(variables, _encode(model, variables, batch).mean, batch.cond)
+    return required(model.decode, "decode")(variables, _encode(model, variables, batch).mean, batch.cond)

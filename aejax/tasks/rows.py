@@ -1,27 +1,28 @@
 """Running a function of a model over any number of rows, block by block."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
 import numpy as np
 
-from aejax.base import Adversary, Batch, Model, as_batch
+from aejax.base import Batch, as_batch
 
 _BLOCK = 16384
 
 
-def over_rows(function: Callable[[Any, Any, Batch], Any], model: Model | Adversary, arguments: Any, x: Any) -> Any:
+def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, **options: Hashable) -> Any:
     """Applies a compiled function to rows, in blocks that bound the memory it takes.
 
     The last block is padded to a power of two, so that tables of any length share a handful of compiled programs.
 
     Args:
-        function: (model, arguments, batch) -> pytree of (n, ...) arrays, defined once at module level.
-        model: the Model or Adversary.
+        function: (model, arguments, batch, **options) -> pytree of (n, ...) arrays, defined once at module level.
+        model: the Model or Adversary, or whatever else functions are applied of; hashable.
         arguments: a pytree that each block is handed, such as the variables.
         x: (n, *event) array, NaN where missing, or a Batch.
+        **options: what else the function takes; static, as the model is.
 
     Returns:
         The pytree as NumPy arrays, n rows each.
@@ -34,7 +35,7 @@ def over_rows(function: Callable[[Any, Any, Batch], Any], model: Model | Adversa
     blocks: list[Any] = []
     running = None
     for begin in range(0, num_rows, _BLOCK):
-        result = _compiled(function, model, arguments, _block(rows, begin))
+        result = _compiled(function, model, tuple(options.items()), arguments, _block(rows, begin))
         # The block before is fetched while this one is computed.
         if running is not None:
             blocks.append(jax.tree.map(np.asarray, running))
@@ -45,7 +46,7 @@ def over_rows(function: Callable[[Any, Any, Batch], Any], model: Model | Adversa
 
 def _as_rows(x: Any) -> Batch:
     """The rows as NumPy arrays of equal length; what they hold is checked block by block, while it is in the cache."""
-    rows = jax.tree.map(np.asarray, x) if isinstance(x, Batch) else Batch(np.asarray(x))
+    rows: Batch = jax.tree.map(np.asarray, x if isinstance(x, Batch) else Batch(x))
     if rows.x.ndim < 2 or len({len(field) for field in rows if field is not None}) > 1 or len(rows.x) == 0:
         as_batch(rows)  # raises the error that names the field
     return rows
@@ -61,6 +62,8 @@ def _block(rows: Batch, begin: int) -> Batch:
     return as_batch(block)
 
 
-@functools.partial(jax.jit, static_argnames=("function", "model"))
-def _compiled(function: Any, model: Any, arguments: Any, batch: Batch) -> Any:
-    return function(model, arguments, batch)
+@functools.partial(jax.jit, static_argnames=("function", "model", "options"))
+def _compiled(
+    function: Callable[..., Any], model: Any, options: tuple[tuple[str, Any], ...], arguments: Any, batch: Batch
+) -> Any:
+    return function(model, arguments, batch, **dict(options))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Algorithm, Array, Batch, Model, Variables, as_batch
+from aejax.base import Adversary, Algorithm, Array, Batch, Model, Objective, Variables, as_batch
 from aejax.training import engine
 
 _LEARNING_RATE = 1e-3
@@ -65,7 +65,7 @@ def learning_rate_of(value: Any) -> Array:
     return rate
 
 
-def hparams_of(model: Model | Adversary | Algorithm, hparams: Any) -> Any:
+def hparams_of(model: Objective | Model | Adversary | Algorithm, hparams: Any) -> Any:
     """The hyperparameters of a Model, an Adversary or an Algorithm: its defaults for None.
 
     Raises:

@@ -22,7 +22,7 @@ from aejax.algorithms import (
     adversarial,
     minimise,
 )
-from aejax.base import Adversary, Algorithm, Array, Fitted, Model, Variables, as_batch
+from aejax.base import Adversary, Algorithm, Array, Fitted, Model, Objective, Variables, as_batch
 from aejax.training import engine
 from aejax.training.arguments import (
     check_key,
@@ -79,7 +79,7 @@ class Interrupted(KeyboardInterrupt):
 
 def fit(
     key: Array,
-    model: Model | Adversary | Algorithm,
+    model: Objective | Model | Adversary | Algorithm,
     x: Any,
     *,
     validation: float | Any = 0.1,
@@ -110,8 +110,8 @@ def fit(
     Args:
         key: PRNG key; initial variables, the split, the order of rows and all noise follow from it. A stack of keys
             trains an ensemble, see ``ensemble``.
-        model: a Model, which is then minimised by ``optimizer``, an Adversary, whose players take turns, or any
-            Algorithm.
+        model: an Objective or a Model, which is then minimised by ``optimizer``, an Adversary, whose players take
+            turns, or any Algorithm.
         x: (n, *event) array, NaN where a value is missing, or a Batch with conditions, targets or a mask.
         validation: the share of rows to hold out, drawn by the key, or the rows themselves, or 0 for none.
             The variables with the lowest validation loss are returned.
@@ -159,9 +159,9 @@ def fit(
     check_key(key)
     data, plan = data_and_plan(as_batch(x), validation, num_epochs, batch_size, patience)
     own_hparams = hparams_of(model, hparams)
-    if anneal is not None and not isinstance(model, Model):
+    if anneal is not None and not isinstance(model, Objective | Model):
         raise ValueError("anneal: found one with an Adversary or an Algorithm, expected it with a Model only")
-    if isinstance(model, Model):
+    if isinstance(model, Objective | Model):
         algorithm = minimise(model, optimizer or adam(), ema_decay, anneal)
         hparams = MinimiseHparams(learning_rate_of(learning_rate), own_hparams)
     elif isinstance(model, Adversary):

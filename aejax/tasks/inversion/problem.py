@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Array, ArrayLike, Model, Variables
+from aejax.base import Adversary, Array, ArrayLike, Model, Variables, required
 from aejax.tasks.mixture import Mixture, mixture_log_density
 
 Observe = Callable[[Array], Array]
@@ -54,7 +54,7 @@ def decode_one(model: Model | Adversary, variables: Variables, z: Array, cond: A
         >>> decode_one(gan, variables, jnp.zeros(2)).shape
         (5,)
     """
-    decode = model.generate if isinstance(model, Adversary) else model.decode
+    decode = model.generate if isinstance(model, Adversary) else required(model.decode, "decode")
     return decode(variables, z[None], None if cond is None else cond[None])[0]
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Array, Batch, Model, Variables
+from aejax.base import Adversary, Array, Batch, Model, Variables, required
 from aejax.losses import observed
 from aejax.tasks.rows import over_rows
 
@@ -178,7 +178,7 @@ def check_rate(false_alarm_rate: float) -> None:
 
 def _score(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:
     key, variables = arguments
-    return model.score(key, variables, batch)
+    return required(model.score, "score")(key, variables, batch)
 
 
 def _score_and_residual(
@@ -187,8 +187,9 @@ def _score_and_residual(
     key, variables = arguments
     if isinstance(model, Adversary):
         return model.score(key, variables, batch), jnp.zeros_like(batch.x), jnp.zeros(batch.x.shape, bool)
-    reconstruction = model.decode(variables, model.encode(variables, batch.x, batch.cond).mean, batch.cond)
+    code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
+    reconstruction = required(model.decode, "decode")(variables, code, batch.cond)
     residual = batch.x - reconstruction
     mask = observed(batch)
     seen = jnp.ones(residual.shape, bool) if mask is None else jnp.broadcast_to(mask, residual.shape)
-    return model.score(key, variables, batch), residual, seen
+    return required(model.score, "score")(key, variables, batch), residual, seen

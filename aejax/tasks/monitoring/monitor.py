@@ -184,11 +184,12 @@ def fit_monitor(
     _warn_of_slow_columns(rows[:, ~is_constant])
     # Nothing says how far a column may move that stood still: divided by infinity, it takes no part.
     scaler = scaler._replace(scale=np.where(is_constant, np.inf, scaler.scale))
-    windows = Batch(row_windows(scaler, rows, num_lags), cond=cond)
+    lagged: Any = row_windows(scaler, rows, num_lags)
+    windows = Batch(lagged, cond=cond)  # type: ignore[arg-type]
     # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
     whole = np.arange(num_lags, len(rows))
     if latent_dim is None:
-        latent_dim = suggest_latent_dim(windows.x[whole])
+        latent_dim = suggest_latent_dim(lagged[whole])
     size = windows.x.shape[1]
     if factory is linear_autoencoder and latent_dim >= size:
         raise ValueError(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Array, Batch, Model, Variables, required
 from aejax.losses import observed
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -195,9 +195,9 @@ def parts(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Arra
     Returns:
         (n, d), and (n, D), which is 0 where missing.
     """
-    code = model.encode(variables, batch.x, batch.cond).mean
+    code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
     target = batch.x if batch.target is None else batch.target
-    residual = target - model.decode(variables, code, batch.cond)
+    residual = target - required(model.decode, "decode")(variables, code, batch.cond)
     mask = observed(batch)
     residual = residual if mask is None else jnp.where(mask, residual, 0)
     return code.reshape(len(code), -1), residual.reshape(len(code), -1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Array, Batch, Model, Variables, required
 from aejax.data.spectra import cutoff, widen
 from aejax.models.subspaces import local_subspaces
 from aejax.tasks.reduction import check_encodes
@@ -177,7 +177,7 @@ def codes_and_metrics(
             f'x: found {np.nanmin(rows):.3g}, expected at least 0 for square roots; give error="intensity" for '
             "data that may be negative"
         )
-    return over_rows(_refine, _Task(model, error, num_steps), variables, x)  # type: ignore[arg-type]
+    return over_rows(_refine, model, variables, x, error=error, num_steps=num_steps)
 
 
 def expand(model: Model, variables: Variables, z: Any, cond: Any = None) -> np.ndarray:
@@ -291,17 +291,10 @@ def _principal_directions(y: np.ndarray, num: int) -> np.ndarray:
     return np.linalg.svd(y @ basis, full_matrices=False)[2][:num] @ basis.T
 
 
-class _Task(NamedTuple):
-    model: Model
-    error: Error
-    num_steps: int
-
-
-def _refine(task: _Task, variables: Variables, batch: Batch) -> tuple[Array, Array]:
-    model, error, num_steps = task
+def _refine(model: Model, variables: Variables, batch: Batch, *, error: Error, num_steps: int) -> tuple[Array, Array]:
     mask = losses.observed(batch)
     x = batch.x if mask is None else jnp.where(mask, batch.x, jnp.nan)
-    z = model.encode(variables, x, batch.cond).mean
+    z = required(model.encode, "encode")(variables, x, batch.cond).mean
 
     def refined(row: tuple[Array, Array, Array | None]) -> tuple[Array, Array]:
         x, z, cond = row
@@ -316,7 +309,8 @@ def _refine(task: _Task, variables: Variables, batch: Batch) -> tuple[Array, Arr
 
         def residual(z: Array) -> Array:
             given = None if cond is None else cond[None]
-            return jnp.where(seen, target - transform(model.decode(variables, z[None], given)[0]), 0).ravel()
+            decoded = required(model.decode, "decode")(variables, z[None], given)[0]
+            return jnp.where(seen, target - transform(decoded), 0).ravel()
 
         def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
             z, damping, squares = carry
@@ -341,4 +335,4 @@ def _refine(task: _Task, variables: Variables, batch: Batch) -> tuple[Array, Arr
 
 
 def _decode(model: Model, variables: Variables, batch: Batch) -> Array:
-    return model.decode(variables, batch.x, batch.cond)
+    return required(model.decode, "decode")(variables, batch.x, batch.cond)

@@ -9,7 +9,7 @@ import numpy as np
 
 from aejax import losses, nets
 from aejax.algorithms import adam
-from aejax.base import Array, Aux, Batch, Latent, Model, Variables, as_batch
+from aejax.base import Array, Aux, Batch, Latent, Model, Variables, as_batch, required
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.compression import Error, codes_and_metrics
@@ -141,7 +141,9 @@ def fit_surrogate(
     scale = np.where(scale > 0, scale, 1.0)
     frozen = {"model": variables, "mean": codes.mean(axis=0), "scale": _spreads(codes)}
     predictor = predictor_model(model, codes.shape[1], tuple(hidden_dims), frozen)
-    rows = Batch(_targets(codes, metrics), cond=(properties - mean) / scale)
+    targets: Any = _targets(codes, metrics)
+    standardised: Any = (properties - mean) / scale
+    rows = Batch(targets, cond=standardised)
     keys = jax.random.split(key, num_members)
 
     def train(keys: Array, rows: Batch, validation: Any, num_rows: int) -> Any:
@@ -297,6 +299,7 @@ def predictor_model(
     scales = {} if frozen is None else {name: jnp.asarray(frozen[name]) for name in ("mean", "scale")}
 
     def init(key: Array, batch: Batch) -> Variables:
+        assert batch.cond is not None  # the properties
         return {**network.init(key, batch.cond[:1]), "frozen": scales}
 
     def encode(variables: Variables, x: Array, cond: Array | None = None) -> Latent:
@@ -306,7 +309,7 @@ def predictor_model(
 
     def decode(variables: Variables, z: Array, cond: Array | None = None) -> Array:
         del cond
-        return model.decode(variables["frozen"]["model"], z)
+        return required(model.decode, "decode")(variables["frozen"]["model"], z)
 
     def loss(key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True) -> tuple[Array, Aux]:
         del key, hparams, train
@@ -315,12 +318,9 @@ def predictor_model(
         value = losses.mean_examples(errors, batch)
         return value, Aux({"loss": value}, {"frozen": variables["frozen"]})
 
-    def unused(*args: Any) -> Any:
-        raise NotImplementedError("a predictor of maps does not score properties")
-
-    return Model(init, encode, decode, loss, unused, None, None, ())
+    return Model(init, loss, (), encode, decode)
 
 
 def _code_and_map(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
-    code = model.encode(variables, batch.x, batch.cond).mean
-    return code, model.decode(variables, code)
+    code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
+    return code, required(model.decode, "decode")(variables, code)
