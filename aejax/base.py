@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -276,6 +276,60 @@ class Algorithm(NamedTuple):
     evaluate: Evaluate
     variables: VariablesOf
     hparams: PyTree
+
+
+class Take(Protocol):
+    """The rows of some numbers, (n,) int32."""
+
+    def __call__(self, arrays: PyTree, rows: Array) -> Batch: ...  # noqa: D102
+
+
+class Draw(Protocol):
+    """So many rows, drawn by the key."""
+
+    def __call__(self, arrays: PyTree, key: Array, num_rows: int) -> Batch: ...  # noqa: D102
+
+
+class Rows(NamedTuple):
+    """A Source of rows by number, all of which lie on the device.
+
+    Attributes:
+        arrays: pytree of arrays.
+        take: (arrays, rows) -> Batch of these rows, traced; the same function for the same computation.
+        num_rows: how many there are.
+    """
+
+    arrays: PyTree
+    take: Take
+    num_rows: int
+
+
+class Drawn(NamedTuple):
+    """A Source of rows that are drawn by a key inside the compiled step: a simulator, patches of a volume, mixtures.
+
+    Attributes:
+        arrays: pytree of arrays that are drawn from; () for none.
+        draw: (arrays, key, num_rows) -> Batch, traced; the same function for the same computation.
+    """
+
+    arrays: PyTree
+    draw: Draw
+
+
+class Stream(NamedTuple):
+    """A Source of batches that the host makes one after the other.
+
+    Attributes:
+        batches: (step) -> the batches from that step on, without an end. A run that is resumed asks for those of the
+            step at which it stood.
+        first: () -> the first batch, which ``batches`` gives all the same: what it looks like is known beforehand.
+    """
+
+    batches: Callable[[int], Iterator[Batch]]
+    first: Callable[[], Batch]
+
+
+Source = Rows | Drawn | Stream
 
 
 class Fitted(NamedTuple):

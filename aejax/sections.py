@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, storage
-from aejax.algorithms import adam, minimise
+from aejax.algorithms import adam
 from aejax.base import Batch, Model, Variables
 from aejax.data import geology
 from aejax.models import convolutional_vae
@@ -123,8 +123,8 @@ def train_sections(
     if not 0 < held_out < 1:
         raise ValueError(f"held_out: found {held_out}, expected a share between 0 and 1")
     begin = image.shape[-1] - round(held_out * image.shape[-1])
-    trained, rest = (*image.shape[:-1], begin), (*image.shape[:-1], image.shape[-1] - begin)
-    if min(trained[-1], rest[-1]) < patch_shape[-1]:
+    rest = (*image.shape[:-1], image.shape[-1] - begin)
+    if min(begin, rest[-1]) < patch_shape[-1]:
         raise ValueError(
             f"held_out: found {held_out}, {rest[-1]} columns of {image.shape[-1]}; expected at least the "
             f"{patch_shape[-1]} of a section, and as many left to train on; give a wider image, narrower sections, or "
@@ -133,27 +133,29 @@ def train_sections(
     model = section_vae(patch_shape, latent_dim)
     num_epochs = 3
     steps = num_steps // num_epochs
-    train_key, validation_key, fit_key = jax.random.split(key, 3)
-    corners = geology.random_corners(train_key, trained, patch_shape, steps * batch_size, flips)
-    shift = jnp.zeros(2 * len(patch_shape)).at[len(patch_shape) - 1].set(begin)
-    validation = geology.random_corners(validation_key, rest, patch_shape, _NUM_VALIDATION) + shift
+    _, validation_key, fit_key = jax.random.split(key, 3)
+    image = image.astype(np.uint8)
+    source = geology.patches(image[..., :begin], patch_shape, flips)
+    corners = geology.random_corners(validation_key, rest, patch_shape, _NUM_VALIDATION)
+    validation = geology.cut(image[..., begin:], corners, patch_shape)
     # The gradient of a sum over all pixels is large; the clip holds back the rare one that is far larger.
     optimizer = adam("cosine", 2 * num_epochs * steps, warmup_steps=min(200, steps), clip_norm=1000)
-    image = image.astype(np.uint8)
-    algorithm = geology.on_patches(minimise(model, optimizer, ema_decay=0.999), image, patch_shape)
     fitted = fit(
         fit_key,
-        algorithm,
-        corners,
+        model,
+        source,
         validation=validation,
         num_epochs=num_epochs,
+        steps_per_epoch=steps,
         batch_size=batch_size,
-        hparams=algorithm.hparams._replace(learning_rate=learning_rate),
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        ema_decay=0.999,
         checkpoint_dir=checkpoint_dir,
         resume=checkpoint_dir is not None,
         progress=progress,
     )
-    x = np.asarray(geology.cut(image, validation[:num_held_out], patch_shape))
+    x = np.asarray(validation[:num_held_out])
     z = refine(model, fitted.variables, x, encode(model, fitted.variables, x).mean)
     return Sections(model, fitted.variables, patch_shape, latent_dim, x, np.asarray(z))
 

@@ -90,7 +90,8 @@ def ensembles(full: bool) -> Iterator[Timing]:
         keys = jax.random.split(KEY, num_members) if num_members > 1 else KEY
 
         def run(keys: Any = keys, num_epochs: int = num_epochs) -> float:
-            fitted = aejax.fit(keys, system.model, batch, num_epochs=num_epochs, batch_size=batch_size, validation=0)
+            train = aejax.ensemble if keys.ndim else aejax.fit
+            fitted = train(keys, system.model, batch, num_epochs=num_epochs, batch_size=batch_size, validation=0)
             return float(np.mean(fitted.history["loss"][..., -1]))
 
         found[num_members] = (Contestant(str(num_members), run), num_members * num_epochs * num_steps)

@@ -193,7 +193,7 @@ def assert_same_fit(own, alone):
 
 def test_a_sweep_of_ensembles_equals_loops_and_has_leading_axes(member, data, key):
     rates, keys = jnp.array([1e-4, 1e-3]), jax.random.split(key, 3)
-    both = sweep(keys, member, data, learning_rate=rates, num_epochs=NUM_EPOCHS)
+    both = sweep(keys, member, data, over={"learning_rate": rates}, num_epochs=NUM_EPOCHS)
     assert both.history["loss"].shape == (2, 3, NUM_EPOCHS)
     for setting, index in ((0, 1), (1, 2)):
         alone = fit(keys[index], member, data, learning_rate=float(rates[setting]), num_epochs=NUM_EPOCHS)

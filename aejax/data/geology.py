@@ -1,5 +1,6 @@
 """Geological models: patches of an image or a volume, and straight rays between two boreholes."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Algorithm, Array, ArrayLike, Batch
+from aejax.base import Array, ArrayLike, Batch, Draw, Drawn
 
 
 def random_corners(
@@ -76,40 +77,46 @@ def cut(volume: ArrayLike, corners: ArrayLike, patch_shape: Sequence[int]) -> Ar
     return jax.vmap(one)(jnp.asarray(corners).astype(jnp.int32)).astype(jnp.float32)
 
 
-def on_patches(algorithm: Algorithm, volume: ArrayLike, patch_shape: Sequence[int]) -> Algorithm:
-    """An algorithm that trains on corners: it cuts its patches inside the compiled step.
+def patches(volume: ArrayLike, patch_shape: Sequence[int], flips: Sequence[int] = ()) -> Drawn:
+    """A Source of patches that are cut at random places inside the compiled step.
 
-    A million overlapping patches would fill the memory; their corners do not. A value of NaN in the volume is masked,
-    as in the rows that ``fit`` is given.
+    A million overlapping patches would fill the memory; the volume that they are cut from does not. A value of NaN in
+    the volume is masked, as in the rows that ``fit`` is given.
 
     Args:
-        algorithm: the Algorithm on patches, such as ``aejax.minimise(model)``.
-        volume: k axes of any length; keep its type small (uint8 for facies), it goes into the program.
+        volume: k axes of any length; keep its type small (uint8 for facies).
         patch_shape: k lengths, the model's event.
+        flips: axes along which half of the patches are mirrored.
 
     Returns:
-        The Algorithm on rows of ``random_corners``; what it fits are the variables of the model itself.
+        The Source, for ``fit(..., num_epochs=..., steps_per_epoch=...)``.
+
+    Raises:
+        ValueError: as in ``random_corners``.
 
     Example:
         >>> import aejax
-        >>> image = np.zeros((40, 40), np.uint8)
-        >>> train = on_patches(aejax.minimise(aejax.models.autoencoder((8, 8), 2)), image, (8, 8))
-        >>> corners = random_corners(jax.random.key(0), image.shape, (8, 8), 100)
-        >>> aejax.fit(jax.random.key(1), train, corners, num_epochs=2).history["loss"].shape
+        >>> model, image = aejax.models.autoencoder((8, 8), 2), np.zeros((40, 40), np.uint8)
+        >>> options = {"num_epochs": 2, "steps_per_epoch": 5, "validation": 0}
+        >>> aejax.fit(jax.random.key(1), model, patches(image, (8, 8)), **options).history["loss"].shape
         (2,)
     """
     volume = jnp.asarray(volume)
     has_missing = jnp.issubdtype(volume.dtype, jnp.floating) and bool(jnp.isnan(volume).any())
+    draw = _patches_of(tuple(patch_shape), tuple(flips), has_missing)
+    jax.eval_shape(lambda key: random_corners(key, volume.shape, patch_shape, 1, flips), jax.random.key(0))  # checks
+    return Drawn(volume, draw)
 
-    def patches(corners: Batch) -> Batch:
-        x = cut(volume, corners.x, patch_shape)
-        return Batch(jnp.nan_to_num(x), cond=corners.cond, mask=~jnp.isnan(x)) if has_missing else corners._replace(x=x)
 
-    return algorithm._replace(
-        init=lambda key, batch, hparams, variables=None: algorithm.init(key, patches(batch), hparams, variables),
-        step=lambda state, batch, hparams: algorithm.step(state, patches(batch), hparams),
-        evaluate=lambda key, variables, batch, hparams: algorithm.evaluate(key, variables, patches(batch), hparams),
-    )
+@functools.lru_cache(maxsize=64)
+def _patches_of(patch_shape: tuple[int, ...], flips: tuple[int, ...], has_missing: bool) -> Draw:
+    """The very same function for equal arguments, so that a second training compiles nothing."""
+
+    def draw(arrays: Array, key: Array, num_rows: int) -> Batch:
+        x = cut(arrays, random_corners(key, arrays.shape, patch_shape, num_rows, flips), patch_shape)
+        return Batch(jnp.nan_to_num(x), mask=~jnp.isnan(x)) if has_missing else Batch(x)
+
+    return draw
 
 
 def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receivers: ArrayLike) -> Array:

@@ -48,6 +48,6 @@ def _hashable(name: str, value: Any) -> Any:
     if value.ndim:
         raise ValueError(
             f"{name}: found an array of shape {value.shape}, expected a number or a tuple of numbers; several values "
-            "of a hyperparameter are trained by aejax.sweep(..., hparams=model.hparams._replace(...))"
+            "of a hyperparameter are trained by aejax.sweep(..., over={{{name!r}: [...]}})"
         )
     return value.item()

@@ -20,7 +20,7 @@ from aejax.runs import HeldOut, Run, Source
 from aejax.tables.columns import Notice, check_columns, chosen_names, has_conditions, scaled_batch, select
 from aejax.tasks.reduction import suggest_latent_dim
 from aejax.training import DivergenceError, Report, fit, pretrain
-from aejax.training.engine import steps_per_epoch
+from aejax.training.engine import steps_for
 
 _FEWEST_ROWS = 10
 _HELD_OUT_SHOWN = 1000
@@ -136,7 +136,7 @@ def train(
     runs.save_config(folder, config, source)
     start = _pretrained(pretrain_key, model, train_batch, config)
     diverged = None
-    num_steps = config.num_epochs * steps_per_epoch(len(split.train), min(config.batch_size, len(split.train)))
+    num_steps = config.num_epochs * steps_for(len(split.train), min(config.batch_size, len(split.train)))
     try:
         fitted = fit(
             fit_key,

@@ -1,19 +1,17 @@
 """Denoising signals: training on mixtures, applying to records of any length, and measuring what was gained."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from aejax.algorithms import adam
-from aejax.base import Array, Batch, Fitted, Model, Variables
+from aejax.base import Array, Fitted, Model, Variables
 from aejax.data.resampling import resample
 from aejax.models.masking import masking_autoencoder
-from aejax.tasks.mixing import mixtures
+from aejax.tasks.mixing import mixture_source
 from aejax.tasks.reduction import check_encodes, reconstruct
-from aejax.training import ProgressBar, Report, fit
+from aejax.training import Report, fit
 
 NUM_SAMPLES = 3072
 _WINDOWS_AT_ONCE = 128
@@ -44,10 +42,10 @@ def fit_denoiser(
     learning_rate: float = 1e-3,
     progress: bool | Callable[[Report], None] = False,
 ) -> Fitted:
-    """Trains a denoiser on mixtures that are drawn afresh in each round, with augmentation (see ``mixtures``).
+    """Trains a denoiser on mixtures that are drawn afresh in each step, with augmentation (see ``mixtures``).
 
-    Each round is one epoch of ``aejax.fit`` over new pairs, and goes on from the one before: Adam with clipping and
-    weight decay, a learning rate that falls by a cosine, and a moving average of the parameters, which is returned.
+    It is one call of ``aejax.fit``, whose epochs are rounds: Adam with clipping and weight decay, a learning rate that
+    falls by a cosine, and a moving average of the parameters, which is returned.
 
     Args:
         key: PRNG key; all mixtures, initial variables and the order of pairs follow from it.
@@ -67,7 +65,7 @@ def fit_denoiser(
         event_snr_db: (n,), the ratios of the records themselves, as for ``mixtures``; without them strong pairs teach
             to keep some of the noise that the records hold.
         num_rounds: how many rounds.
-        num_pairs: mixtures in a round.
+        num_pairs: mixtures in a round, rounded up to whole steps.
         batch_size: mixtures a step.
         learning_rate: the first one.
         progress: True for a bar on a terminal, or a function that takes a ``Report``, whose epochs are rounds.
@@ -80,6 +78,7 @@ def fit_denoiser(
         DivergenceError: a loss or gradient was not finite.
 
     Example:
+        >>> import jax
         >>> rng = np.random.default_rng(0)
         >>> events, noise = rng.standard_normal((3, 500)), rng.standard_normal((4, 300))
         >>> model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
@@ -92,58 +91,33 @@ def fit_denoiser(
     check_encodes(model)
     if num_rounds < 1:
         raise ValueError(f"num_rounds: found {num_rounds}, expected a positive whole number")
-    steps = -(-num_pairs // min(batch_size, num_pairs)) * num_rounds
-    optimizer = adam("cosine", steps, clip_norm=1.0, weight_decay=1e-2)
-    fit_key, mixture_key = jax.random.split(key)
-    report = ProgressBar() if progress is True else progress or None
-    began, state, history = time.monotonic(), None, []
-    for index in range(num_rounds):
-        pairs = mixtures(
-            jax.random.fold_in(mixture_key, index),
-            events,
-            noise,
-            num_pairs,
-            snr_db,
-            num_samples=num_samples,
-            arrival=arrival,
-            arrival_range=arrival_range,
-            event_groups=event_groups,
-            noise_groups=noise_groups,
-            augment=True,
-            noise_only=noise_only,
-            strong=strong,
-            event_snr_db=event_snr_db,
-        )
-        fitted = fit(
-            fit_key,
-            model,
-            Batch(pairs.noisy, target=pairs.clean),  # type: ignore[arg-type]
-            validation=0,
-            num_epochs=1,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizer=optimizer,
-            ema_decay=0.998,
-            state=state,
-        )
-        state = fitted.state
-        history.append(fitted.history)
-        if index == 0:
-            compiled = time.monotonic()
-        if report:
-            now = time.monotonic()
-            metrics = {name: float(values[-1]) for name, values in fitted.history.items()}
-            report(
-                Report(
-                    epoch=index + 1,
-                    num_epochs=num_rounds,
-                    seconds=now - began,
-                    epochs_per_second=index / (now - compiled) if index else 0.0,
-                    metrics=metrics,
-                    done=index + 1 == num_rounds,
-                )
-            )
-    return fitted._replace(history={name: np.concatenate([part[name] for part in history]) for name in history[0]})
+    steps_per_round = -(-num_pairs // min(batch_size, num_pairs))
+    source = mixture_source(
+        events,
+        noise,
+        snr_db,
+        num_samples=num_samples,
+        arrival=arrival,
+        arrival_range=arrival_range,
+        event_groups=event_groups,
+        noise_groups=noise_groups,
+        noise_only=noise_only,
+        strong=strong,
+        event_snr_db=event_snr_db,
+    )
+    return fit(
+        key,
+        model,
+        source,
+        validation=0,
+        num_epochs=num_rounds,
+        steps_per_epoch=steps_per_round,
+        batch_size=min(batch_size, num_pairs),
+        learning_rate=learning_rate,
+        optimizer=adam("cosine", steps_per_round * num_rounds, clip_norm=1.0, weight_decay=1e-2),
+        ema_decay=0.998,
+        progress=progress,
+    )
 
 
 def denoise(
@@ -188,8 +162,9 @@ def denoise(
             sampling rates that are too far apart or in no simple ratio.
 
     Example:
+        >>> import aejax, jax
         >>> model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
-        >>> variables = model.init(jax.random.key(0), Batch(np.zeros((1, 256))))
+        >>> variables = model.init(jax.random.key(0), aejax.Batch(np.zeros((1, 256))))
         >>> denoise(model, variables, np.ones((2, 1000)), num_samples=256).shape
         (2, 1000)
     """

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array
+from aejax.base import Array, Batch, Draw, Drawn, PyTree
 
 # The ends of a noise record are faded into each other over this many samples, at most.
 _FADE = 256
@@ -98,9 +98,103 @@ def mixtures(
         >>> pairs.noisy.shape, bool((np.abs(pairs.snr_db - 2.5) <= 7.5).all())
         ((10, 256), True)
     """
-    events, noise = _records("events", events), _records("noise", noise)
     if num < 1:
         raise ValueError(f"num: found {num}, expected a positive whole number")
+    arrays = _arrays(
+        events,
+        noise,
+        snr_db,
+        num_samples=num_samples,
+        arrival=arrival,
+        arrival_range=arrival_range,
+        event_groups=event_groups,
+        noise_groups=noise_groups,
+        augment=augment,
+        noise_only=noise_only,
+        strong=strong,
+        event_snr_db=event_snr_db,
+    )
+    drawn = _draw(key, arrays, -(-num // _BLOCK) * _BLOCK, num_samples, augment)
+    return Mixtures(*(np.asarray(field)[:num] for field in drawn))
+
+
+def mixture_source(
+    events: Any, noise: Any, snr_db: tuple[float, float] = (-5.0, 10.0), *, num_samples: int = 3072, **options: Any
+) -> Drawn:
+    """A Source of pairs that are drawn afresh in each step, with augmentation: ``x`` is noisy, ``target`` is clean.
+
+    Args:
+        events: as in ``mixtures``.
+        noise: as in ``mixtures``.
+        snr_db: as in ``mixtures``.
+        num_samples: as in ``mixtures``.
+        **options: the others of ``mixtures``, but for ``augment``.
+
+    Returns:
+        The Source, for ``fit``.
+
+    Raises:
+        ValueError: as in ``mixtures``.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> source = mixture_source(rng.standard_normal((3, 500)), rng.standard_normal((4, 300)), num_samples=256)
+        >>> source.draw(source.arrays, jax.random.key(0), 64).target.shape
+        (64, 256)
+    """
+    arrays = _arrays(events, noise, snr_db, num_samples=num_samples, augment=True, **options)
+    return Drawn(arrays, _pairs_of(num_samples))
+
+
+@functools.lru_cache(maxsize=64)
+def _pairs_of(num_samples: int) -> Draw:
+    """The very same function for equal lengths, so that a second training compiles nothing."""
+
+    def draw(arrays: PyTree, key: Array, num_rows: int) -> Batch:
+        noisy, clean, *_ = _draw(key, arrays, num_rows, num_samples, True)
+        return Batch(noisy, target=clean)
+
+    return draw
+
+
+class _Arrays(NamedTuple):
+    """What pairs are drawn from, on the device.
+
+    Attributes:
+        events: (n, length), of mean 0 and mean square 1.
+        noise: (m, period), rings.
+        arrival: (n,), NaN where not known.
+        own_db: (n,), the ratios of the records themselves.
+        event_place: (n,), a number for each place.
+        noise_place: (m,), likewise.
+        limits: the lowest and highest ratio, the range of arrivals, the shares without an event and of strong pairs.
+    """
+
+    events: Array
+    noise: Array
+    arrival: Array
+    own_db: Array
+    event_place: Array
+    noise_place: Array
+    limits: Array
+
+
+def _arrays(
+    events: Any,
+    noise: Any,
+    snr_db: tuple[float, float],
+    *,
+    num_samples: int,
+    augment: bool,
+    arrival: Any = None,
+    arrival_range: tuple[float, float] = (0.05, 0.5),
+    event_groups: Any = None,
+    noise_groups: Any = None,
+    noise_only: float = 0.0,
+    strong: float = 0.0,
+    event_snr_db: Any = None,
+) -> _Arrays:
+    events, noise = _records("events", events), _records("noise", noise)
     needed = shortest_record(num_samples) if augment else num_samples + 1
     if events.shape[1] < needed:
         raise ValueError(
@@ -123,20 +217,16 @@ def mixtures(
         )
     if arrival is not None and np.shape(arrival) != (len(events),):
         raise ValueError(f"arrival: found shape {np.shape(arrival)}, expected ({len(events)},), one for each event")
-    places = _places(event_groups, noise_groups, len(events), len(noise))
-    drawn = _draw(
-        key,
+    event_place, noise_place = _places(event_groups, noise_groups, len(events), len(noise))
+    return _Arrays(
         jnp.asarray(events),
         _ring(jnp.asarray(noise)),
         jnp.full(len(events), jnp.nan) if arrival is None else jnp.asarray(arrival, jnp.float32),
         jnp.asarray(own_db, jnp.float32),
-        *map(jnp.asarray, places),
+        jnp.asarray(event_place),
+        jnp.asarray(noise_place),
         jnp.asarray([*snr_db, *arrival_range, noise_only, strong], jnp.float32),
-        -(-num // _BLOCK),
-        num_samples,
-        augment,
     )
-    return Mixtures(*(np.asarray(field)[:num] for field in drawn))
 
 
 def shortest_record(num_samples: int) -> int:
@@ -234,20 +324,9 @@ class _Chances(NamedTuple):
     is_silent: Array
 
 
-@functools.partial(jax.jit, static_argnames=("num_blocks", "num_samples", "augment"))
-def _draw(
-    key: Array,
-    events: Array,
-    noise: Array,
-    arrival: Array,
-    own_db: Array,
-    event_place: Array,
-    noise_place: Array,
-    limits: Array,
-    num_blocks: int,
-    num_samples: int,
-    augment: bool,
-) -> tuple[Array, ...]:
+@functools.partial(jax.jit, static_argnames=("num", "num_samples", "augment"))
+def _draw(key: Array, arrays: _Arrays, num: int, num_samples: int, augment: bool) -> tuple[Array, ...]:
+    events, noise, arrival, own_db, event_place, noise_place, limits = arrays
     lowest_db, highest_db, first, last, noise_only, strong = limits
     strongest_db = jnp.maximum(highest_db, _STRONGEST_DB)
     steps = jnp.arange(num_samples)
@@ -299,7 +378,6 @@ def _draw(
 
     # One draw for all: each call of a generator is compiled by itself, which would take most of the time.
     uniform_key, normal_key = jax.random.split(key)
-    num = num_blocks * _BLOCK
     chances = _Chances(*jax.random.uniform(uniform_key, (len(_Chances._fields), num)))
     knots = jax.random.normal(normal_key, (num, 2, 8))
     return jax.lax.map(pair, (chances, knots), batch_size=_BLOCK)

@@ -1,19 +1,26 @@
 """Training: the engine, and what drives it."""
 
+from aejax.training.driver import DivergenceError, DivergenceWarning, Interrupted
 from aejax.training.ensembles import ensemble, member, sweep
-from aejax.training.fitting import DivergenceError, DivergenceWarning, Interrupted, fit
+from aejax.training.fitting import FitOptions, fit, train
 from aejax.training.pretraining import pretrain
 from aejax.training.progress import ProgressBar, Report
+from aejax.training.sources import drawn, rows, stream
 
 __all__ = [
     "DivergenceError",
     "DivergenceWarning",
+    "FitOptions",
     "Interrupted",
     "ProgressBar",
     "Report",
+    "drawn",
     "ensemble",
     "fit",
     "member",
     "pretrain",
+    "rows",
+    "stream",
     "sweep",
+    "train",
 ]

@@ -1,4 +1,4 @@
-"""Checkpoints between chunks, written by Orbax: to one side, then renamed."""
+"""Checkpoints between the parts of a run, written by Orbax: aside, then renamed."""
 
 import warnings
 from pathlib import Path
@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import storage
-from aejax.training.engine import Run
+from aejax.training.engine import Keys, Run
 from aejax.training.fingerprints import Fingerprint, differences
 
 _FINGERPRINT = "begun_with.json"
+# Fields of a Run whose structure is the algorithm's: they are stored leaf by leaf.
+_TREES = ("state", "kept", "best")
 
 
 class Checkpoints:
@@ -45,17 +47,27 @@ class Checkpoints:
             ValueError: they differ; the message says in what.
         """
         path = self.directory / _FINGERPRINT
-        if path.exists() and (differs := differences(fingerprint, storage.read_json(path))):
+        if not path.exists():
+            return
+        begun_with = storage.read_json(path)
+        if begun_with.get("engine") != fingerprint["engine"]:
+            raise ValueError(
+                f"the checkpoints in {self.directory} were written by another version of aejax; finish the run with "
+                "that one, or choose another directory"
+            )
+        if differs := differences(fingerprint, begun_with):
             raise ValueError(
                 f"the checkpoints in {self.directory} belong to a run begun with something else: {differs}. Resume "
                 "with what it was begun with, or choose another directory"
             )
 
     def save(self, run: Run) -> None:
-        """Writes a run; one that is already there at the same epoch is left as it is."""
-        epoch = int(np.max(run.epoch))
-        if epoch not in self._manager.all_steps():
-            self._manager.save(epoch, args=self._ocp.args.StandardSave(_to_arrays(run)))
+        """Writes a run; one that is already there at the same place is left as it is."""
+        # The end of an epoch's steps and the end of its validation are two places of one step.
+        step, epoch = jax.device_get((run.state.step, run.epoch))
+        number = int(np.max(step)) + int(np.max(epoch))
+        if number not in self._manager.all_steps():
+            self._manager.save(number, args=self._ocp.args.StandardSave(_to_arrays(run)))
 
     def restore(self, template: Run) -> Run | None:
         """The newest run that can be read whole.
@@ -72,14 +84,14 @@ class Checkpoints:
             ValueError: the checkpoint belongs to a run with another key or of another model, or has more epochs behind
                 it than the template has room for.
         """
-        for epoch in sorted(self._manager.all_steps(), reverse=True):
+        for number in sorted(self._manager.all_steps(), reverse=True):
             try:
-                shapes = _shapes(self._manager.item_metadata(epoch).tree)
-                restored = self._manager.restore(epoch, args=self._ocp.args.StandardRestore(shapes))
+                shapes = _shapes(self._manager.item_metadata(number).tree)
+                restored = self._manager.restore(number, args=self._ocp.args.StandardRestore(shapes))
             # Whatever Orbax raises for a file that is cut or missing: nothing else is asked of it here.
             except Exception as error:
                 warnings.warn(
-                    f"checkpoint {epoch} in {self.directory} cannot be read and is passed over: {error}",
+                    f"checkpoint {number} in {self.directory} cannot be read and is passed over: {error}",
                     stacklevel=2,
                 )
                 continue
@@ -99,7 +111,7 @@ class Checkpoints:
                     f"found {found.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}. Resume with what "
                     "it was begun with, or choose another directory"
                 )
-        if not np.array_equal(restored["shuffle_key"], arrays["shuffle_key"]):
+        if not np.array_equal(restored["keys"]["source"], jax.device_get(arrays["keys"]["source"])):
             raise ValueError(
                 f"the checkpoints in {self.directory} belong to a run with another key; resume with the key "
                 "that it was begun with, or choose another directory"
@@ -129,9 +141,8 @@ def _is_key(leaf: Any) -> bool:
 def _to_arrays(run: Run) -> dict[str, Any]:
     """A run as nested dictionaries of plain arrays: Orbax stores neither named tuples nor typed keys as they are."""
     leaves = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, run)._asdict()
-    flat, _ = jax.tree.flatten(leaves["state"])
-    best, _ = jax.tree.flatten(leaves["best"])
-    return {**leaves, "state": _numbered(flat), "best": _numbered(best)}
+    trees = {name: _numbered(jax.tree.leaves(leaves[name])) for name in _TREES}
+    return {**leaves, **trees, "keys": leaves["keys"]._asdict()}
 
 
 def _shapes(arrays: Any) -> Any:
@@ -145,10 +156,10 @@ def _flat(shapes: Any) -> dict[str, str]:
 
 
 def _of_length(values: Any, num_epochs: int) -> Any:
-    """A history cut or filled up with NaN, "not yet run", along its last axis."""
+    """A history cut or filled up along its last axis."""
     values = values[..., :num_epochs]
     missing = num_epochs - values.shape[-1]
-    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)], constant_values=jnp.nan)
+    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
 
 
 def _numbered(leaves: list[Any]) -> dict[str, Any]:
@@ -157,10 +168,10 @@ def _numbered(leaves: list[Any]) -> dict[str, Any]:
 
 def _from_arrays(arrays: dict[str, Any], template: Run) -> Run:
     plain = template._asdict()
-    for name in ("state", "best"):
+    for name in _TREES:
         structure = jax.tree.structure(plain[name])
         arrays[name] = jax.tree.unflatten(structure, [arrays[name][index] for index in sorted(arrays[name])])
-    run = Run(**arrays)
+    run = Run(**{**arrays, "keys": Keys(**arrays["keys"])})
 
     def as_template(leaf: Any, like: Any) -> Any:
         return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf

@@ -1,8 +1,8 @@
-"""The one engine: any Algorithm, as one compiled program that runs a given number of epochs at a call.
+"""The one engine: any Algorithm over any Source, as one compiled program that runs from one step to another.
 
-The loop over epochs is a ``while_loop`` whose bound is traced, so every chunk of a run, however long, executes the
-same compiled code. That is what makes the results bit-identical however the run is cut, and why cutting it costs no
-compilation: a ``scan`` of one epoch and a ``scan`` of ten are two programs, which XLA may round differently.
+Which rows step t sees, and all its noise, follow from the run's key and t alone. Loops have traced bounds, so every
+part of a run, however long, executes the same compiled code: results are the same to the bit however a run is cut, and
+cutting it compiles nothing. An epoch is so many steps, at whose end the variables are validated.
 """
 
 import functools
@@ -14,16 +14,17 @@ import jax
 import jax.numpy as jnp
 
 from aejax import hoisting
-from aejax.base import Algorithm, Array, Batch, Metrics, TrainState, Variables
-from aejax.training.sharding import over, over_origin
-from aejax.training.shuffling import shuffle
+from aejax.base import Algorithm, Array, Batch, Metrics, PyTree, TrainState, Variables
+from aejax.training.sharding import in_lockstep, over, over_origin
+from aejax.training.shuffling import permuted
+from aejax.training.sources import take
 
 _P = ParamSpec("_P")
 
 RUNNING, STOPPED_EARLY, DIVERGED = 0, 1, 2
 
-# Validation rows that are evaluated at once; more of them are evaluated block by block.
-_EVALUATION_BLOCK = 4096
+# What is evaluated at once: so many rows, or fewer where these have many elements.
+_EVALUATION_ROWS, _EVALUATION_ELEMENTS = 4096, 2**22
 
 
 class Plan(NamedTuple):
@@ -31,49 +32,117 @@ class Plan(NamedTuple):
 
     Attributes:
         num_epochs: the most epochs that the run may take.
+        steps_per_epoch: the steps after which it is validated.
         batch_size: rows a step.
+        num_rows: of a source of rows by number, those held out included; 0 for other sources.
         num_validation: the rows held out; 0 for none.
-        split: ``"random"`` holds out rows drawn by the run's key, ``"last"`` the last ones.
+        split: ``"random"`` holds out rows of the source, drawn by the run's key; ``"given"`` are rows of their own.
         patience: epochs without a better validation loss after which the run stops; None for never.
+        source: the kind of the source.
+        read: its ``take`` or ``draw``.
+        hoist: whether what does not depend on the state is computed ahead.
     """
 
     num_epochs: int
+    steps_per_epoch: int
     batch_size: int
+    num_rows: int
     num_validation: int
-    split: Literal["random", "last"]
-    patience: int | None
+    split: Literal["random", "given"] = "random"
+    patience: int | None = None
+    source: Literal["rows", "drawn", "stream"] = "rows"
+    read: Callable[..., Batch] = take
+    hoist: bool = True
+
+    @property
+    def num_train(self) -> int:
+        """The rows that are trained on."""
+        return self.num_rows - (self.num_validation if self.split == "random" else 0)
+
+    @property
+    def num_steps(self) -> int:
+        """The most steps that the run may take."""
+        return self.num_epochs * self.steps_per_epoch
+
+
+class Data(NamedTuple):
+    """What a run reads, on the device.
+
+    Attributes:
+        train: what the source reads from; of a stream the number of a step, and the batches from that step on.
+        validation: a Batch of rows of their own; None where they are held out of the source's.
+    """
+
+    train: PyTree
+    validation: Batch | None = None
+
+
+class Keys(NamedTuple):
+    """The keys of a run.
+
+    Attributes:
+        split: which rows are held out.
+        source: the order of rows, or what is drawn.
+        evaluate: of all validations alike, so that their noise does not choose the best epoch.
+    """
+
+    split: Array
+    source: Array
+    evaluate: Array
 
 
 class Run(NamedTuple):
-    """A run between two chunks: arrays only, and all that is needed to go on.
+    """A run between two parts: arrays only, and all that is needed to go on.
 
     Attributes:
         state: the algorithm's TrainState.
-        shuffle_key: epoch ``e`` is shuffled by ``fold_in(shuffle_key, e)``.
-        evaluate_key: the one key of all validations, so that their noise does not choose the best epoch.
-        train_rows: (num_train,) int32.
-        validation_rows: (num_validation,) int32.
+        kept: that of the end of the last epoch: what remains where the run diverges.
+        keys: the Keys.
         epoch: the epochs done.
+        means: of the metrics over the present epoch's steps so far.
+        block: the blocks of validation rows that are done at the end of the present epoch.
+        val_means: of the metrics over these.
         status: RUNNING, STOPPED_EARLY or DIVERGED.
         failed_step: the first step whose loss or gradient was not finite, -1 if none was.
         best: the variables with the lowest validation loss.
         best_loss: that loss.
         best_epoch: the number of epochs done when it was measured.
-        history: metrics by name, each (num_epochs,), NaN where not yet run.
+        history: metrics by name, each (num_epochs,), 0 where not yet run.
     """
 
     state: TrainState
-    shuffle_key: Array
-    evaluate_key: Array
-    train_rows: Array
-    validation_rows: Array
+    kept: TrainState
+    keys: Keys
     epoch: Array
+    means: Metrics
+    block: Array
+    val_means: Metrics
     status: Array
     failed_step: Array
     best: Variables
     best_loss: Array
     best_epoch: Array
     history: Metrics
+
+
+class Clock(NamedTuple):
+    """Where a run stands and how far it goes: int32 scalars, the same for all members.
+
+    Attributes:
+        origin: the step at which its first epoch began.
+        step: the steps done.
+        epoch: the epochs done.
+        block: as in ``Run``.
+        until_step: where to stop.
+        num_blocks: the most blocks of validation rows to evaluate before stopping.
+    """
+
+    origin: Array
+    step: Array
+    epoch: Array
+    block: Array
+    until_step: Array
+    num_blocks: Array
 
 
 @functools.cache
@@ -107,183 +176,346 @@ def start(
     plan: Plan,
     axes: tuple[str, ...],
     key: Array,
-    data: Batch,
-    hparams: Any,
+    data: Data,
+    hparams: PyTree,
     variables: Variables | None = None,
 ) -> Run:
-    """A run before its first epoch.
+    """A run before its first step.
 
     Args:
         algorithm: the Algorithm.
         plan: the Plan.
         axes: the leading axes of the run: ``()``, ``("key",)``, ``("hparams",)`` or ``("hparams", "key")``.
         key: the run's key, with a leading axis where ``axes`` names it.
-        data: all rows, those for validation included.
+        data: the Data.
         hparams: the algorithm's hyperparameters, likewise.
         variables: what to begin from, with a leading axis where keys have one; drawn by the key if None.
 
     Returns:
         The Run, with the leading axes.
     """
-    return over_origin(axes, functools.partial(_start, algorithm, plan), (key, variables), data, hparams)
+    return over_origin(axes, functools.partial(begin, algorithm, plan), (key, variables), data, hparams)
 
 
 @_compiled("run")
 def advance(
-    algorithm: Algorithm,
-    plan: Plan,
-    axes: tuple[str, ...],
-    run: Run,
-    data: Batch,
-    hparams: Any,
-    until_epoch: int,
+    algorithm: Algorithm, plan: Plan, axes: tuple[str, ...], run: Run, data: Data, hparams: PyTree, clock: Clock
 ) -> Run:
-    """Runs epochs until ``until_epoch`` are done, the patience is at its end, or the run diverges.
+    """Runs until so many steps are done and what follows from them, the patience is at its end, or the run diverges.
 
     Args:
         algorithm: the Algorithm.
         plan: the Plan.
         axes: the leading axes of the run.
         run: the Run so far; its buffers are given up.
-        data: all rows.
+        data: the Data.
         hparams: the algorithm's hyperparameters.
-        until_epoch: traced, at most ``plan.num_epochs``.
+        clock: the Clock.
 
     Returns:
         The Run.
     """
 
-    def loop(run: Run, data: Batch, hparams: Any) -> Run:
-        return jax.lax.while_loop(
-            lambda run: (run.epoch < until_epoch) & (run.status == RUNNING),
-            lambda run: _epoch(algorithm, plan, run, data, hparams),
-            run,
-        )
+    def go_on(run: Run, data: Data, hparams: PyTree) -> Run:
+        return run_until(algorithm, plan, run, data, hparams, clock, in_lockstep(axes))
 
-    return over(axes, loop, run, data, hparams)
+    return over(axes, go_on, run, data, hparams)
 
 
-def _start(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Batch, hparams: Any) -> Run:
+def begin(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Data, hparams: PyTree) -> Run:
+    """``start`` for one run, to be traced."""
     key, variables = origin
-    init_key, split_key, shuffle_key, evaluate_key = jax.random.split(key, 4)
-    rows = jnp.arange(data.x.shape[0], dtype=jnp.int32)
-    if plan.split == "random":
-        rows = shuffle(split_key, rows)
-    num_train = data.x.shape[0] - plan.num_validation
-    state = algorithm.init(init_key, _take(data, rows[:1]), hparams, variables)
-    run = Run(
+    init_key, *keys = jax.random.split(key, 4)
+    run_keys = Keys(*keys)
+    first = first_rows(plan, run_keys, data)
+    state = algorithm.init(init_key, first, hparams, variables)
+    zero = jnp.zeros((), jnp.int32)
+
+    def metrics_of(state: TrainState) -> tuple[Metrics, Metrics]:
+        state, metrics = algorithm.step(state, batch_at(plan, run_keys, data, state.step), hparams)
+        measured = _evaluate(algorithm, plan, run_keys, algorithm.variables(state), data, hparams, zero)
+        return metrics, measured
+
+    names = [_with_loss(metrics) for metrics in jax.eval_shape(metrics_of, state)]
+    means, val_means = ({name: jnp.zeros((), jnp.float32) for name in part} for part in names)
+    history = [*means, *(f"val_{name}" for name in val_means)]
+    return Run(
         state=state,
-        shuffle_key=shuffle_key,
-        evaluate_key=evaluate_key,
-        train_rows=rows[:num_train],
-        validation_rows=rows[num_train:],
-        epoch=jnp.zeros((), jnp.int32),
+        kept=state,
+        keys=run_keys,
+        epoch=zero,
+        means=means,
+        block=zero,
+        val_means=val_means,
         status=jnp.full((), RUNNING, jnp.int32),
         failed_step=jnp.full((), -1, jnp.int32),
         best=algorithm.variables(state),
         best_loss=jnp.full((), jnp.inf, jnp.float32),
-        best_epoch=jnp.zeros((), jnp.int32),
-        history={},
+        best_epoch=zero,
+        history={name: jnp.zeros((plan.num_epochs,), jnp.float32) for name in history},
     )
-    metrics = jax.eval_shape(lambda run: _train_and_validate(algorithm, plan, run, data, hparams)[1], run)
-    return run._replace(history={name: jnp.full((plan.num_epochs,), jnp.nan, jnp.float32) for name in metrics})
 
 
-def _epoch(algorithm: Algorithm, plan: Plan, run: Run, data: Batch, hparams: Any) -> Run:
-    """One epoch, its validation, and what follows from them for the run."""
-    state, metrics, failed_step = _train_and_validate(algorithm, plan, run, data, hparams)
+def run_until(
+    algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, lockstep: bool = False
+) -> Run:
+    """``advance`` for one run, to be traced.
+
+    Args:
+        algorithm: the Algorithm.
+        plan: the Plan.
+        run: the Run so far.
+        data: the Data.
+        hparams: the algorithm's hyperparameters.
+        clock: the Clock.
+        lockstep: whether members are mapped by ``vmap``. One that has ended is then computed along with the others and
+            its results are dropped, so that no loop depends on a member.
+
+    Returns:
+        The Run.
+    """
+    num_blocks = _num_blocks(plan, data)
+
+    def epoch_end(clock: Clock) -> Array:
+        return clock.origin + (clock.epoch + 1) * plan.steps_per_epoch
+
+    def goes_on(carry: tuple[Clock, Run]) -> Array:
+        clock, run = carry
+        has_work = jnp.where(clock.step == epoch_end(clock), clock.num_blocks > 0, clock.step < clock.until_step)
+        return has_work if lockstep else has_work & (run.status == RUNNING)
+
+    def part(carry: tuple[Clock, Run]) -> tuple[Clock, Run]:
+        clock, before = carry
+        end = jnp.minimum(clock.until_step, epoch_end(clock))
+        run = _train(algorithm, plan, before, data, hparams, clock, end)
+        clock = clock._replace(step=jnp.maximum(clock.step, end))
+
+        def validate(carry: tuple[Clock, Run]) -> tuple[Clock, Run]:
+            clock, run = carry
+            clock, run = _validate(algorithm, plan, run, data, hparams, clock, num_blocks)
+            return jax.lax.cond(clock.block == num_blocks, close, lambda carry: carry, (clock, run))
+
+        def close(carry: tuple[Clock, Run]) -> tuple[Clock, Run]:
+            clock, run = carry
+            run = _close_epoch(algorithm, plan, run, clock)
+            return clock._replace(epoch=clock.epoch + 1, block=jnp.zeros_like(clock.block)), run
+
+        clock, run = jax.lax.cond(
+            clock.step == epoch_end(clock), validate if num_blocks else close, lambda carry: carry, (clock, run)
+        )
+        run = _stop_where_diverged(run)
+        return clock, _where(before.status == RUNNING, run, before) if lockstep else run
+
+    return jax.lax.while_loop(goes_on, part, (clock, run))[1]
+
+
+def _train(algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, end: Array) -> Run:
+    """Steps up to ``end``, within one epoch."""
+    first = clock.origin + clock.epoch * plan.steps_per_epoch
+
+    def step(carry: PyTree, number: Array) -> PyTree:
+        variables, opt_state, means, failed_step = carry
+        state = TrainState(number, variables, opt_state, run.state.key)
+        state, metrics = algorithm.step(state, batch_at(plan, run.keys, data, number), hparams)
+        is_finite = functools.reduce(jnp.logical_and, (jnp.isfinite(metric) for metric in metrics.values()))
+        failed_step = jnp.where((failed_step < 0) & ~is_finite, number, failed_step)
+        means = _mean_with(means, metrics, number - first)
+        return _typed_as((state.variables, state.opt_state, means, failed_step), carry)
+
+    carry = (run.state.variables, run.state.opt_state, run.means, run.failed_step)
+    period = plan.steps_per_epoch
+    variables, opt_state, means, failed_step = hoisting.loop(step, carry, clock.step, end, first, period)
+    state = TrainState(jnp.maximum(run.state.step, end), variables, opt_state, run.state.key)
+    return run._replace(state=state, means=means, failed_step=failed_step)
+
+
+def _validate(
+    algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, num_blocks: int
+) -> tuple[Clock, Run]:
+    """Evaluates blocks of validation rows at the end of an epoch: all that are left, or as many as the clock has."""
+    variables = algorithm.variables(run.state)
+    end = jnp.minimum(num_blocks, clock.block + clock.num_blocks)
+
+    def evaluate(carry: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
+        block, means = carry
+        metrics = _evaluate(algorithm, plan, run.keys, variables, data, hparams, block)
+        return block + 1, _mean_with(means, metrics, block)
+
+    carry = (clock.block, run.val_means)
+    # A loop of one round would be compiled all the same, and keep XLA from fusing what is in it.
+    block, means = (
+        evaluate(carry) if num_blocks == 1 else jax.lax.while_loop(lambda carry: carry[0] < end, evaluate, carry)
+    )
+    left = clock.num_blocks if num_blocks == 1 else clock.num_blocks - (block - clock.block)
+    return clock._replace(block=block, num_blocks=left), run._replace(block=block, val_means=means)
+
+
+def _close_epoch(algorithm: Algorithm, plan: Plan, run: Run, clock: Clock) -> Run:
+    """What follows from an epoch and its validation for the run."""
+    metrics = {**run.means, **{f"val_{name}": value for name, value in run.val_means.items()}}
+    failed_step = run.failed_step
+    if plan.num_validation:
+        loss = run.val_means["loss"]
+        failed_step = jnp.where((failed_step < 0) & ~jnp.isfinite(loss), clock.step - 1, failed_step)
+    else:
+        loss = run.means["loss"]
     diverged = failed_step >= 0
-    loss = metrics["val_loss"] if plan.num_validation else metrics["loss"]
     # Without validation rows there is nothing to choose by: the last epoch counts as the best.
     improved = ~diverged & ((loss < run.best_loss) if plan.num_validation else True)
-    epoch = run.epoch + 1
+    epoch = clock.epoch + 1
     best_epoch = jnp.where(improved, epoch, run.best_epoch)
     out_of_patience = False if plan.patience is None else epoch - best_epoch >= plan.patience
     return run._replace(
-        # The variables before an epoch that diverged are the last good ones.
-        state=_where(diverged, run.state, state),
-        epoch=epoch,
-        status=jnp.where(diverged, DIVERGED, jnp.where(out_of_patience, STOPPED_EARLY, RUNNING)).astype(jnp.int32),
+        kept=_where(diverged, run.kept, run.state),
+        epoch=jnp.where(diverged, run.epoch, epoch),
+        means=jax.tree.map(jnp.zeros_like, run.means),
+        block=jnp.zeros_like(run.block),
+        val_means=jax.tree.map(jnp.zeros_like, run.val_means),
+        status=jnp.where(out_of_patience, STOPPED_EARLY, run.status).astype(jnp.int32),
         failed_step=failed_step,
-        best=_where(improved, algorithm.variables(state), run.best),
+        best=_where(improved, algorithm.variables(run.state), run.best),
         best_loss=jnp.where(improved, loss, run.best_loss),
         best_epoch=best_epoch,
-        history={name: run.history[name].at[run.epoch].set(value) for name, value in metrics.items()},
+        history={name: run.history[name].at[clock.epoch].set(value) for name, value in metrics.items()},
     )
 
 
-def _train_and_validate(
-    algorithm: Algorithm, plan: Plan, run: Run, data: Batch, hparams: Any
-) -> tuple[TrainState, Metrics, Array]:
-    num_train = run.train_rows.shape[0]
-    num_steps = steps_per_epoch(num_train, plan.batch_size)
-    shuffle_key = jax.random.fold_in(run.shuffle_key, run.state.step // num_steps)
-    rows = shuffle(shuffle_key, run.train_rows)
-    # The last batch is filled up with the epoch's first rows, so that every step has the same shape.
-    batches = jnp.resize(rows, (num_steps, plan.batch_size))
+def _stop_where_diverged(run: Run) -> Run:
+    """The state at the end of the last epoch is the last good one."""
+    diverged = run.failed_step >= 0
+    return run._replace(
+        state=_where(diverged, run.kept, run.state),
+        status=jnp.where(diverged, DIVERGED, run.status).astype(jnp.int32),
+    )
 
-    def step(moving: tuple[Variables, Any], inputs: tuple[Array, Array]) -> tuple[tuple[Variables, Any], Metrics]:
-        number, rows = inputs
-        state = TrainState(number, moving[0], moving[1], run.state.key)
-        state, metrics = algorithm.step(state, _take(data, rows), hparams)
-        return (state.variables, state.opt_state), metrics
 
-    numbers = run.state.step + jnp.arange(num_steps, dtype=jnp.int32)
-    moving = (run.state.variables, run.state.opt_state)
-    (variables, opt_state), per_step = hoisting.scan(step, moving, (numbers, batches))
-    state = TrainState(run.state.step + num_steps, variables, opt_state, run.state.key)
-    finite = functools.reduce(jnp.logical_and, (jnp.isfinite(values) for values in per_step.values()))
-    metrics = {name: jnp.mean(values) for name, values in per_step.items()}
-    failed_step = jnp.where(jnp.all(finite), -1, run.state.step + jnp.argmin(finite)).astype(jnp.int32)
-    if plan.num_validation:
-        measured = _with_loss(_validate(algorithm, run, algorithm.variables(state), data, hparams))
-        metrics.update({f"val_{name}": value for name, value in measured.items()})
-        failed_step = jnp.where((failed_step < 0) & ~jnp.isfinite(measured["loss"]), state.step - 1, failed_step)
-    else:
-        _with_loss(metrics)
-    return state, metrics, failed_step
+def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
+    """What a step sees: a pure function of the run's keys and the step's number.
+
+    Args:
+        plan: the Plan.
+        keys: the Keys.
+        data: the Data.
+        step: int32 scalar.
+
+    Returns:
+        The Batch of ``plan.batch_size`` rows.
+    """
+    if plan.source == "stream":
+        first, block = data.train
+        return jax.tree.map(lambda array: jax.lax.dynamic_index_in_dim(array, step - first, keepdims=False), block)
+    if plan.source == "drawn":
+        return plan.read(data.train, jax.random.fold_in(keys.source, step), plan.batch_size)
+    steps_per_pass = steps_for(plan.num_train, plan.batch_size)
+    key = jax.random.fold_in(keys.source, step // steps_per_pass)
+    positions = (step % steps_per_pass) * plan.batch_size + jnp.arange(plan.batch_size, dtype=jnp.int32)
+    # The last batch of a pass is filled up with its first rows, so that every step has the same shape.
+    positions = jnp.where(positions < plan.num_train, positions, positions - plan.num_train)
+    order = permuted(key, plan.num_train, positions)
+    return plan.read(data.train, training_rows(plan, keys, order))
+
+
+def training_rows(plan: Plan, keys: Keys, index: Array) -> Array:
+    """The numbers of training rows, by their index in 0 to ``num_train``."""
+    return permuted(keys.split, plan.num_rows, index) if _holds_out(plan) else index
+
+
+def validation_rows(plan: Plan, keys: Keys, index: Array) -> Array:
+    """The numbers of validation rows, by their index in 0 to ``num_validation``."""
+    return permuted(keys.split, plan.num_rows, plan.num_train + index) if _holds_out(plan) else index
+
+
+def _holds_out(plan: Plan) -> bool:
+    return plan.split == "random" and plan.num_validation > 0
+
+
+def first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
+    """A row, for the shapes that variables depend on.
+
+    Args:
+        plan: the Plan.
+        keys: the Keys.
+        data: the Data.
+
+    Returns:
+        The Batch of one row.
+    """
+    if plan.source == "rows":
+        return plan.read(data.train, training_rows(plan, keys, jnp.zeros(1, jnp.int32)))
+    first = data.train[0] if plan.source == "stream" else jnp.zeros((), jnp.int32)
+    return jax.tree.map(lambda array: array[:1], batch_at(plan, keys, data, first))
+
+
+def one_row(plan: Plan, data: Data) -> Batch:
+    """The shapes and types of one row that an Algorithm sees."""
+    keys = Keys(*jax.random.split(jax.random.key(0), 3))
+    return jax.eval_shape(lambda data: first_rows(plan, keys, data), data)
+
+
+def _evaluate(
+    algorithm: Algorithm, plan: Plan, keys: Keys, variables: Variables, data: Data, hparams: PyTree, block: Array
+) -> Metrics:
+    """The metrics of one block of validation rows."""
+    if not plan.num_validation:
+        return {}
+    num_blocks = _num_blocks(plan, data)
+    # Blocks of equal size: the last one is filled up with the first rows, less than one part in the blocks' number.
+    size = math.ceil(plan.num_validation / num_blocks)
+    index = (block * size + jnp.arange(size, dtype=jnp.int32)) % plan.num_validation
+    batch = _held_out(plan, data, validation_rows(plan, keys, index))
+    key = keys.evaluate if num_blocks == 1 else jax.random.fold_in(keys.evaluate, block)
+    return algorithm.evaluate(key, variables, batch, hparams)
+
+
+def _num_blocks(plan: Plan, data: Data) -> int:
+    """The blocks that validation rows are evaluated in, which bounds the memory that they take."""
+    if not plan.num_validation:
+        return 0
+    one_row = jax.eval_shape(lambda data: _held_out(plan, data, jnp.zeros(1, jnp.int32)).x, data)
+    rows = max(plan.batch_size, min(_EVALUATION_ROWS, _EVALUATION_ELEMENTS // max(1, one_row.size)))
+    return math.ceil(plan.num_validation / rows)
+
+
+def _held_out(plan: Plan, data: Data, rows: Array) -> Batch:
+    if plan.split == "random":
+        return plan.read(data.train, rows)
+    assert data.validation is not None
+    return take(data.validation, rows)
+
+
+def steps_for(num_rows: int, batch_size: int) -> int:
+    """The steps that see each row at least once.
+
+    Example:
+        >>> steps_for(100, 64)
+        2
+    """
+    return math.ceil(num_rows / batch_size)
+
+
+def _mean_with(means: Metrics, metrics: Metrics, count: Array) -> Metrics:
+    """Running means with one value more: in the order of steps, so that cutting does not change them."""
+    share = 1 / (count + 1).astype(jnp.float32)
+    return {name: mean + (metrics[name].astype(jnp.float32) - mean) * share for name, mean in means.items()}
+
+
+def _typed_as(tree: PyTree, like: PyTree) -> PyTree:
+    """A step keeps the types of the state, whatever it was computed in (float64 under ``jax_enable_x64``)."""
+    return jax.tree.map(
+        lambda leaf, before: leaf if leaf.dtype == before.dtype else jnp.asarray(leaf, before.dtype), tree, like
+    )
 
 
 def _with_loss(metrics: Metrics) -> Metrics:
-    if "loss" not in metrics:
+    if metrics and "loss" not in metrics:
         raise ValueError(
-            f'metrics: found {", ".join(metrics) or "none"}, expected "loss" among them: the best epoch is '
-            'chosen by it; a model\'s loss returns Aux({"loss": value, ...}, collections)'
+            f'metrics: found {", ".join(metrics)}, expected "loss" among them: the best epoch is chosen by it'
         )
     return metrics
 
 
-def _validate(algorithm: Algorithm, run: Run, variables: Variables, data: Batch, hparams: Any) -> Metrics:
-    """Validation metrics: of all rows at once, or the mean over blocks, which bounds the memory they take."""
-    num_rows = run.validation_rows.shape[0]
-    if num_rows <= _EVALUATION_BLOCK:
-        batch = _take(data, run.validation_rows)
-        return algorithm.evaluate(run.evaluate_key, variables, batch, hparams)
-    num_blocks = math.ceil(num_rows / _EVALUATION_BLOCK)
-    # Blocks of equal size: the last one is filled up with the first rows, less than one part in the blocks' number.
-    blocks = jnp.resize(run.validation_rows, (num_blocks, math.ceil(num_rows / num_blocks)))
+def _where(condition: Array, chosen: PyTree, other: PyTree) -> PyTree:
+    def select(chosen: Array, other: Array) -> Array:
+        return chosen if chosen is other else jnp.where(condition, chosen, other)
 
-    def evaluate(index: Array) -> Metrics:
-        key = jax.random.fold_in(run.evaluate_key, index)
-        return algorithm.evaluate(key, variables, _take(data, blocks[index]), hparams)
-
-    return jax.tree.map(jnp.mean, jax.lax.map(evaluate, jnp.arange(num_blocks)))
-
-
-def steps_per_epoch(num_train: int, batch_size: int) -> int:
-    """The steps that see each training row once.
-
-    Example:
-        >>> steps_per_epoch(100, 64)
-        2
-    """
-    return math.ceil(num_train / batch_size)
-
-
-def _take(data: Batch, rows: Array) -> Batch:
-    # The rows are known to be in range; "clip" spares the default mode's check against it.
-    return jax.tree.map(lambda array: jnp.take(array, rows, axis=0, mode="clip"), data)
-
-
-def _where(condition: Array, chosen: Any, other: Any) -> Any:
-    return jax.tree.map(lambda a, b: a if a is b else jnp.where(condition, a, b), chosen, other)
+    return jax.tree.map(select, chosen, other)

@@ -1,38 +1,24 @@
-"""Many fits in one compiled program: ``vmap`` over keys, and over hyperparameters."""
+"""Many fits in one compiled program: over keys, over hyperparameters, or over both."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any, ParamSpec
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from aejax.base import Fitted
-from aejax.training.arguments import check_key
-from aejax.training.fitting import fit
-
-_Fit = ParamSpec("_Fit")
+from aejax.base import Array, Fitted
+from aejax.training.arguments import check_key, keys_ndim
+from aejax.training.fitting import FitOptions, Fittable, fit_members
 
 
-def _signature_of(
-    source: Callable[_Fit, Fitted],
-) -> Callable[[Callable[..., Fitted]], Callable[_Fit, Fitted]]:
-    def decorate(function: Callable[..., Fitted]) -> Callable[_Fit, Fitted]:
-        function.__signature__ = inspect.signature(source)  # type: ignore[attr-defined]
-        return function
-
-    return decorate
-
-
-@_signature_of(fit)
-def ensemble(key: Any, *args: Any, **options: Any) -> Fitted:
+def ensemble(keys: Array, model: Fittable, x: Any, **options: Unpack[FitOptions]) -> Fitted:
     """Trains one model for each of several keys, in one compiled program.
 
     Args:
-        key: (members,) stack of PRNG keys, ``jax.random.split(key, members)``. Each member has its own initial
+        keys: (members,) stack of PRNG keys, ``jax.random.split(key, members)``. Each member has its own initial
             variables, validation rows, order of rows and noise.
-        *args: as in ``fit``.
+        model: as in ``fit``.
+        x: as in ``fit``.
         **options: as in ``fit``.
 
     Returns:
@@ -49,45 +35,41 @@ def ensemble(key: Any, *args: Any, **options: Any) -> Fitted:
         >>> ensemble(keys, autoencoder((5,), 2, hidden_dims=(8,)), x, num_epochs=2).history["loss"].shape
         (3, 2)
     """
-    check_key(key)
-    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if jnp.ndim(key) != (1 if is_typed else 2):
-        raise ValueError(f"key: found shape {key.shape}, expected a stack of keys, jax.random.split(key, members)")
-    return fit(key, *args, **options)
+    check_key(keys)
+    if keys_ndim(keys) != 1:
+        raise ValueError(f"keys: found shape {keys.shape}, expected a stack of keys, jax.random.split(key, members)")
+    return fit_members(keys, model, x, ("key",), {}, options)
 
 
-@_signature_of(fit)
-def sweep(key: Any, *args: Any, **options: Any) -> Fitted:
+def sweep(key: Array, model: Fittable, x: Any, *, over: Mapping[str, Any], **options: Unpack[FitOptions]) -> Fitted:
     """Trains one model for each of several hyperparameters, in one compiled program.
 
     Args:
         key: a PRNG key, the same for every setting, or a stack of them for an ensemble of each setting.
-        *args: as in ``fit``.
-        **options: as in ``fit``; ``learning_rate`` and fields of ``hparams`` may be arrays or lists of one common
-            length.
+        model: as in ``fit``.
+        x: as in ``fit``.
+        over: the values of hyperparameters by name, lists or arrays of one length: ``{"beta": [0.5, 1.0]}``,
+            ``{"learning_rate": [1e-3, 1e-2]}``, or both side by side. The others are those of ``hparams``.
+        **options: as in ``fit``.
 
     Returns:
         Fitted, every leaf with a leading axis (settings,), followed by (members,) where keys are stacked.
 
     Raises:
-        ValueError: no hyperparameter is an array, their lengths differ, or as in ``fit``.
+        ValueError: no such hyperparameter, values of several lengths, or as in ``fit``.
 
     Example:
         >>> from aejax.models import vae
         >>> x = jax.random.normal(jax.random.key(0), (200, 5))
         >>> model = vae((5,), 2, hidden_dims=(8,))
-        >>> hparams = model.hparams._replace(beta=jnp.array([0.5, 1.0, 4.0]))
-        >>> sweep(jax.random.key(1), model, x, hparams=hparams, num_epochs=2).history["kl"].shape
+        >>> sweep(jax.random.key(1), model, x, over={"beta": [0.5, 1.0, 4.0]}, num_epochs=2).history["kl"].shape
         (3, 2)
     """
-    given = (options.get("hparams"), options.get("learning_rate"))
-    values = jax.tree.leaves(given, is_leaf=lambda value: isinstance(value, list))
-    if all(np.ndim(value) == 0 for value in values):
-        raise ValueError(
-            "hparams: found scalars only, expected an array in hparams or learning_rate, such as "
-            "learning_rate=jnp.array([1e-3, 3e-3])"
-        )
-    return fit(key, *args, **options)
+    check_key(key)
+    num_axes = keys_ndim(key)
+    if num_axes > 1:
+        raise ValueError(f"key: found shape {key.shape}, expected one key or a stack of them, (members,)")
+    return fit_members(key, model, x, ("hparams", "key") if num_axes else ("hparams",), over, options)
 
 
 def member(fitted: Fitted, *index: int) -> Fitted:

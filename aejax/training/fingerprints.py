@@ -7,20 +7,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from aejax.base import Batch, Variables
-from aejax.training.engine import Plan
+from aejax.base import Batch, PyTree, Variables
+from aejax.training.engine import Data, Plan
 
 Fingerprint = dict[str, str]
 
+# Of the engine's Run: checkpoints of another one cannot be resumed.
+_ENGINE = "2"
 
-def fingerprint(data: Batch, plan: Plan, hparams: Any, variables: Variables, **options: Any) -> Fingerprint:
+
+def fingerprint(data: Data, plan: Plan, hparams: PyTree, variables: Variables, **options: Any) -> Fingerprint:
     """Describes what the result of a run follows from beside its key.
 
-    Functions, such as an optimizer's or a model's, cannot be compared and are left out, as is the number of epochs,
-    which may be raised from one call to the next.
+    Functions, such as an optimizer's or a model's, cannot be compared and are left out, as are the batches of a stream
+    and the number of epochs, which may be raised from one call to the next.
 
     Args:
-        data: all rows, those for validation behind the others where they were given as rows.
+        data: the Data.
         plan: the Plan.
         hparams: the algorithm's hyperparameters, arrays.
         variables: any variables of the model; only their names and shapes enter.
@@ -30,20 +33,26 @@ def fingerprint(data: Batch, plan: Plan, hparams: Any, variables: Variables, **o
         A description by name.
 
     Example:
-        >>> plan = Plan(num_epochs=3, batch_size=8, num_validation=2, split="random", patience=None)
-        >>> fingerprint(Batch(np.zeros((20, 5), np.float32)), plan, {}, {})["validation"]
+        >>> plan = Plan(num_epochs=3, steps_per_epoch=3, batch_size=8, num_rows=20, num_validation=2)
+        >>> fingerprint(Data(Batch(np.zeros((20, 5), np.float32))), plan, {}, {})["validation"]
         '2 rows drawn by the key'
     """
-    found = {name: _digest(field) for name, field in zip(Batch._fields, data, strict=True)}
-    drawn = "drawn by the key" if plan.split == "random" else "behind those of x"
+    found = {"engine": _ENGINE}
+    found |= _digests(data.train, "arrays")
+    drawn = "drawn by the key" if plan.split == "random" else "of their own"
     found["validation"] = f"{plan.num_validation} rows {drawn}"
+    if data.validation is not None:
+        found |= {f"validation.{name}": text for name, text in _digests(data.validation, "validation").items()}
+    found["steps_per_epoch"] = str(plan.steps_per_epoch)
     found["batch_size"] = str(plan.batch_size)
     found["patience"] = str(plan.patience)
     found["model"] = _names_and_shapes(variables)
     found |= {name: repr(option) for name, option in options.items()}
     for path, leaf in jax.tree.leaves_with_path(hparams):
         # The shortest digits that tell a float32 from its neighbours: 0.001, where a conversion to float has 17.
-        text = np.array2string(np.asarray(leaf), threshold=sys.maxsize, max_line_width=sys.maxsize, floatmode="unique")
+        text = np.array2string(
+            np.asarray(jax.device_get(leaf)), threshold=sys.maxsize, max_line_width=sys.maxsize, floatmode="unique"
+        )
         found[jax.tree_util.keystr(path, simple=True, separator=".")] = text
     return found
 
@@ -62,10 +71,16 @@ def differences(found: Fingerprint, expected: Fingerprint) -> str:
     )
 
 
+def _digests(arrays: PyTree, name: str) -> Fingerprint:
+    if isinstance(arrays, Batch):
+        return {name: _digest(field) for name, field in arrays._asdict().items()}
+    return {f"{name}{jax.tree_util.keystr(path)}": _digest(leaf) for path, leaf in jax.tree.leaves_with_path(arrays)}
+
+
 def _digest(field: Any) -> str:
     if field is None:
         return "None"
-    array = np.ascontiguousarray(field)
+    array = np.ascontiguousarray(jax.device_get(field))
     return f"shape {array.shape} of SHA-256 {hashlib.sha256(array.data).hexdigest()[:12]}"
 
 

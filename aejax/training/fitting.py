@@ -1,13 +1,10 @@
-"""Fitting: the engine's chunks driven from Python, with progress, checkpoints, Ctrl-C and divergence between them."""
+"""Fitting: the engine run from Python (``fit``), and the same as a pure function (``train``)."""
 
 import contextlib
-import signal
-import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -22,69 +19,73 @@ from aejax.algorithms import (
     adversarial,
     minimise,
 )
-from aejax.base import Adversary, Algorithm, Array, Fitted, Model, Objective, Variables, as_batch
+from aejax.base import (
+    Adversary,
+    Algorithm,
+    Array,
+    Drawn,
+    Fitted,
+    Model,
+    Objective,
+    PyTree,
+    Rows,
+    Source,
+    Stream,
+    Variables,
+)
 from aejax.training import engine
 from aejax.training.arguments import (
     check_key,
     check_observed,
     check_variables,
     data_and_plan,
+    hparams_as_arrays,
     hparams_of,
-    leading_axes,
+    hparams_over,
+    keys_ndim,
     learning_rate_of,
     refuse_with_an_algorithm,
 )
 from aejax.training.checkpoint import Checkpoints
+from aejax.training.driver import drive
+from aejax.training.engine import Clock, Run
 from aejax.training.fingerprints import fingerprint
 from aejax.training.progress import ProgressBar, Report
-from aejax.training.sharding import gathered
+from aejax.training.sources import Blocks, on_device, rows, stream
 
-# A chunk ends about this often: seldom enough to cost nothing, often enough for a bar that moves and for Ctrl-C.
-_SECONDS_PER_CHUNK = 0.5
-
-
-class DivergenceError(RuntimeError):
-    """A loss or gradient was not finite.
-
-    Attributes:
-        epoch: the epoch in which it happened, counted from 1.
-        step: the step of the run, counted from 0.
-        fitted: the result up to there; its ``variables`` are the last good ones.
-    """
-
-    def __init__(self, epoch: int, step: int, fitted: Fitted):
-        self.epoch, self.step, self.fitted = epoch, step, fitted
-        super().__init__(
-            f"the loss or its gradient is not finite in epoch {epoch}, step {step}. The variables from before that "
-            "epoch are kept. Try a smaller learning rate, gradient clipping (clip_norm=1), and check that the data "
-            "are scaled (mean 0, standard deviation 1)"
-        )
+Fittable = Objective | Model | Adversary | Algorithm
 
 
-class DivergenceWarning(RuntimeWarning):
-    """Some members of an ensemble or a sweep diverged; the others went on."""
+class FitOptions(TypedDict, total=False):
+    """The options of ``fit``, which ``ensemble`` and ``sweep`` take as well; described there."""
 
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C arrived; the chunk was finished, and a checkpoint written where there is a folder for it.
-
-    Attributes:
-        fitted: the result up to there.
-    """
-
-    def __init__(self, message: str, fitted: Fitted):
-        self.fitted = fitted
-        super().__init__(message)
+    validation: Any
+    num_epochs: int
+    batch_size: int
+    steps_per_epoch: int | None
+    learning_rate: Any
+    hparams: PyTree
+    optimizer: Optimizer | None
+    ema_decay: float | None
+    anneal: Anneal | None
+    patience: int | None
+    variables: Variables | None
+    state: Any
+    checkpoint_dir: str | Path | None
+    checkpoint_seconds: float
+    resume: bool
+    progress: bool | Callable[[Report], None]
 
 
 def fit(
     key: Array,
-    model: Objective | Model | Adversary | Algorithm,
+    model: Fittable,
     x: Any,
     *,
     validation: float | Any = 0.1,
     num_epochs: int = 100,
     batch_size: int = 64,
+    steps_per_epoch: int | None = None,
     learning_rate: Any = None,
     hparams: Any = None,
     optimizer: Optimizer | None = None,
@@ -103,49 +104,54 @@ def fit(
     The same key, data and options give the same bits on the same backend, JAX version and device count, however
     often the run is checkpointed, killed and resumed.
 
-    It compiles programs of its own and cannot be called inside ``jit``, ``vmap`` or ``grad``; ``ensemble`` and
-    ``sweep`` train many at once. A second call compiles nothing new where model, optimizer and shapes are the same:
-    vary what ``hparams`` and ``learning_rate`` hold, since another ``beta=`` handed to a factory makes another model.
+    It is one run, driven from Python. ``ensemble`` and ``sweep`` train many at once; ``train`` is the same as a pure
+    function, for use inside ``jit`` and ``vmap``. A second call compiles nothing new where model, optimizer and shapes
+    are the same: vary what ``hparams`` and ``learning_rate`` hold, since another ``beta=`` handed to a factory makes
+    another model.
 
     Args:
-        key: PRNG key; initial variables, the split, the order of rows and all noise follow from it. A stack of keys
-            trains an ensemble, see ``ensemble``.
+        key: PRNG key; initial variables, the split, the order of rows and all noise follow from it.
         model: an Objective or a Model, which is then minimised by ``optimizer``, an Adversary, whose players take
             turns, or any Algorithm.
-        x: (n, *event) array, NaN where a value is missing, or a Batch with conditions, targets or a mask.
+        x: (n, *event) array, NaN where a value is missing, or a Batch with conditions, targets or a mask; or a Source:
+            ``aejax.rows``, ``aejax.drawn``, ``aejax.stream``, or an iterator of batches.
         validation: the share of rows to hold out, drawn by the key, or the rows themselves, or 0 for none.
             The variables with the lowest validation loss are returned.
-        num_epochs: the most passes over the training rows.
-        batch_size: rows a step; all of them where there are fewer. The last batch of an epoch is filled up with
-            rows of the same epoch, so that each row is seen at least once.
+        num_epochs: the most epochs.
+        batch_size: rows a step; all of them where there are fewer. The last batch of a pass over the rows is filled up
+            with rows of the same pass, so that each row is seen at least once. A stream has its own.
+        steps_per_epoch: the steps after which the run is validated and reported; those of one pass over the training
+            rows if None. A source without a last row needs it.
         learning_rate: the optimizer's, 1e-3 by default; for a Model or an Adversary. An Algorithm has its rate in
             ``hparams``.
-        hparams: the hyperparameters, ``model.hparams`` by default: ``model.hparams._replace(beta=4.0)``. Arrays or
-            lists in the place of scalars, here or in ``learning_rate``, train a sweep, see ``sweep``.
+        hparams: the hyperparameters, ``model.hparams`` by default: ``model.hparams._replace(beta=4.0)``. Each is a
+            number or an array.
         optimizer: (learning_rate) -> optax.GradientTransformation; Adam by default, with b1 = 0.5 for an
             Adversary. ``aejax.adam`` has schedules, clipping and weight decay. An Algorithm was made with its own.
         ema_decay: if given, a moving average of the parameters is evaluated and returned; not with an Algorithm.
         anneal: (step, hyperparameters) -> hyperparameters of that step, for a Model: ``aejax.warm_up("beta", 1000)``.
         patience: epochs without a better validation loss after which the run stops; None for never.
         variables: what to begin from in place of variables drawn by the key: those of ``pretrain``, of a model from
-            PyTorch, of another fit. With a stack of keys each leaf has their leading axis.
-        state: a TrainState to go on from, such as ``fitted.state``; with the same key the epochs then follow those
+            PyTorch, of another fit. In an ensemble each leaf has a leading axis of members.
+        state: a TrainState to go on from, such as ``fitted.state``; with the same key the steps then follow those
             before as if the run had not been cut.
-        checkpoint_dir: where to write checkpoints between chunks; None for none.
+        checkpoint_dir: where to write checkpoints, which may lie within an epoch; None for none.
         checkpoint_seconds: the time between two of them.
         resume: go on from the newest readable checkpoint in ``checkpoint_dir``. Key, data, options and
             hyperparameters must be those that the run was begun with; only ``num_epochs`` may be raised, to go on for
             longer. Functions (``optimizer``, ``anneal``, the
             model's own) and what it began from (``variables``, ``state``) are not compared.
-        progress: True for a bar on a terminal, or a function that takes a ``Report``.
+        progress: True for a bar on a terminal, or a function that takes a ``Report``: of each epoch, with the history
+            so far, and about twice a second within longer ones (``report.ends_epoch`` is False there).
 
     Returns:
         Fitted: variables, state and history, arrays only.
 
     Raises:
-        ValueError: bad data or options; the message names the field. Checkpoints of a run begun with others.
+        ValueError: bad data or options; the message names the field. Checkpoints of a run begun with others. A call
+            inside ``jit``, ``vmap`` or ``grad``.
         DivergenceError: a loss or gradient was not finite; it carries the last good variables.
-        Interrupted: Ctrl-C, after the chunk at hand was finished and checkpointed.
+        Interrupted: Ctrl-C, after the steps at hand, about half a second, were finished and checkpointed.
 
     Example:
         >>> from aejax.models import autoencoder
@@ -154,146 +160,220 @@ def fit(
         >>> fitted.history["loss"].shape
         (3,)
     """
-    if resume and checkpoint_dir is None:
-        raise ValueError("checkpoint_dir: found None, expected the folder to resume from")
     check_key(key)
-    data, plan = data_and_plan(as_batch(x), validation, num_epochs, batch_size, patience)
+    if keys_ndim(key):
+        raise ValueError(f"key: found a stack of keys, {key.shape}, expected one; call aejax.ensemble(keys, ...)")
+    options = FitOptions(
+        validation=validation,
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=learning_rate,
+        hparams=hparams,
+        optimizer=optimizer,
+        ema_decay=ema_decay,
+        anneal=anneal,
+        patience=patience,
+        variables=variables,
+        state=state,
+        checkpoint_dir=checkpoint_dir,
+        checkpoint_seconds=checkpoint_seconds,
+        resume=resume,
+        progress=progress,
+    )
+    return fit_members(key, model, x, (), {}, options)
+
+
+def fit_members(
+    key: Array, model: Fittable, x: Any, axes: tuple[str, ...], over: Mapping[str, Any], given: FitOptions
+) -> Fitted:
+    """What ``fit``, ``ensemble`` and ``sweep`` share.
+
+    Args:
+        key: one PRNG key, or a stack of them where ``axes`` has ``"key"``.
+        model: as in ``fit``.
+        x: as in ``fit``.
+        axes: the leading axes, as ``engine.start`` takes them.
+        over: values of hyperparameters by name where ``axes`` has ``"hparams"``.
+        given: options, as in ``fit``.
+
+    Returns:
+        Fitted, with the leading axes.
+    """
+    defaults: dict[str, Any] = dict(fit.__kwdefaults__ or {})
+    if unknown := given.keys() - defaults.keys():
+        raise TypeError(f"found option {', '.join(sorted(unknown))}, expected one of {', '.join(defaults)}")
+    options = SimpleNamespace(**{**defaults, **given})
+    source = as_source(x)
+    arrays = () if isinstance(source, Stream) else source.arrays
+    _refuse_tracers(key, arrays, options.hparams, options.learning_rate, options.variables)
+    if options.resume and options.checkpoint_dir is None:
+        raise ValueError("checkpoint_dir: found None, expected the folder to resume from")
+    algorithm, hparams = _algorithm(
+        model, options.hparams, options.learning_rate, options.optimizer, options.ema_decay, options.anneal
+    )
+    hparams = hparams_as_arrays(hparams)
+    if "hparams" in axes:
+        hparams = hparams_over(hparams, over)
+    data, plan = data_and_plan(
+        source,
+        options.validation,
+        options.num_epochs,
+        options.batch_size,
+        options.patience,
+        options.steps_per_epoch,
+    )
+    origin = 0 if options.state is None else int(np.max(jax.device_get(options.state.step)))
+    if isinstance(source, Stream):
+        first = source.first()
+        plan = plan._replace(batch_size=first.x.shape[0])
+        data = data._replace(train=on_device(origin, [first]))
+    if options.variables is not None:
+        check_variables(options.variables, algorithm, axes, key, engine.one_row(plan, data), hparams)
+    run = engine.start(algorithm, plan, axes, key, data, hparams, options.variables)
+    check_observed(data, plan, run.keys)
+    if options.state is not None:
+        # The state's buffers stay the caller's: the engine gives up those that it is handed.
+        run = run._replace(**{name: jax.tree.map(jnp.copy, options.state) for name in ("state", "kept")})
+
+    def advance(run: Run, reads: PyTree, clock: Clock) -> Run:
+        now = data._replace(train=reads) if isinstance(source, Stream) else data
+        return engine.advance(algorithm, plan, axes, run, now, hparams, clock)
+
+    report = ProgressBar() if options.progress is True else options.progress or None
+
+    def go_on(run: Run, checkpoints: Checkpoints | None) -> Fitted:
+        blocks = None
+        if isinstance(source, Stream):
+            step = int(np.max(jax.device_get(run.state.step)))
+            blocks = Blocks(source, step, origin + plan.num_steps, plan.steps_per_epoch)
+        return drive(run, advance, plan, origin, blocks, checkpoints, options.checkpoint_seconds, report)
+
+    if options.checkpoint_dir is None:
+        return go_on(run, None)
+    with contextlib.closing(Checkpoints(options.checkpoint_dir)) as checkpoints:
+        own = data._replace(train=()) if isinstance(source, Stream) else data
+        begun_with = fingerprint(own, plan, hparams, run.best, ema_decay=options.ema_decay)
+        if checkpoints.is_empty():
+            checkpoints.begin(begun_with)
+        elif options.resume:
+            checkpoints.check(begun_with)
+            run = checkpoints.restore(run) or run
+        else:
+            raise ValueError(
+                f"checkpoint_dir: {options.checkpoint_dir} holds the checkpoints of an earlier run; pass resume=True "
+                "to go on with it, or choose another folder"
+            )
+        return go_on(run, checkpoints)
+
+
+def train(
+    key: Array,
+    model: Fittable,
+    x: Any,
+    hparams: Any = None,
+    *,
+    validation: float | Any = 0,
+    num_epochs: int = 100,
+    batch_size: int = 64,
+    steps_per_epoch: int | None = None,
+    learning_rate: Any = None,
+    optimizer: Optimizer | None = None,
+    ema_decay: float | None = None,
+    anneal: Anneal | None = None,
+    patience: int | None = None,
+    variables: Variables | None = None,
+) -> Fitted:
+    """Trains a model as one pure function, to be compiled, or mapped over keys, data or hyperparameters.
+
+    The same steps as ``fit`` takes, without what the host does between them: no checkpoints, no reports, no Ctrl-C, no
+    checks of values, no error where a run diverges (its history ends there). Gradients pass forward (``jax.jvp``,
+    ``jax.jacfwd``), not in reverse.
+
+    Args:
+        key: PRNG key, which may be traced, as all arrays here.
+        model: as in ``fit``.
+        x: (n, *event) rows, a Batch, or a Source but a stream.
+        hparams: as in ``fit``.
+        validation: as in ``fit``; none by default.
+        num_epochs: as in ``fit``.
+        batch_size: as in ``fit``.
+        steps_per_epoch: as in ``fit``.
+        learning_rate: as in ``fit``.
+        optimizer: as in ``fit``.
+        ema_decay: as in ``fit``.
+        anneal: as in ``fit``.
+        patience: as in ``fit``.
+        variables: as in ``fit``.
+
+    Returns:
+        Fitted. History is (num_epochs,) in any case; behind the epoch at which a run stopped stands NaN.
+
+    Raises:
+        ValueError: options or shapes that do not fit.
+
+    Example:
+        >>> from aejax.models import autoencoder
+        >>> model, x = autoencoder((5,), 2, hidden_dims=(8,)), jax.random.normal(jax.random.key(0), (200, 5))
+        >>> def last_loss(key, rate):
+        ...     return train(key, model, x, learning_rate=rate, num_epochs=2).history["loss"][-1]
+        >>> keys = jax.random.split(jax.random.key(1), 3)
+        >>> jax.jit(jax.vmap(last_loss, (0, None)))(keys, 1e-3).shape
+        (3,)
+    """
+    check_key(key)
+    algorithm, hparams = _algorithm(model, hparams, learning_rate, optimizer, ema_decay, anneal)
+    source = as_source(x)
+    if isinstance(source, Stream):
+        raise ValueError("x: found a stream, expected rows or a source that is drawn from; call aejax.fit for a stream")
+    data, plan = data_and_plan(source, validation, num_epochs, batch_size, patience, steps_per_epoch)
+    run = engine.begin(algorithm, plan, (key, variables), data, hparams_as_arrays(hparams))
+    numbers = (0, 0, 0, 0, plan.num_steps, np.iinfo(np.int32).max)
+    clock = Clock(*(jnp.asarray(number, jnp.int32) for number in numbers))
+    run = engine.run_until(algorithm, plan, run, data, hparams_as_arrays(hparams), clock)
+    was_run = jnp.arange(plan.num_epochs) < run.epoch
+    history: Any = {name: jnp.where(was_run, values, jnp.nan) for name, values in run.history.items()}
+    return Fitted(run.best, run.state, history)
+
+
+def as_source(x: Any) -> Source:
+    """A Source as it is, an iterator as a stream, and all else as rows.
+
+    Example:
+        >>> as_source([[1.0], [2.0]]).num_rows
+        2
+    """
+    if isinstance(x, Rows | Drawn | Stream):
+        return x
+    return stream(x) if isinstance(x, Iterator) else rows(x)
+
+
+def _algorithm(
+    model: Fittable,
+    hparams: PyTree,
+    learning_rate: Any,
+    optimizer: Optimizer | None,
+    ema_decay: float | None,
+    anneal: Anneal | None,
+) -> tuple[Algorithm, PyTree]:
+    """What moves the variables, and its hyperparameters."""
     own_hparams = hparams_of(model, hparams)
     if anneal is not None and not isinstance(model, Objective | Model):
         raise ValueError("anneal: found one with an Adversary or an Algorithm, expected it with a Model only")
     if isinstance(model, Objective | Model):
         algorithm = minimise(model, optimizer or adam(), ema_decay, anneal)
-        hparams = MinimiseHparams(learning_rate_of(learning_rate), own_hparams)
-    elif isinstance(model, Adversary):
+        return algorithm, MinimiseHparams(learning_rate_of(learning_rate), own_hparams)
+    if isinstance(model, Adversary):
         algorithm = adversarial(model, optimizer or adam(b1=0.5), ema_decay)
-        hparams = AdversarialHparams(learning_rate_of(learning_rate), own_hparams)
-    else:
-        refuse_with_an_algorithm(learning_rate=learning_rate, optimizer=optimizer, ema_decay=ema_decay)
-        algorithm, hparams = model, own_hparams
-    axes, hparams = leading_axes(key, hparams)
-    if variables is not None:
-        check_variables(variables, algorithm, axes, key, data, hparams)
-    run = engine.start(algorithm, plan, axes, key, data, hparams, variables)
-    check_observed(data, run)
-    if state is not None:
-        # The state's buffers stay the caller's: the chunks give up those that they are handed.
-        run = run._replace(state=jax.tree.map(jnp.copy, state))
-
-    def advance(run: engine.Run, until_epoch: int) -> engine.Run:
-        return engine.advance(algorithm, plan, axes, run, data, hparams, until_epoch)
-
-    if checkpoint_dir is None:
-        return _drive(run, advance, plan, None, checkpoint_seconds, progress)
-    with contextlib.closing(Checkpoints(checkpoint_dir)) as checkpoints:
-        begun_with = fingerprint(data, plan, hparams, run.best, ema_decay=ema_decay)
-        if checkpoints.is_empty():
-            checkpoints.begin(begun_with)
-        elif resume:
-            checkpoints.check(begun_with)
-            run = checkpoints.restore(run) or run
-        else:
-            raise ValueError(
-                f"checkpoint_dir: {checkpoint_dir} holds the checkpoints of an earlier run; pass resume=True to go "
-                "on with it, or choose another folder"
-            )
-        return _drive(run, advance, plan, checkpoints, checkpoint_seconds, progress)
+        return algorithm, AdversarialHparams(learning_rate_of(learning_rate), own_hparams)
+    refuse_with_an_algorithm(learning_rate=learning_rate, optimizer=optimizer, ema_decay=ema_decay)
+    return model, own_hparams
 
 
-def _drive(
-    run: engine.Run,
-    advance: Callable[[engine.Run, int], engine.Run],
-    plan: engine.Plan,
-    checkpoints: Checkpoints | None,
-    checkpoint_seconds: float,
-    progress: bool | Callable[[Report], None],
-) -> Fitted:
-    """Runs chunk after chunk until the run has ended."""
-    report = ProgressBar() if progress is True else progress or None
-    began = saved = time.monotonic()
-    first_epoch = epoch = int(np.max(run.epoch))
-    compiled = began  # when the first chunk, which compiles, was done
-    chunk = 1
-    with _interruptible() as interrupted:
-        while not (ended := _ended(run, plan)):
-            chunk_began = time.monotonic()
-            run = jax.block_until_ready(advance(run, min(epoch + chunk, plan.num_epochs)))
-            now = time.monotonic()
-            done, epoch = int(np.max(run.epoch)) - epoch, int(np.max(run.epoch))
-            if compiled == began:
-                compiled, first_epoch = now, epoch
-            else:
-                # Long enough to cost nothing, and never more than doubling on one noisy measurement.
-                pace = _SECONDS_PER_CHUNK * done / max(now - chunk_began, 1e-6)
-                chunk = max(1, min(2 * chunk, int(pace)))
-            ended = _ended(run, plan)
-            if checkpoints and (ended or interrupted.is_set() or now - saved > checkpoint_seconds):
-                checkpoints.save(run)
-                saved = time.monotonic()
-            if report:
-                rate = (epoch - first_epoch) / (now - compiled) if now > compiled else 0.0
-                report(Report(epoch, plan.num_epochs, now - began, rate, _last_metrics(run), ended))
-            if interrupted.is_set() and not ended:
-                where = f"; checkpoint written to {checkpoints.directory}" if checkpoints else ""
-                raise Interrupted(f"interrupted after epoch {epoch}{where}", _fitted(run))
-    _raise_if_diverged(run)
-    return _fitted(run)
-
-
-def _ended(run: engine.Run, plan: engine.Plan) -> bool:
-    return bool(np.all((np.asarray(run.status) != engine.RUNNING) | (np.asarray(run.epoch) >= plan.num_epochs)))
-
-
-def _last_metrics(run: engine.Run) -> dict[str, float]:
-    """The newest metrics; the mean over the members of an ensemble."""
-    last = int(np.max(run.epoch)) - 1
-    means = {}
-    for name, values in run.history.items():
-        newest = np.asarray(values)[..., last]
-        finite = newest[np.isfinite(newest)]
-        means[name] = float(finite.mean()) if finite.size else float("nan")
-    return means
-
-
-def _fitted(run: engine.Run) -> Fitted:
-    num_epochs = int(np.max(run.epoch))
-    history = {name: np.asarray(values)[..., :num_epochs] for name, values in run.history.items()}
-    return Fitted(gathered(run.best), gathered(run.state), history)
-
-
-def _raise_if_diverged(run: engine.Run) -> None:
-    diverged = np.asarray(run.status) == engine.DIVERGED
-    if not diverged.any():
-        return
-    if diverged.ndim == 0:
-        raise DivergenceError(int(run.epoch), int(run.failed_step), _fitted(run))
-    members = ", ".join(
-        f"{tuple(map(int, index))} in epoch {int(run.epoch[tuple(index)])}, step {int(run.failed_step[tuple(index)])}"
-        for index in np.argwhere(diverged)
-    )
-    warnings.warn(
-        f"{diverged.sum()} of {diverged.size} members diverged and keep their last good variables: {members}. "
-        "Try a smaller learning rate for them",
-        DivergenceWarning,
-        stacklevel=5,
-    )
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of breaking off in the middle of a chunk; a second one breaks off all the same."""
-    event = threading.Event()
-    default = signal.default_int_handler
-    is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is default
-    if not is_ours:
-        yield event
-        return
-
-    def handle(signum: int, frame: Any) -> None:  # noqa: ARG001
-        event.set()
-        signal.signal(signal.SIGINT, default)
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, default)
+def _refuse_tracers(*arguments: PyTree) -> None:
+    # Inside jit even a constant is traced.
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, jnp.zeros(())))):
+        raise ValueError(
+            "fit: found traced arrays, expected a call outside of jit, vmap and grad; call aejax.train there, which is "
+            "a pure function, and for gradients in reverse scan the step of an Algorithm"
+        )

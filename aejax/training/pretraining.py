@@ -10,7 +10,8 @@ from aejax.algorithms import contrastive_divergence
 from aejax.base import Array, Batch, Model, Variables, as_batch
 from aejax.models.deep import unroll
 from aejax.models.rbm import RBM, Units, rbm
-from aejax.training.fitting import DivergenceError, fit
+from aejax.training.driver import DivergenceError
+from aejax.training.fitting import fit
 
 _machine = functools.cache(rbm)
 

@@ -2,19 +2,27 @@
 
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
+
+import numpy as np
 
 
 class Report(NamedTuple):
-    """What the engine tells between two chunks.
+    """What a run tells at the end of each epoch, and between where an epoch takes longer than half a second.
 
     Attributes:
         epoch: the epochs done.
         num_epochs: the most epochs that the run may take.
         seconds: since this process began the run.
         epochs_per_second: over that time, compilation left out.
-        metrics: the last epoch's metrics by name.
+        metrics: the last epoch's metrics by name; within an epoch, the means over its steps so far.
         done: whether the run has ended.
+        step: the steps done.
+        steps_per_epoch: of them.
+        ends_epoch: False within an epoch.
+        history: metrics by name, each (epoch,): those of all epochs so far. In an ensemble, means over the members.
     """
 
     epoch: int
@@ -23,6 +31,10 @@ class Report(NamedTuple):
     epochs_per_second: float
     metrics: dict[str, float]
     done: bool
+    step: int = 0
+    steps_per_epoch: int = 1
+    ends_epoch: bool = True
+    history: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class ProgressBar:
@@ -54,14 +66,16 @@ def describe(report: Report, width: int = 24) -> str:
         >>> describe(Report(5, 10, 2.0, 2.5, {"loss": 1.5}, done=False), width=4)
         '[##..] epoch 5/10  loss 1.5  2.5 epochs/s  2 s left'
     """
-    filled = width * report.epoch // max(report.num_epochs, 1)
+    within = 0.0 if report.ends_epoch else report.step % report.steps_per_epoch / report.steps_per_epoch
+    epochs = report.epoch + within
+    filled = int(width * epochs / max(report.num_epochs, 1))
     parts = [f"[{'#' * filled}{'.' * (width - filled)}] epoch {report.epoch}/{report.num_epochs}"]
     parts += [f"{name} {value:.4g}" for name, value in report.metrics.items() if name in ("loss", "val_loss")]
     if report.done:
         parts.append(f"done in {duration(report.seconds)}")
     elif report.epochs_per_second > 0:
         parts.append(f"{report.epochs_per_second:.3g} epochs/s")
-        left = (report.num_epochs - report.epoch) / report.epochs_per_second
+        left = (report.num_epochs - epochs) / report.epochs_per_second
         parts.append(f"{duration(left)} left")
     return "  ".join(parts)
 

@@ -36,6 +36,11 @@ def over_origin(axes: tuple[str, ...], function: Callable[..., Any], origin: Any
     return _over(axes, function, origin, data, hparams, run_axes=("key",))
 
 
+def in_lockstep(axes: tuple[str, ...]) -> bool:
+    """Whether members are computed side by side, one operation for all of them, and not one after the other."""
+    return bool(axes) and jax.default_backend() != "cpu"
+
+
 def _over(
     axes: tuple[str, ...],
     function: Callable[..., Any],
@@ -52,7 +57,7 @@ def _over(
 
 
 def _mapped(function: Callable[..., Any], over_run: bool, over_hparams: bool) -> Callable[..., Any]:
-    if jax.default_backend() != "cpu":
+    if in_lockstep((_AXIS,)):
         return jax.vmap(function, in_axes=(0 if over_run else None, None, 0 if over_hparams else None))
 
     def mapped(run: Any, data: Any, hparams: Any) -> Any:

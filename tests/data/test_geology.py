@@ -28,16 +28,24 @@ def test_patches_that_do_not_fit_are_refused(key, patch, flips, message):
         geology.random_corners(key, (6, 9), patch, 3, flips)
 
 
-def test_training_on_corners_is_training_on_the_patches(key):
-    """The same rows in the same order, cut inside the step: the same variables, missing values masked."""
+def test_training_on_patches_is_training_on_what_was_cut(key):
+    """The same patches by the same keys, cut inside the step or before: the same variables, missing values masked."""
     image = np.random.default_rng(0).normal(size=(30, 30)).astype(np.float32)
     image[3, 4] = np.nan
-    corners = geology.random_corners(key, image.shape, (5, 4), 60, flips=(0,))
+    source = geology.patches(image, (5, 4), flips=(0,))
     model = aejax.models.autoencoder((5, 4), 2, hidden_dims=(8,))
-    options = {"num_epochs": 2, "batch_size": 16}
-    rows = aejax.fit(key, aejax.minimise(model), geology.cut(image, corners, (5, 4)), **options)
-    cut = aejax.fit(key, geology.on_patches(aejax.minimise(model), image, (5, 4)), corners, **options)
-    for a, b in zip(jax.tree.leaves(rows.variables), jax.tree.leaves(cut.variables), strict=True):
+    options = {"num_epochs": 2, "steps_per_epoch": 3, "validation": 0}
+    source_key = jax.random.split(key, 4)[2]
+
+    def cut_before(step):
+        while True:
+            yield source.draw(source.arrays, jax.random.fold_in(source_key, step), 16)
+            step += 1
+
+    inside = aejax.fit(key, model, source, batch_size=16, **options)
+    before = aejax.fit(key, model, aejax.stream(cut_before), **options)
+    assert np.isfinite(inside.history["loss"]).all()
+    for a, b in zip(jax.tree.leaves(inside.variables), jax.tree.leaves(before.variables), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 

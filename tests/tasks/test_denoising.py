@@ -258,18 +258,17 @@ def test_it_learns_what_tells_signal_from_noise(key):
 
 def test_a_fifth_of_what_is_trained_on_is_strong(key, monkeypatch):
     """Without such pairs strong events come out worse than they went in."""
-    drawn = []
-
-    def recorded(*args, **options):
-        drawn.append(mixtures(*args, **options))
-        return drawn[-1]
-
-    monkeypatch.setattr("aejax.tasks.denoising.mixtures", recorded)
+    sources = []
+    monkeypatch.setattr("aejax.tasks.denoising.fit", lambda key, model, source, **options: sources.append(source))
     model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
-    options = {"model": model, "num_samples": 256, "num_rounds": 1, "num_pairs": 256}
-    fit_denoiser(key, EVENTS, NOISE, event_snr_db=np.full(6, 30), **options)
-    assert 0.1 < (drawn[0].snr_db > 10).mean() < 0.3
-    assert 28 < drawn[0].snr_db.max() <= 30
+    fit_denoiser(key, EVENTS, NOISE, model=model, num_samples=256, event_snr_db=np.full(6, 30))
+    (source,) = sources
+    pairs = source.draw(source.arrays, key, 512)
+    power = np.square(pairs.target).sum(axis=1) / np.square(pairs.x - pairs.target).sum(axis=1)
+    snr_db = 10 * np.log10(np.maximum(power, 1e-20))
+    assert 0.1 < (snr_db > 10.01).mean() < 0.3
+    assert 28 < snr_db.max() <= 30.01
+    assert 0.02 < (snr_db < -100).mean() < 0.1  # noise only
 
 
 def test_the_same_key_gives_the_same_denoiser(key):

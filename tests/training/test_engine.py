@@ -13,6 +13,7 @@ import numpy as np
 import optax
 import pytest
 
+import aejax
 from aejax import models
 from aejax.algorithms import MinimiseHparams, adam, minimise
 from aejax.base import Batch, as_batch
@@ -25,16 +26,43 @@ VAE = REGISTRY["vae"]
 
 def test_chunks_never_change_a_result(model, data, key):
     algorithm = minimise(model, adam("cosine", num_steps=40, clip_norm=1.0))
-    plan = engine.Plan(num_epochs=7, batch_size=50, num_validation=30, split="random", patience=None)
-    data, hparams = as_batch(data), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
-    whole = engine.start(algorithm, plan, (), key, data, hparams)
-    whole = engine.advance(algorithm, plan, (), whole, data, hparams, 7)
-    for cuts in ([1, 2, 3, 4, 5, 6, 7], [3, 7], [6, 7]):
+    plan = engine.Plan(num_epochs=3, steps_per_epoch=6, batch_size=50, num_rows=300, num_validation=30)
+    data, hparams = engine.Data(as_batch(data)), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
+
+    def run_to(stops):
         run = engine.start(algorithm, plan, (), key, data, hparams)
-        for until in cuts:
-            run = engine.advance(algorithm, plan, (), run, data, hparams, until)
-        chex.assert_trees_all_equal(run.best, whole.best)
-        chex.assert_trees_all_equal(run.history, whole.history)
+        for until in stops:
+            place = (0, int(run.state.step), int(run.epoch), int(run.block))
+            clock = engine.Clock(*map(np.int32, (*place, until, 1)))
+            run = engine.advance(algorithm, plan, (), run, data, hparams, clock)
+        return run
+
+    whole = run_to([18])
+    assert int(whole.epoch) == 3
+    for cuts in (range(1, 19), [6, 12, 18], [4, 13, 18], [17, 18]):
+        chex.assert_trees_all_equal(run_to(cuts), whole)
+
+
+def test_validation_may_be_cut_too(rows, key, monkeypatch):
+    monkeypatch.setattr(engine, "_EVALUATION_ROWS", 1)
+    model, data = REGISTRY["vae"], engine.Data(as_batch(rows))
+    algorithm, hparams = minimise(model), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
+    plan = engine.Plan(num_epochs=2, steps_per_epoch=5, batch_size=8, num_rows=300, num_validation=60)
+    assert engine._num_blocks(plan, data) == 8
+
+    def run_to(num_blocks):
+        run = engine.start(algorithm, plan, (), key, data, hparams)
+        parts = 0
+        while int(run.epoch) < 2:
+            clock = (0, int(run.state.step), int(run.epoch), int(run.block), 10, num_blocks)
+            run = engine.advance(algorithm, plan, (), run, data, hparams, engine.Clock(*map(np.int32, clock)))
+            parts += 1
+        return run, parts
+
+    whole, one = run_to(100)
+    cut, several = run_to(3)
+    assert (one, several) == (1, 6)
+    chex.assert_trees_all_equal(cut, whole)
 
 
 def num_programs():
@@ -57,7 +85,7 @@ def test_an_ensemble_and_a_sweep_compile_once_each(rows, key):
     for seed in range(2):
         keys = jax.random.split(jax.random.key(seed), 3)
         ensemble(keys, model, rows, num_epochs=3)
-        sweep(key, model, rows, num_epochs=3, learning_rate=jnp.array([1e-3, 1e-2]) * (1 + seed))
+        sweep(key, model, rows, num_epochs=3, over={"learning_rate": jnp.array([1e-3, 1e-2]) * (1 + seed)})
     assert num_programs() == before + 2
 
 
@@ -190,11 +218,11 @@ def test_early_stopping_returns_the_best_variables(rows, key):
     assert len(loss) < 400
     assert len(loss) - 1 - np.argmin(loss) == 15
     algorithm = minimise(model)
-    plan = engine.Plan(1, 20, 20, "random", 15)
-    run = engine.start(algorithm, plan, (), key, as_batch(rows[:40]), MinimiseHparams(1e-2, model.hparams))
-    measured = algorithm.evaluate(
-        run.evaluate_key, fitted.variables, Batch(rows[:40][run.validation_rows]), MinimiseHparams(1e-2, ())
-    )
+    plan = engine.Plan(1, 1, 20, 40, 20, patience=15)
+    hparams = MinimiseHparams(1e-2, model.hparams)
+    keys = engine.start(algorithm, plan, (), key, engine.Data(as_batch(rows[:40])), hparams).keys
+    held_out = Batch(rows[:40][engine.validation_rows(plan, keys, jnp.arange(20))])
+    measured = algorithm.evaluate(keys.evaluate, fitted.variables, held_out, hparams)
     np.testing.assert_allclose(measured["loss"], loss.min(), rtol=1e-5)
 
 
@@ -222,7 +250,7 @@ def test_validation_rows_are_never_trained_on(key):
 def test_validation_in_blocks_equals_validation_at_once(rows, key, monkeypatch):
     model = REGISTRY["autoencoder"]
     whole = fit(key, model, rows, num_epochs=3, validation=0.2)
-    monkeypatch.setattr(engine, "_EVALUATION_BLOCK", 30)
+    monkeypatch.setattr(engine, "_EVALUATION_ROWS", 30)
     jax.clear_caches()
     blocks = fit(key, model, rows, num_epochs=3, validation=0.2)
     np.testing.assert_allclose(blocks.history["val_loss"], whole.history["val_loss"], rtol=1e-5)
@@ -245,7 +273,7 @@ def test_divergence_names_epoch_and_step_and_keeps_the_last_good_variables(rows,
 def test_a_diverging_member_does_not_stop_the_others(rows, key):
     rates = jnp.array([1e-3, 1e30])
     with pytest.warns(DivergenceWarning, match="1 of 2 members"):
-        fitted = sweep(key, VAE, rows, learning_rate=rates, num_epochs=5)
+        fitted = sweep(key, VAE, rows, over={"learning_rate": rates}, num_epochs=5)
     chex.assert_tree_all_finite(fitted.variables)
     assert np.isfinite(fitted.history["loss"][0]).all()
 
@@ -257,11 +285,38 @@ def test_fewer_rows_than_a_batch_and_a_single_row(member, rows, key):
         assert np.isfinite(fitted.history["loss"]).all(), num_rows
 
 
-def test_each_row_is_seen_in_each_epoch(key):
-    # The gradient of the decoder's bias sees every row: with a step of size zero, the mean metric covers all rows.
-    seen = jnp.resize(jax.random.permutation(key, jnp.arange(10)), (3, 4))
-    assert set(np.asarray(seen).ravel().tolist()) == set(range(10))
-    assert engine.steps_per_epoch(10, 4) == 3
+@pytest.mark.parametrize(
+    ("num_rows", "num_validation", "batch_size"), [(10, 0, 4), (10, 3, 4), (300, 30, 64), (5, 1, 4)]
+)
+def test_each_training_row_is_seen_in_each_pass_and_no_other(key, num_rows, num_validation, batch_size):
+    num_train = num_rows - num_validation
+    num_steps = engine.steps_for(num_train, batch_size)
+    plan = engine.Plan(1, num_steps, batch_size, num_rows, num_validation)
+    keys = engine.Keys(*jax.random.split(key, 3))
+    data = engine.Data(Batch(jnp.arange(num_rows, dtype=jnp.float32)[:, None]))
+    steps = jnp.arange(3 * num_steps).reshape(3, num_steps)
+    seen = np.asarray(jax.vmap(jax.vmap(lambda step: engine.batch_at(plan, keys, data, step).x))(steps), int)
+    held_out = np.asarray(engine.validation_rows(plan, keys, jnp.arange(num_validation))).tolist()
+    for one_pass in seen.reshape(3, -1):
+        # each once, and the first ones once more where the last batch was filled up
+        assert sorted(one_pass[:num_train].tolist() + held_out) == list(range(num_rows))
+        np.testing.assert_array_equal(one_pass[num_train:], one_pass[: num_steps * batch_size - num_train])
+    assert not np.array_equal(seen[0], seen[1]), "passes are in one order"
+
+
+def test_what_a_step_sees_is_what_its_number_says(rows, key):
+    """By the rows themselves: a model that writes down what it is shown, trained in one go and in parts."""
+    seen = []
+
+    def loss(key, variables, batch, hparams, train=True):
+        jax.debug.callback(lambda x: seen.append(np.array(x)), batch.x[:, 0], ordered=False)
+        return (batch.x @ variables["params"]["w"]).sum() * 0.0, aejax.Aux({}, {})
+
+    watcher = aejax.Objective(lambda key, batch: {"params": {"w": jnp.zeros(batch.x.shape[1:])}}, loss)
+    x = np.arange(20, dtype=np.float32)[:, None]
+    fit(key, watcher, x, validation=0, num_epochs=1, batch_size=5)
+    jax.effects_barrier()
+    assert sorted(np.concatenate(seen[-4:]).tolist()) == list(range(20))
 
 
 def test_optimizer_options_do_what_they_say(rows, key):
@@ -316,6 +371,8 @@ def test_fitting_works_off_the_main_thread(rows, key):
         ({"optimizer": optax.adam(1e-3)}, r"give optax.adam, not optax.adam\(1e-3\)"),
         ({"learning_rate": -1e-3}, "learning_rate: found -0.001, expected at least 0"),
         ({"learning_rate": optax.constant_schedule(1e-3)}, "learning_rate: found <function"),
+        ({"learning_rate": [1e-3, 1e-2]}, "learning_rate: found .*, expected one number; .* aejax.sweep"),
+        ({"key": jax.random.split(jax.random.key(0), 3)}, "key: found a stack of keys, .*aejax.ensemble"),
         ({"hparams": {"beta": 2.0}}, r"hparams: found dict .*, expected VaeHparams"),
         ({"hparams": models.VaeHparams(beta="much")}, r"hparams: model.beta: found 'much', expected a number"),
         ({"key": 1}, r"key: found 1, expected a PRNG key such as jax.random.key\(0\)"),
@@ -327,12 +384,10 @@ def test_bad_options_are_named(rows, key, options, message):
         fit(**{"key": key, "model": VAE, "x": rows, **options})
 
 
-@pytest.mark.parametrize(
-    "option", [{"learning_rate": jnp.array([1e-3, 1e-2])}, {"optimizer": optax.sgd}, {"ema_decay": 0.9}]
-)
+@pytest.mark.parametrize("option", [{"learning_rate": 1e-3}, {"optimizer": optax.sgd}, {"ema_decay": 0.9}])
 def test_what_an_algorithm_has_of_its_own_is_not_ignored(rows, key, option):
     with pytest.raises(ValueError, match="found one with an Algorithm, expected it with a Model or an Adversary"):
-        (sweep if "learning_rate" in option else fit)(key, minimise(VAE), rows, **option)
+        fit(key, minimise(VAE), rows, **option)
 
 
 @pytest.mark.parametrize("validation", [0, 0.1])
@@ -348,13 +403,48 @@ def test_a_loss_that_does_not_report_itself_is_named(rows, key, validation):
 def test_an_ensemble_wants_keys(rows):
     with pytest.raises(ValueError, match="key: found 1, expected a PRNG key"):
         ensemble(1, VAE, rows)
+    with pytest.raises(ValueError, match=r"keys: found shape .*, expected a stack of keys"):
+        ensemble(jax.random.key(1), VAE, rows)
+    with pytest.raises(TypeError, match="found option num_epoch, expected one of validation, num_epochs"):
+        ensemble(jax.random.split(jax.random.key(1)), VAE, rows, num_epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({}, "over: found nothing, expected values by name"),
+        ({"gamma": [1.0]}, "over: found 'gamma', expected one of learning_rate, model.beta"),
+        ({"beta": 1.0}, r"over: found shapes beta \(\), expected lists of one length"),
+        ({"beta": [1.0, 2.0], "learning_rate": [1e-3]}, r"over: found shapes beta \(2,\), learning_rate \(1,\)"),
+        ({"beta": [[1.0, 2.0]]}, r"over: model.beta: found shape \(1, 2\), expected \(1, \*\(\)\)"),
+        ({"beta": ["much"]}, "over: beta: found .*, expected a number or an array of numbers"),
+    ],
+)
+def test_what_cannot_be_swept_is_named(rows, key, over, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(key, VAE, rows, over=over)
+
+
+def test_a_hyperparameter_may_be_a_vector(rows, key):
+    """Weights of six sensors are one hyperparameter: one model is trained, and a sweep is over whole vectors."""
+
+    def loss(key, variables, batch, hparams, train=True):
+        return VAE.loss(key, variables, batch._replace(weight=jnp.broadcast_to(hparams, batch.x.shape)), VAE.hparams)
+
+    weights = jnp.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    weighted = aejax.Objective(VAE.init, loss, jnp.ones(6))
+    one = fit(key, weighted, rows, hparams=weights, num_epochs=2)
+    assert one.history["loss"].shape == (2,)
+    both = sweep(key, weighted, rows, over={"model": [jnp.ones(6), weights]}, num_epochs=2)
+    np.testing.assert_allclose(both.history["loss"][1], one.history["loss"], rtol=1e-4)
+    assert not np.allclose(both.history["loss"][0], one.history["loss"], rtol=1e-2)
 
 
 def test_a_share_of_any_type_and_a_list_of_settings_are_taken(rows, key):
     options = {"num_epochs": 1, "validation": np.float32(0.2)}
-    swept = sweep(key, VAE, rows, learning_rate=[1e-3, 1e-2], **options)
+    swept = sweep(key, VAE, rows, over={"learning_rate": [1e-3, 1e-2]}, **options)
     assert swept.history["val_loss"].shape == (2, 1)
-    both = sweep(key, VAE, rows, hparams=models.VaeHparams(beta=[1.0, 4.0]), learning_rate=[1e-3, 1e-2], **options)
+    both = sweep(key, VAE, rows, over={"beta": [1.0, 4.0], "learning_rate": [1e-3, 1e-2]}, **options)
     assert both.history["val_loss"][0, 0] == swept.history["val_loss"][0, 0]
 
 

@@ -38,3 +38,8 @@ def test_nothing_is_drawn_where_either_stream_is_no_terminal(monkeypatch):
 def test_durations_are_said_as_a_person_would():
     assert [duration(s) for s in (0.4, 59, 61, 7300)] == ["0 s", "59 s", "1 min 1 s", "2 h 1 min"]
     assert "left" not in describe(Report(0, 10, 0.0, 0.0, {}, done=False))
+
+
+def test_the_bar_moves_within_an_epoch():
+    half = Report(0, 1, 10.0, 0.05, {"loss": 1.0}, done=False, step=50, steps_per_epoch=100, ends_epoch=False)
+    assert describe(half, width=4) == "[##..] epoch 0/1  loss 1  0.05 epochs/s  10 s left"

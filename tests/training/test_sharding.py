@@ -30,10 +30,10 @@ for index, key in enumerate(keys):
         np.testing.assert_array_equal(a[index], b)
 assert all(len(leaf.sharding.device_set) == 1 for leaf in jax.tree.leaves((fitted.variables, fitted.state)))
 more = aejax.ensemble(keys, model, x, variables=fitted.variables, **options)
-swept = aejax.sweep(keys[0], model, x, learning_rate=jnp.array([1e-3, 1e-2, 1e-3]), **options)
+swept = aejax.sweep(keys[0], model, x, over={"learning_rate": [1e-3, 1e-2, 1e-3]}, **options)
 np.testing.assert_array_equal(swept.history["loss"][0], swept.history["loss"][2])
 np.testing.assert_array_equal(swept.history["loss"][0], aejax.fit(keys[0], model, x, **options).history["loss"])
-both = aejax.sweep(keys, model, x, learning_rate=jnp.array([1e-3, 1e-2, 3e-3]), **options)
+both = aejax.sweep(keys, model, x, over={"learning_rate": [1e-3, 1e-2, 3e-3]}, **options)
 assert both.history["loss"].shape == (3, 3, 4)
 
 

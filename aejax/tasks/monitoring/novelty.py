@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from aejax.models import denoising_autoencoder
 from aejax.tasks.monitoring.statistics import parts
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
-from aejax.training import fit
+from aejax.training import FitOptions, ensemble, sweep
 
 # Rows are compared with references in blocks of at most this many numbers.
 _NUM_DISTANCES = 1 << 23
@@ -112,7 +113,7 @@ def nearest_score(
     )
 
 
-def default_model(num_columns: int) -> tuple[Model, Any]:
+def default_model(num_columns: int) -> tuple[Model, dict[str, list[float]]]:
     """What ``fit_detector`` trains by default: denoising autoencoders with a code as wide as the rows.
 
     The noise, not the narrowness, keeps them from the identity (Vincent et al. 2010).
@@ -121,10 +122,10 @@ def default_model(num_columns: int) -> tuple[Model, Any]:
         num_columns: of the table.
 
     Returns:
-        (model, hparams): the Model, and three noise levels in units of a column's standard deviation.
+        (model, over): the Model, and three noise levels in units of a column's standard deviation to train it with.
     """
     model = denoising_autoencoder((num_columns,), num_columns, hidden_dims=(128,), noise_level=0.5)
-    return model, model.hparams._replace(noise_level=jnp.array([0.2, 0.5, 1.0]))
+    return model, {"noise_level": [0.2, 0.5, 1.0]}
 
 
 def fit_detector(
@@ -133,6 +134,7 @@ def fit_detector(
     *,
     model: Model | None = None,
     hparams: Any = None,
+    over: Mapping[str, Any] | None = None,
     num_members: int = 1,
     num_steps: int = 2500,
     batch_size: int = 64,
@@ -149,7 +151,8 @@ def fit_detector(
         key: PRNG key.
         x: (m, c) normal rows in their own units, NaN where missing; categories as columns of 0 and 1.
         model: a Model of scaled rows of c columns; ``default_model`` if None.
-        hparams: of the model, as in ``fit``; arrays in the place of scalars train a member for each value.
+        hparams: of the model, as in ``fit``.
+        over: values of hyperparameters by name, as in ``sweep``: a member is trained for each.
         num_members: how many keys to train with.
         num_steps: of training, about; at least 20 passes over the rows and at most 400.
         batch_size: rows a step.
@@ -179,22 +182,21 @@ def fit_detector(
     scaler = fit_scaler(x)
     scaled = scale(scaler, np.asarray(x, np.float64)).astype(np.float32)
     if model is None:
-        model, default_hparams = default_model(scaled.shape[1])
-        hparams = default_hparams if hparams is None else hparams
+        model, noise_levels = default_model(scaled.shape[1])
+        over = noise_levels if over is None else over
     check_encodes(model)
     fit_key, choice_key = jax.random.split(key)
     steps_per_epoch = max(1, math.ceil(0.9 * len(scaled) / batch_size))
-    fitted = fit(
-        jax.random.split(fit_key, num_members),
-        model,
-        scaled,
+    keys = jax.random.split(fit_key, num_members)
+    options = FitOptions(
         hparams=hparams,
         num_epochs=min(max(math.ceil(num_steps / steps_per_epoch), 20), 400),
         batch_size=batch_size,
         learning_rate=learning_rate,
         progress=progress,
     )
-    num_axes = fitted.state.step.ndim  # members, and settings before them where hparams has arrays
+    fitted = sweep(keys, model, scaled, over=over, **options) if over else ensemble(keys, model, scaled, **options)
+    num_axes = fitted.state.step.ndim  # members, and settings before them
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[num_axes:]), fitted.variables)
     count = math.prod(fitted.state.step.shape)
     variables = tuple(jax.tree.map(lambda leaf, index=index: leaf[index], flat) for index in range(count))

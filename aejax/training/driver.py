@@ -1,0 +1,288 @@
+"""Driving the engine from Python: how far each part goes, and what happens between two parts.
+
+Between two parts are reports, checkpoints, Ctrl-C and the next batches of a stream; none of them changes the result.
+"""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from aejax.base import Fitted
+from aejax.training.checkpoint import Checkpoints
+from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, Run
+from aejax.training.progress import Report
+from aejax.training.sharding import gathered
+from aejax.training.sources import Blocks
+
+# A part ends about this often: seldom enough to cost nothing, often enough for a bar that moves and for Ctrl-C.
+_SECONDS_PER_PART = 0.5
+# A part grows by this factor at most, so that one wrong measurement does not make it last for minutes.
+_GROWTH = 8
+
+
+class DivergenceError(RuntimeError):
+    """A loss or gradient was not finite.
+
+    Attributes:
+        epoch: the epoch in which it happened, counted from 1.
+        step: the step of the run, counted from 0.
+        fitted: the result up to there; its ``variables`` are the last good ones.
+    """
+
+    def __init__(self, epoch: int, step: int, fitted: Fitted):
+        self.epoch, self.step, self.fitted = epoch, step, fitted
+        super().__init__(
+            f"the loss or its gradient is not finite in epoch {epoch}, step {step}. The variables from before that "
+            "epoch are kept. Try a smaller learning rate, gradient clipping (clip_norm=1), and check that the data "
+            "are scaled (mean 0, standard deviation 1)"
+        )
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Some members of an ensemble or a sweep diverged; the others went on."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C arrived; the steps at hand were finished, and a checkpoint written where there is a folder for it.
+
+    Attributes:
+        fitted: the result up to there.
+    """
+
+    def __init__(self, message: str, fitted: Fitted):
+        self.fitted = fitted
+        super().__init__(message)
+
+
+class Place(NamedTuple):
+    """Where a run stands, on the host.
+
+    Attributes:
+        origin: the step at which its first epoch began.
+        step: the steps done.
+        epoch: the epochs done.
+        block: the blocks of validation rows done at the end of the present epoch.
+        is_over: whether no member runs any more.
+    """
+
+    origin: int
+    step: int
+    epoch: int
+    block: int
+    is_over: bool
+
+
+def drive(
+    run: Run,
+    advance: Callable[[Run, Any, Clock], Run],
+    plan: Plan,
+    origin: int,
+    blocks: Blocks | None,
+    checkpoints: Checkpoints | None,
+    checkpoint_seconds: float,
+    report: Callable[[Report], None] | None,
+) -> Fitted:
+    """Runs part after part until the run has ended.
+
+    Args:
+        run: the Run to begin or to go on with.
+        advance: (run, what the source reads from, clock) -> run.
+        plan: the Plan.
+        origin: the step at which the run's first epoch began.
+        blocks: of a stream; None for other sources.
+        checkpoints: where to keep the run; None for nowhere.
+        checkpoint_seconds: the time between two checkpoints.
+        report: takes Reports.
+
+    Returns:
+        Fitted.
+
+    Raises:
+        DivergenceError: the run diverged, a single one.
+        Interrupted: Ctrl-C.
+    """
+    pace, place = _Pace(plan), _place(run, plan, origin)
+    teller = _Teller(report, plan, place) if report else None
+    saved = time.monotonic()
+    with _interruptible() as interrupted:
+        while not place.is_over:
+            until, num_blocks = pace.next_part(place)
+            reads, limit = blocks.at(place.step) if blocks else ((), until)
+            numbers = (*place[:-1], min(until, limit), num_blocks)
+            clock = Clock(*jax.device_put([np.int32(number) for number in numbers]))
+            began = time.monotonic()
+            run = advance(run, reads, clock)
+            if blocks:
+                blocks.prepare()
+            jax.block_until_ready(run.status)
+            before, place = place, _place(run, plan, origin)
+            pace.measure(before, place, time.monotonic() - began)
+            if checkpoints and (place.is_over or interrupted.is_set() or time.monotonic() - saved > checkpoint_seconds):
+                checkpoints.save(run)
+                saved = time.monotonic()
+            if teller:
+                teller.tell(run, place)
+            if interrupted.is_set() and not place.is_over:
+                where = f"; checkpoint written to {checkpoints.directory}" if checkpoints else ""
+                raise Interrupted(f"interrupted after epoch {place.epoch}, step {place.step}{where}", fitted_of(run))
+    _raise_if_diverged(run, plan, origin)
+    return fitted_of(run)
+
+
+def fitted_of(run: Run) -> Fitted:
+    """The result of a run, as it stands."""
+    epochs = np.asarray(jax.device_get(run.epoch))
+    return Fitted(gathered(run.best), gathered(run.state), _history(run, epochs))
+
+
+def _place(run: Run, plan: Plan, origin: int) -> Place:
+    steps, epochs, blocks, status = (
+        np.asarray(found) for found in jax.device_get((run.state.step, run.epoch, run.block, run.status))
+    )
+    step, epoch = int(steps.max()), int(epochs.max())
+    return Place(origin, step, epoch, int(blocks.max()), bool((status != RUNNING).all()) or epoch >= plan.num_epochs)
+
+
+def _history(run: Run, epochs: np.ndarray) -> dict[str, np.ndarray]:
+    """What was recorded; behind the last epoch of a member that ended before others stands NaN."""
+    num_epochs = int(epochs.max())
+    was_run = np.arange(num_epochs) < epochs[..., None]
+    history = jax.device_get(run.history)
+    return {name: np.where(was_run, values[..., :num_epochs], np.float32(np.nan)) for name, values in history.items()}
+
+
+class _Pace:
+    """How many steps, and blocks of validation rows, take about half a second."""
+
+    def __init__(self, plan: Plan):
+        self._plan, self._steps, self._blocks, self._is_compiled = plan, 1, 1, False
+
+    def next_part(self, place: Place) -> tuple[int, int]:
+        """The step to stop at, and the most blocks of validation rows before that."""
+        last = place.origin + self._plan.num_steps
+        until = min(place.step + self._steps, last)
+        per_epoch = self._plan.steps_per_epoch
+        # What is computed ahead for a block of steps is computed again where an epoch is cut: better between epochs.
+        whole_epochs = (until - place.origin) // per_epoch * per_epoch + place.origin
+        return (whole_epochs if whole_epochs > place.step else until), self._blocks
+
+    def measure(self, before: Place, after: Place, seconds: float) -> None:
+        """Learns from a part; not from the first one, which compiles."""
+        if not self._is_compiled:
+            self._is_compiled = True
+            return
+        share = _SECONDS_PER_PART / max(seconds, 1e-6)
+        if after.step > before.step:
+            self._steps = max(1, min(_GROWTH * self._steps, int(share * (after.step - before.step))))
+        elif after.epoch > before.epoch or after.block > before.block:
+            self._blocks = max(1, int(min(_GROWTH, share) * self._blocks))
+
+
+class _Teller:
+    """Reports each epoch that a part has finished, and how far the present one is."""
+
+    def __init__(self, report: Callable[[Report], None], plan: Plan, place: Place):
+        self._report, self._plan = report, plan
+        self._began = time.monotonic()
+        self._told, self._last = place.epoch, self._began
+        self._compiled: tuple[float, int] | None = None  # when the first part, which compiles, was done, and its step
+
+    def tell(self, run: Run, place: Place) -> None:
+        now = time.monotonic()
+        is_first = self._compiled is None
+        if self._compiled is None:
+            self._compiled = now, place.step
+        seconds, steps = now - self._compiled[0], place.step - self._compiled[1]
+        per_epoch = self._plan.steps_per_epoch
+        told = Report(
+            epoch=self._told,
+            num_epochs=self._plan.num_epochs,
+            seconds=now - self._began,
+            epochs_per_second=steps / per_epoch / seconds if seconds > 0 else 0.0,
+            metrics={},
+            done=False,
+            steps_per_epoch=per_epoch,
+        )
+        history = _mean_over_members(_history(run, np.asarray(jax.device_get(run.epoch))))
+        for epoch in range(self._told + 1, place.epoch + 1):
+            so_far = {name: values[:epoch] for name, values in history.items()}
+            self._report(
+                told._replace(
+                    epoch=epoch,
+                    step=place.origin + epoch * per_epoch,
+                    metrics={name: float(values[-1]) for name, values in so_far.items()},
+                    history=so_far,
+                    done=place.is_over and epoch == place.epoch,
+                )
+            )
+        is_late = now - self._last >= _SECONDS_PER_PART and not is_first
+        if place.epoch == self._told and (place.is_over or is_late):
+            means = {name: float(np.mean(value)) for name, value in jax.device_get(run.means).items()}
+            self._report(
+                told._replace(step=place.step, metrics=means, history=history, done=place.is_over, ends_epoch=False)
+            )
+            self._last = now
+        if is_first or place.epoch > self._told:
+            self._last = now
+        self._told = place.epoch
+
+
+def _mean_over_members(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """(epochs,) of each metric, of those members that were still running."""
+    means = {}
+    for name, values in history.items():
+        members = values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+        is_known = np.isfinite(members)
+        count = is_known.sum(axis=0)
+        total = np.where(is_known, members, 0).sum(axis=0)
+        means[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return means
+
+
+def _raise_if_diverged(run: Run, plan: Plan, origin: int) -> None:
+    status, failed_step = (np.asarray(found) for found in jax.device_get((run.status, run.failed_step)))
+    diverged = status == DIVERGED
+    if not diverged.any():
+        return
+    epoch = (failed_step - origin) // plan.steps_per_epoch + 1
+    if diverged.ndim == 0:
+        raise DivergenceError(int(epoch), int(failed_step), fitted_of(run))
+    members = ", ".join(
+        f"{tuple(map(int, index))} in epoch {epoch[tuple(index)]}, step {failed_step[tuple(index)]}"
+        for index in np.argwhere(diverged)
+    )
+    warnings.warn(
+        f"{diverged.sum()} of {diverged.size} members diverged and keep their last good variables: {members}. "
+        "Try a smaller learning rate for them",
+        DivergenceWarning,
+        stacklevel=5,
+    )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C sets an event instead of breaking off in the middle of a part; a second one breaks off all the same."""
+    event = threading.Event()
+    default = signal.default_int_handler
+    is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is default
+    if not is_ours:
+        yield event
+        return
+
+    def handle(signum: int, frame: Any) -> None:  # noqa: ARG001
+        event.set()
+        signal.signal(signal.SIGINT, default)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, default)
