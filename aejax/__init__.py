@@ -2,7 +2,8 @@
 
 from aejax import interop, losses, metrics, models, nets
 from aejax.algorithms import adam, adversarial, contrastive_divergence, minimise, warm_up
-from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState, as_batch
+from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState
+from aejax.batches import as_batch
 from aejax.runs import Run, load_run, save_run
 from aejax.tasks import (
     Calibration,

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from aejax.base import Batch, as_batch
+from aejax.base import Batch
+from aejax.batches import as_batch
 
 _BLOCK = 16384
 

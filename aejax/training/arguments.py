@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Algorithm, Array, Batch, Model, Objective, Variables, as_batch
+from aejax.base import Adversary, Algorithm, Array, Batch, Model, Objective, Variables
+from aejax.batches import as_batch
 from aejax.training import engine
 
 _LEARNING_RATE = 1e-3

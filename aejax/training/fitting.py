@@ -22,7 +22,8 @@ from aejax.algorithms import (
     adversarial,
     minimise,
 )
-from aejax.base import Adversary, Algorithm, Array, Fitted, Model, Objective, Variables, as_batch
+from aejax.base import Adversary, Algorithm, Array, Fitted, Model, Objective, Variables
+from aejax.batches import as_batch
 from aejax.training import engine
 from aejax.training.arguments import (
     check_key,

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from aejax.base import Batch, as_batch
+from aejax.base import Batch
+from aejax.batches import as_batch
 from aejax.data.scalers import Scaler, scale
 from aejax.data.windows import lagged
 
