@@ -13,6 +13,7 @@ ROOT = Path(aejax.__file__).parent
 RANKS = {
     "base": 0,
     "batches": 1,
+    "contracts": 2,
     "storage": 2,
     "losses": 2,
     "conv": 2,
