@@ -2,7 +2,9 @@
 
 from aejax import interop, losses, metrics, models, nets
 from aejax.algorithms import adam, adversarial, contrastive_divergence, minimise, warm_up
-from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState, as_batch
+from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState
+from aejax.batches import as_batch
+from aejax.contracts import check
 from aejax.runs import Run, load_run, save_run
 from aejax.tasks import (
     Calibration,
@@ -70,6 +72,7 @@ __all__ = [
     "adversarial",
     "as_batch",
     "calibrate",
+    "check",
     "contrastive_divergence",
     "dead_units",
     "detect",

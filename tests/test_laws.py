@@ -10,7 +10,8 @@ import pytest
 
 import aejax
 from aejax import models
-from aejax.base import Adversary, Aux, Batch, Latent, Model, as_batch
+from aejax.base import Adversary, Aux, Batch, Latent, Model
+from aejax.batches import as_batch
 from aejax.training import ensemble, fit, sweep
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

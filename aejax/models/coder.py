@@ -65,7 +65,7 @@ def coder(
         The Coder.
 
     Raises:
-        ValueError: a size is not a positive whole number.
+        ValueError: a size is not a positive whole number, or what is no Network in place of one.
     """
     if latent_dim < 1:
         raise ValueError(f"latent_dim: found {latent_dim}, expected a positive whole number")
@@ -76,11 +76,16 @@ def coder(
     def dense(widths: Sequence[int], output_shape: Sequence[int]) -> nets.Network:
         return nets.mlp(widths, output_shape, activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm)
 
-    encoder = encoder or dense(hidden_dims, (code_size,))
-    decoder = decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood))
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        _check_network(name, network)
+    code_shape, decoded_shape = (code_size,), output_shape(event_shape, likelihood)
+    encoder = encoder or dense(hidden_dims, code_shape)
+    decoder = decoder or dense(tuple(hidden_dims)[::-1], decoded_shape)
     if shortcut:
-        encoder = nets.with_shortcut(encoder, (code_size,))
-        decoder = nets.with_shortcut(decoder, output_shape(event_shape, likelihood))
+        encoder = nets.with_shortcut(encoder, code_shape)
+        decoder = nets.with_shortcut(decoder, decoded_shape)
+    code_kind = f", mean and log-variance of {latent_dim} dimensions" if code_size == 2 * latent_dim else ""
+    decoded_kind = f", {likelihood.num_outputs} numbers for each element" if likelihood.num_outputs > 1 else ""
 
     def init(key: Array, batch: Batch) -> Variables:
         encoder_key, decoder_key = jax.random.split(key)
@@ -99,7 +104,10 @@ def coder(
         key: Array | None = None,
         train: bool = False,
     ) -> tuple[Array, Variables]:
-        return encoder.apply(nets.select(variables, "encoder"), complete(x, event_shape), cond, key=key, train=train)
+        rows = complete(x, event_shape)
+        code, state = encoder.apply(nets.select(variables, "encoder"), rows, cond, key=key, train=train)
+        _check_output("encoder", code, (rows.shape[0], *code_shape), code_kind)
+        return code, state
 
     def decode(
         variables: Variables,
@@ -108,7 +116,9 @@ def coder(
         key: Array | None = None,
         train: bool = False,
     ) -> tuple[Array, Variables]:
-        return decoder.apply(nets.select(variables, "decoder"), z, cond, key=key, train=train)
+        output, state = decoder.apply(nets.select(variables, "decoder"), z, cond, key=key, train=train)
+        _check_output("decoder", output, (z.shape[0], *decoded_shape), decoded_kind)
+        return output, state
 
     def likelihood_params(variables: Variables) -> Variables:
         return nets.select(variables, "likelihood").get("params", {})
@@ -181,6 +191,21 @@ def complete(x: Array, event_shape: Sequence[int]) -> Array:
         expected = ", ".join(["n", *map(str, event_shape)])
         raise ValueError(f"x: found shape {x.shape}, expected ({expected}) from event_shape")
     return jnp.where(jnp.isnan(x), 0, x)
+
+
+def _check_network(name: str, network: Any) -> None:
+    if network is None or isinstance(network, nets.Network):
+        return
+    kind = getattr(network, "__name__", type(network).__name__)
+    raise ValueError(
+        f"{name}: found {kind}, expected a Network; give aejax.nets.as_network(module) in place of a module"
+    )
+
+
+def _check_output(name: str, output: Array, expected: tuple[int, ...], kind: str) -> None:
+    """A wrong size would often broadcast, or be cut, without an error."""
+    if output.shape != expected:
+        raise ValueError(f"{name}: found an output of shape {output.shape}, expected {expected}{kind}")
 
 
 def _target(batch: Batch) -> Array:

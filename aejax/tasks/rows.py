@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from aejax.base import Batch, as_batch
+from aejax.base import Batch
+from aejax.batches import as_arrays, as_batch
 
 _BLOCK = 16384
 
@@ -30,7 +31,11 @@ def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, 
     Raises:
         ValueError: no rows, infinite values, or an event shape that does not fit the model.
     """
-    rows = _as_rows(x)
+    rows = as_arrays(x)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, rows))):
+        raise ValueError("x: found a traced array, expected numbers; inside jit call the model's functions themselves")
+    # What the arrays hold is checked block by block, while it is in the cache.
+    rows = jax.device_get(rows)
     num_rows = len(rows.x)
     blocks: list[Any] = []
     running = None
@@ -38,18 +43,10 @@ def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, 
         result = _compiled(function, model, tuple(options.items()), arguments, _block(rows, begin))
         # The block before is fetched while this one is computed.
         if running is not None:
-            blocks.append(jax.tree.map(np.asarray, running))
+            blocks.append(jax.device_get(running))
         running = result
-    blocks.append(jax.tree.map(np.asarray, running))
+    blocks.append(jax.device_get(running))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:num_rows], *blocks)
-
-
-def _as_rows(x: Any) -> Batch:
-    """The rows as NumPy arrays of equal length; what they hold is checked block by block, while it is in the cache."""
-    rows: Batch = jax.tree.map(np.asarray, x if isinstance(x, Batch) else Batch(x))
-    if rows.x.ndim < 2 or len({len(field) for field in rows if field is not None}) > 1 or len(rows.x) == 0:
-        as_batch(rows)  # raises the error that names the field
-    return rows
 
 
 def _block(rows: Batch, begin: int) -> Batch:

@@ -22,8 +22,8 @@ from aejax.base import (
     Source,
     Stream,
     Variables,
-    as_batch,
 )
+from aejax.batches import as_batch
 from aejax.training.engine import Data, Keys, Plan, steps_for, training_rows, validation_rows
 from aejax.training.sources import take
 

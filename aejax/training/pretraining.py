@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from aejax.algorithms import contrastive_divergence
-from aejax.base import Array, Batch, Model, Variables, as_batch
+from aejax.base import Array, Batch, Model, Variables
+from aejax.batches import as_batch
 from aejax.models.deep import unroll
 from aejax.models.rbm import RBM, Units, rbm
 from aejax.training.driver import DivergenceError

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream, as_batch
+from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream
+from aejax.batches import as_batch
 
 
 def rows(x: Any) -> Rows:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from aejax.base import as_batch
+from aejax.batches import as_batch
 from aejax.tasks import Calibration, calibrate, detect, p_values, threshold
 from aejax.training import fit
 from tests.conftest import REGISTRY

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from aejax import models
-from aejax.base import Batch, as_batch
+from aejax.base import Batch
+from aejax.batches import as_batch
 from aejax.tasks import monitoring
 from tests.conftest import REGISTRY
 

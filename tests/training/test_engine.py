@@ -16,7 +16,8 @@ import pytest
 import aejax
 from aejax import models
 from aejax.algorithms import MinimiseHparams, adam, minimise
-from aejax.base import Batch, as_batch
+from aejax.base import Batch
+from aejax.batches import as_batch
 from aejax.training import DivergenceError, DivergenceWarning, Interrupted, engine, ensemble, fit, sweep
 from tests.conftest import REGISTRY
 

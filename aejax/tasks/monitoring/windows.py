@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
-from aejax.base import Batch, as_batch
+from aejax.batches import as_arrays, as_batch
 from aejax.data.scalers import Scaler, scale
 from aejax.data.windows import lagged
 
@@ -22,7 +23,7 @@ def as_rows(x: Any, num_columns: int | None = None) -> tuple[np.ndarray, np.ndar
     Raises:
         ValueError: bad rows, another number of columns, or a Batch with a target or weights.
     """
-    batch = x if isinstance(x, Batch) else Batch(x)
+    batch = jax.device_get(as_arrays(x))
     if batch.target is not None or batch.weight is not None:
         raise ValueError("x: found a Batch with a target or weights, expected rows, mask and conditions only")
     rows = np.asarray(batch.x, np.float64)

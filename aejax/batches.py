@@ -1,0 +1,276 @@
+"""The one place where what a user hands in becomes a Batch: tables, masked arrays, lists, arrays of any library."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.base import Array, Batch
+
+# How to turn what is not taken into what is, by the package that its type is from.
+_REMEDIES = {
+    "torch": "give {0}.detach().cpu().numpy()",
+    "tensorflow": "give {0}.numpy()",
+    "cupy": "give {0}.get()",
+    "polars": "give {0}.collect()",
+    "pyarrow": "give {0}.to_pandas()",
+}
+# What NumPy's kinds of values other than numbers are called, and what to do about them.
+_TEXT = ("text", "turn it into numbers, and write NaN where a value is missing")
+_KINDS = {
+    "U": _TEXT,
+    "S": _TEXT,
+    "T": _TEXT,
+    "M": ("dates", "give numbers such as the hours since the first one"),
+    "m": ("time spans", "give {0} / np.timedelta64(1, 's')"),
+    "c": ("complex numbers", "give np.stack([{0}.real, {0}.imag], axis=-1), or np.abs({0})"),
+    "O": ("objects", "give np.asarray({0}, float), with NaN where a value is missing"),
+}
+
+
+def as_batch(data: Any) -> Batch:
+    """Turns rows into a Batch of float32 arrays whose missing values are masked and filled with zero.
+
+    Arrays of JAX are checked on the device where they lie. Inside ``jit`` shapes are checked, and values that are
+    missing are masked; whether values are infinite cannot be known there.
+
+    Args:
+        data: (n, *event) array, nested list, or pandas or polars DataFrame, or a Batch whose fields are such. A value
+            is missing where it is NaN, null, or masked by ``numpy.ma``.
+
+    Returns:
+        The Batch. ``mask`` is None where nothing is missing, so that complete data pay nothing for it.
+
+    Raises:
+        ValueError: a field that holds no numbers, no rows, an infinite value, or a shape that is not as ``Batch`` says.
+
+    Example:
+        >>> as_batch([[1.0, float("nan")]]).mask
+        Array([[ True, False]], dtype=bool)
+    """
+    batch = as_arrays(data)
+    if any(isinstance(field, jax.core.Tracer) for field in batch):
+        return _filled(jax.tree.map(jnp.asarray, batch), jnp)
+    if any(isinstance(field, jax.Array) for field in batch):
+        batch = _each(_on_device, batch)
+        if _check(jax.device_get(_findings_on_device(batch))):
+            return _filled_on_device(batch)
+        return _each(_cast_on_device, batch)
+    batch = _each(_cast, batch)
+    if _check(_findings(batch, np)):
+        batch = _filled(batch, np)
+    return jax.tree.map(jax.device_put, batch)
+
+
+def as_arrays(data: Any) -> Batch:
+    """The fields as arrays of numbers in the precision that they have, NaN where a value is missing, shapes checked.
+
+    Args:
+        data: as for ``as_batch``.
+
+    Returns:
+        A Batch of NumPy arrays, and of JAX arrays where the fields were such.
+
+    Raises:
+        ValueError: a field that holds no numbers, or no rows, or a shape that is not as ``Batch`` says.
+
+    Example:
+        >>> as_arrays(np.ma.masked_equal([[1.0, -999.0]], -999.0)).x
+        array([[ 1., nan]])
+    """
+    given = data if isinstance(data, Batch) else Batch(data)
+    if given.x is None:
+        raise ValueError("x: found None, expected (rows, *event) numbers")
+    batch = _each(_numbers, given)
+    expected = batch.x.shape
+    if len(expected) < 2:
+        raise ValueError(f"x: found shape {expected}, expected (rows, *event), e.g. (1000, 15)")
+    if expected[0] == 0:
+        raise ValueError(f"x: found no rows (shape {expected}), expected at least one")
+    for name, field in zip(Batch._fields, batch, strict=True):
+        if field is None:
+            continue
+        shape = field.shape
+        if not shape or shape[0] != expected[0]:
+            raise ValueError(f"{name}: found {shape[0] if shape else 'no'} rows, expected {expected[0]} as in x")
+        if name == "cond" and len(shape) != 2:
+            raise ValueError(
+                f"cond: found shape {shape}, expected (rows, conditions); give one condition as cond[:, None]"
+            )
+        if name != "cond" and shape != expected and not (name == "mask" and len(shape) == 1):
+            rows_only = " or (rows,)" if name == "mask" else ""
+            raise ValueError(f"{name}: found shape {shape}, expected {expected} as in x{rows_only}")
+    return batch
+
+
+def _each(function: Callable[[str, Any], Any], batch: Batch) -> Batch:
+    """Applies (name, field) -> field to the fields that there are."""
+    return Batch(*(None if field is None else function(name, field) for name, field in batch._asdict().items()))  # type: ignore[arg-type]
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """One field as an array of numbers: NumPy's, or JAX's where it was one."""
+    if isinstance(value, jax.Array):
+        array: Any = value
+    elif isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
+        array = _from_lists(name, value)
+    elif hasattr(value, "to_numpy") and (hasattr(value, "dtypes") or hasattr(value, "dtype")):
+        array = _from_frame(name, value)
+    else:
+        array = _from_other(name, value)
+    dtype = array.dtype
+    is_span = getattr(dtype, "kind", "") == "m"  # which NumPy counts among the integers
+    if not is_span and any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+        if isinstance(array, np.ma.MaskedArray):  # a masked value is missing, whatever number is under the mask
+            return np.where(np.ma.getmaskarray(array), np.float32(np.nan), array.data)
+        return array
+    kind = dtype.kind if isinstance(dtype, np.dtype) else ""
+    found, remedy = _KINDS.get(kind, (f"an array of {dtype}", "turn it into numbers"))
+    if kind == "O":
+        types = sorted({type(item).__name__ for item in array.flat if not isinstance(item, float | int)})
+        found = f"objects ({', '.join(types[:3]) or 'numbers'})"
+    raise ValueError(f"{name}: found {found}, expected numbers; {remedy.format(name)}")
+
+
+def _from_lists(name: str, value: Any) -> Any:
+    """An array of NumPy, or rows in lists; rows that are masked arrays, or on a device, stay what they are."""
+    if isinstance(value, list | tuple) and any(isinstance(row, jax.Array) for row in value):
+        stack: Callable[[Any], Any] = jnp.asarray
+    elif isinstance(value, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in value):
+        stack = np.ma.asarray
+    else:
+        stack = np.asanyarray  # which leaves a masked array masked
+    try:
+        return stack(value)
+    except Exception as error:
+        lengths = sorted({len(row) for row in value if hasattr(row, "__len__")})
+        if len(lengths) > 1:
+            found = f"rows of unequal length, {lengths[0]} to {lengths[-1]}"
+        else:
+            found = f"a list of {type(value[0]).__name__} that are no rows of numbers"
+        raise ValueError(f"{name}: found {found}, expected an array; fill short rows up with NaN") from error
+
+
+def _from_frame(name: str, frame: Any) -> np.ndarray:
+    """A DataFrame or a Series of pandas or polars, neither of which is imported here."""
+    is_series = not hasattr(frame, "columns")
+    if hasattr(frame, "convert_dtypes") and any(str(t) == "object" for t in _dtypes(frame, is_series)):
+        frame = frame.convert_dtypes()  # numbers beside pandas.NA
+    names = [frame.name] if is_series else list(frame.columns)
+    others = [
+        f"{column!r} ({dtype})"
+        for column, dtype in zip(names, _dtypes(frame, is_series), strict=True)
+        if not _is_of_numbers(dtype)
+    ]
+    if others:
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        raise ValueError(
+            f"{name}: found the column(s) {', '.join(others[:5])}{more}, expected numbers in each; leave them out or "
+            "turn them into numbers"
+        )
+    # pandas is told what stands for a missing value; polars has NaN for it in numbers, and None in truth values.
+    options = {"dtype": float, "na_value": np.nan} if hasattr(frame, "convert_dtypes") else {}
+    array = np.asarray(frame.to_numpy(**options))
+    return array.astype(float) if array.dtype == object else array
+
+
+def _dtypes(frame: Any, is_series: bool) -> list[Any]:
+    return [frame.dtype] if is_series else list(frame.dtypes)
+
+
+def _is_of_numbers(dtype: Any) -> bool:
+    is_numeric = getattr(dtype, "is_numeric", None)  # polars
+    if is_numeric is not None:
+        return is_numeric() or str(dtype) == "Boolean"
+    return getattr(dtype, "kind", "") in ("b", "i", "u", "f")
+
+
+def _from_other(name: str, value: Any) -> np.ndarray:
+    """Whatever else says that it is an array; all else is refused by what it is."""
+    package = type(value).__module__.partition(".")[0]
+    kind = type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
+    expected = "an array of NumPy or JAX"
+    if isinstance(value, str | bytes | os.PathLike):
+        kind, remedy = repr(value), "read the file first"
+    elif package in _REMEDIES:
+        remedy = _REMEDIES[package]
+    elif hasattr(value, "toarray") or hasattr(value, "todense"):
+        expected = "a dense array"
+        remedy = "give {0}.toarray()" if hasattr(value, "toarray") else "give {0}.todense()"
+    elif hasattr(value, "__array__"):
+        return np.asanyarray(value)
+    elif hasattr(value, "__next__"):
+        remedy = "give np.stack(list({0}))"
+    elif hasattr(value, "items"):
+        remedy = "give np.stack(list({0}.values()), axis=1)"
+    else:
+        remedy = "give (rows, *event) numbers"
+    raise ValueError(f"{name}: found {kind}, expected {expected}; {remedy.format(name)}")
+
+
+def _cast(name: str, field: Any, xp: Any = np) -> Any:
+    """Float32, or truth values of a mask; ``xp`` is NumPy, or jax.numpy for arrays on a device."""
+    if name == "mask":  # where it is itself missing, nothing is known to be observed
+        return field if field.dtype == bool else (field.astype(bool) & ~xp.isnan(field))
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
+        return field.astype(xp.float32, copy=False)
+
+
+def _on_device(name: str, field: Any) -> Array:
+    return field if isinstance(field, jax.Array) else jax.device_put(_cast(name, field))
+
+
+def _findings(batch: Batch, xp: Any) -> dict[str, Any]:
+    """What the values must not be, and whether any is missing."""
+    batch = _each(functools.partial(_cast, xp=xp), batch)
+    numbers = batch._replace(mask=None)._asdict()
+    found = {f"{name} infinite": xp.isinf(field).any() for name, field in numbers.items() if field is not None}
+    found["missing"] = xp.isnan(batch.x).any()
+    if batch.target is not None:
+        found["missing"] |= xp.isnan(batch.target).any()
+    if batch.cond is not None:
+        found["cond missing"] = xp.isnan(batch.cond).any()
+    if batch.weight is not None:
+        found["weight negative"] = ~(batch.weight >= 0).all()
+    return found
+
+
+def _check(found: dict[str, Any]) -> bool:
+    """Raises what was found; returns whether a value is missing."""
+    for name in Batch._fields:
+        if found.get(f"{name} infinite"):
+            raise ValueError(
+                f"{name}: found an infinite value, or one beyond 3.4e38, the largest of float32; expected finite "
+                "numbers; write NaN where a value is missing"
+            )
+    if found.get("cond missing"):
+        raise ValueError("cond: found a missing value (NaN); a condition must be known, leave these rows out")
+    if found.get("weight negative"):
+        raise ValueError("weight: found a negative or missing value, expected numbers of at least 0")
+    return bool(found["missing"])
+
+
+def _filled(batch: Batch, xp: Any) -> Batch:
+    """Zeros where a value is missing, and a mask that says so."""
+    batch = _each(functools.partial(_cast, xp=xp), batch)
+    missing = xp.isnan(batch.x)
+    if batch.target is not None:
+        missing |= xp.isnan(batch.target)
+        batch = batch._replace(target=xp.where(xp.isnan(batch.target), np.float32(0), batch.target))
+    mask = ~missing
+    if batch.mask is not None:
+        mask &= batch.mask.reshape(batch.mask.shape + (1,) * (mask.ndim - batch.mask.ndim))
+    return batch._replace(x=xp.where(missing, np.float32(0), batch.x), mask=mask)
+
+
+_findings_on_device = jax.jit(functools.partial(_findings, xp=jnp))
+_filled_on_device = jax.jit(functools.partial(_filled, xp=jnp))
+_compiled_cast = jax.jit(functools.partial(_cast, xp=jnp), static_argnums=0)
+
+
+def _cast_on_device(name: str, field: Array) -> Array:
+    return field if field.dtype == (bool if name == "mask" else np.float32) else _compiled_cast(name, field)
