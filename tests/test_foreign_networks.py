@@ -296,6 +296,33 @@ def test_an_nnx_module_computes_what_it_computes_by_itself(key):
     np.testing.assert_allclose(resting, expected, rtol=1e-4, atol=1e-5)
 
 
+class NnxSowing(nnx.Module):
+    def __init__(self):
+        self.calls = nnx.Variable(jnp.zeros(()))
+        self.offset = jnp.ones(())
+
+    def __call__(self, x):
+        self.calls[...] += 1
+        self.sow(nnx.Intermediate, "inputs", x)
+        return x + self.offset
+
+
+@pytest.mark.filterwarnings("ignore:.*Module.sow")
+def test_what_an_nnx_module_writes_is_kept_in_training_only(key):
+    module = NnxSowing()
+    module(ONES)
+    network = nets.as_network(module)
+    variables = network.init(key, ONES)
+    assert variables == {"state": {"calls": 1, "offset": 1}}
+    for train in (False, True):
+        output, state = network.apply(variables, ONES, train=train)
+        np.testing.assert_array_equal(output, ONES + 1)
+        assert state == {"state": {"calls": 1 + train, "offset": 1}}
+    assert len(module.inputs.get_value()) == 1
+    module(ONES)
+    assert network.init(key, ONES) == variables
+
+
 def test_an_ensemble_of_a_factory_has_members_that_differ(key, rows):
     model = models.autoencoder((6,), 2, encoder=nets.as_network(lambda rngs: nnx.Linear(6, 2, rngs=rngs)))
     kernels = jax.vmap(lambda key: model.init(key, Batch(rows[:1])))(jax.random.split(key, 2))["params"]["encoder"]

@@ -35,7 +35,9 @@ def nnx_functions(
         >>> apply(init(jax.random.key(0), jnp.ones((1, 3))), jnp.ones((5, 3)))[0].shape
         (5, 2)
     """
-    module = given if isinstance(given, nnx.Module) else _abstract(given)
+    # A copy, so that what happens to the module later changes nothing here.
+    module = nnx.clone(given) if isinstance(given, nnx.Module) else _abstract(given)
+    nnx.pop(module, nnx.Intermediate)
     name = type(module).__name__
     if not callable(module):
         raise ValueError(f"{name}: found no __call__, expected a module that can be called with x")
@@ -77,8 +79,10 @@ def nnx_functions(
                 f"key: found None, expected a key: {name} draws from a stream of its Rngs"
                 + ("" if train else "; let it draw in training only")
             ) from error
-        after = dict(nnx.to_flat_state(nnx.state(merged))) if train else dict(filled)
-        updated = _collections({path: after[path] for path in leaves})
+        updated = collections
+        if train:
+            after = dict(nnx.to_flat_state(nnx.state(merged)))
+            updated = _collections({path: after[path] for path in leaves})
         return output, {collection: values for collection, values in updated.items() if collection != "params"}
 
     return init, apply
@@ -123,8 +127,6 @@ def _place(path: tuple[Any, ...], leaf: Any) -> tuple[str, ...]:
 
 def _filled(path: tuple[Any, ...], leaf: Any, collections: Variables, key: Array | None) -> Any:
     """A leaf with its value of the collections; a stream's key follows from its path, and its count begins anew."""
-    if isinstance(leaf, nnx.Intermediate):
-        return leaf
     if isinstance(leaf, nnx.RngKey):
         # Without a key there is something in its place that cannot be drawn from.
         shape = leaf.get_value().shape
