@@ -1,13 +1,16 @@
-"""What a network is: a pair of pure functions, made of a linen module; several of them, one behind the other."""
+"""What a network is: a pair of pure functions, made of a module or of others; several, one behind the other."""
 
+import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flax.errors
 import flax.linen as nn
 import jax
 
 from aejax.base import Array, Variables
+from aejax.nets.linen import linen_functions
+from aejax.nets.signature import arguments_of
 
 
 class Network(NamedTuple):
@@ -23,48 +26,83 @@ class Network(NamedTuple):
     apply: Callable[..., tuple[Array, Variables]]
 
 
-def as_network(module: nn.Module) -> Network:
-    """Makes pure functions of a linen module whose ``__call__`` takes (x, cond, train).
+def as_network(network: nn.Module | Network | tuple[Callable[..., Any], Callable[..., Any]] | Callable) -> Network:
+    """Makes pure functions of a network of another kind.
+
+    A module's ``__call__`` takes (x), (x, cond), (x, train) or (x, cond, train), by position or by keyword; ``train``
+    may be spelled ``training``, ``is_training``, ``deterministic`` or ``use_running_average`` (the last two are its
+    negation). Other arguments need defaults, which they keep. Each random stream gets a key of its own, which follows
+    from the one key and the stream's name (of an nnx module: its place). What the module sows is dropped. Collections
+    other than ``params`` are updated in training only.
 
     Args:
-        module: the linen module. Its collections other than ``params`` are returned updated when training.
+        network: one of
+
+            - a linen module;
+            - a function of ``nnx.Rngs`` that makes an nnx module: ``init`` draws new values by its key;
+            - an nnx module: ``init`` returns the values that it has, whatever the key, so that all members of an
+              ensemble begin alike. It is in training or not as ``train`` says (``module.train()``, ``module.eval()``);
+            - a pair of functions, init (key, x) -> params and apply (params, x) -> output. Params are any pytree; each
+              may take ``cond`` too, and apply ``train`` and ``key``;
+            - a Network, which is returned as it is.
 
     Returns:
         The Network.
 
+    Raises:
+        ValueError: something else, or a function with a required argument that is not as above.
+
     Example:
         >>> import jax.numpy as jnp
-        >>> class Identity(nn.Module):
-        ...     def __call__(self, x, cond, train):
-        ...         return x
-        >>> as_network(Identity()).apply({}, jnp.ones((1, 1)))[0]
-        Array([[1.]], dtype=float32)
+        >>> network = as_network(nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(2)]))
+        >>> network.apply(network.init(jax.random.key(0), jnp.ones((1, 3))), jnp.ones((5, 3)))[0].shape
+        (5, 2)
+        >>> half = as_network((lambda key, x: (), lambda params, x: x / 2))
+        >>> half.apply({"params": ()}, jnp.ones((1, 1)))[0]
+        Array([[0.5]], dtype=float32)
     """
+    if isinstance(network, Network):
+        return network
+    if isinstance(network, nn.Module):
+        return Network(*linen_functions(network))
+    if isinstance(network, tuple) and len(network) == 2 and all(map(callable, network)):
+        return _of_functions(*network)
+    if isinstance(network, type) and issubclass(network, nn.Module):
+        raise ValueError(
+            f"network: found the class {network.__name__}, expected a module; give {network.__name__}(...)"
+        )
+    if callable(network) or _is_nnx(network):
+        from aejax.nets.nnx import nnx_functions
+
+        return Network(*nnx_functions(network))
+    raise ValueError(
+        f"network: found {type(network).__name__}, expected a linen module, an nnx module or a function that makes "
+        "one, or a pair of functions (init, apply)"
+    )
+
+
+def _is_nnx(network: Any) -> bool:
+    # Whoever has such a module has imported nnx.
+    return "flax.nnx" in sys.modules and isinstance(network, sys.modules["flax.nnx"].Module)
+
+
+def _of_functions(init_params: Callable[..., Any], apply_params: Callable[..., Any]) -> Network:
+    """A Network of init (key, x) -> params and apply (params, x) -> output."""
+    arrange_init = arguments_of(init_params, "init", ("key", "x"), ("cond",))
+    arrange_apply = arguments_of(apply_params, "apply", ("params", "x"), ("cond", "train", "key"))
+    takes_conditions = "cond" in inspect.signature(init_params).parameters
 
     def init(key: Array, x: Array, cond: Array | None = None) -> Variables:
-        return dict(module.init(key, x, cond, False))
+        arrange_apply((), x, cond=cond)
+        # An init that does not look at the conditions is right for an apply that does.
+        arguments, options = arrange_init(key, x, cond=cond if takes_conditions else None)
+        return {"params": init_params(*arguments, **options)}
 
     def apply(
-        collections: Variables,
-        x: Array,
-        cond: Array | None = None,
-        key: Array | None = None,
-        train: bool = False,
+        collections: Variables, x: Array, cond: Array | None = None, key: Array | None = None, train: bool = False
     ) -> tuple[Array, Variables]:
-        names = [name for name in collections if name != "params"]
-        rngs = None if key is None else {"dropout": key}
-        try:
-            if train and names:
-                output, updated = module.apply(collections, x, cond, True, rngs=rngs, mutable=names)
-                return output, dict(updated)
-            output = module.apply(collections, x, cond, train, rngs=rngs)
-        except flax.errors.ScopeParamShapeError as error:
-            conditions = "none" if cond is None else f"{cond.shape[-1]} condition(s)"
-            raise ValueError(
-                f"the input (event shape {x.shape[1:]}, {conditions}) does not fit the variables; give the same "
-                f"number of variables and conditions as in training ({error})"
-            ) from error
-        return output, {name: collections[name] for name in names}
+        arguments, options = arrange_apply(collections["params"], x, cond=cond, train=train, key=key)
+        return apply_params(*arguments, **options), {}
 
     return Network(init, apply)
 
