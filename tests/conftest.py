@@ -3,13 +3,15 @@ import os
 import shutil
 import signal
 import tempfile
+from pathlib import Path
 
 # Every test runs on the CPU with its own fixed number of host devices, whatever machine it is on.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time goes into compiling, and XLA's older way of emitting loops takes half of it. Its programs are
 # slower by a third, which so short trainings do not notice. Users, notebooks and the demo have the newer one. The level
-# is the one that the engine compiles with.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
+# is the one that the engine compiles with. CI runs the tests marked `as_users` once more without any of this.
+if os.environ.get("AEJAX_TEST_FLAGS") != "as-users":
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
 import jax
 import numpy as np
@@ -20,6 +22,11 @@ from aejax.base import Batch, Model
 
 # A shell that starts a job in the background has it ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+AS_USERS = os.environ.get("AEJAX_TEST_FLAGS") == "as-users"
+
+# The fast part: laws and known answers, marked `fast`.
+FAST = ("test_laws", "test_losses", "test_metrics", "models/test_known_answers", "data/", "properties/")
 
 NUM_COLUMNS = 6
 
@@ -36,6 +43,13 @@ def pytest_configure(config):
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix().startswith(FAST):
+            item.add_marker(pytest.mark.fast)
 
 
 def pytest_report_header():
@@ -62,7 +76,7 @@ def _few_programs_at_a_time():
 @pytest.fixture
 def compiled_quickly():
     """For laws that hold however well the compiler optimises: compiling is what takes their time."""
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", not AS_USERS)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 

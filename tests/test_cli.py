@@ -108,6 +108,7 @@ def test_the_report_needs_nothing_from_outside(trained):
     assert (trained / "report.html").read_text() == page
 
 
+@pytest.mark.as_users
 def test_training_again_from_the_config_gives_the_same_bits(trained, tmp_path):
     assert run("train", "--config", trained / "config.json", "--out", tmp_path / "again", "--quiet") == 0
     for name in ("variables.safetensors", "history.jsonl", "scaler.json", "calibration.safetensors"):
@@ -402,6 +403,7 @@ def wait_for(path, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.as_users
 @pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_gives_the_same_bits(table, tmp_path):
     environment = {"AEJAX_CACHE": str(tmp_path / "cache")}

@@ -115,6 +115,7 @@ def test_vmap_equals_a_loop(member, data, key):
         chex.assert_trees_all_close(mapped, looped, rtol=1e-4, atol=1e-4, custom_message=name)
 
 
+@pytest.mark.as_users
 def test_the_same_key_gives_the_same_bits(member, data, key):
     first, second = (fit(key, member, data, num_epochs=NUM_EPOCHS) for _ in range(2))
     assert all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(first))

@@ -84,3 +84,16 @@ def test_the_energy_distance_has_a_gradient_where_rows_coincide():
     gradient = jax.grad(losses.energy_distance)(first, second)
     # each row by hand: 2 mean of signs towards the second sample, less the signs within, a pair counted twice of 6
     np.testing.assert_allclose(gradient[:, 0], [-2 / 3 + 2 / 3, -1 / 3 - 1 / 3, -1 / 3 - 1 / 3], atol=1e-6)
+
+
+def test_a_predicted_scale_is_bounded_on_both_sides():
+    normal = losses.gaussian("predicted")
+    for wild, variance in ((-1e4, np.exp(-10.0) + 1e-4), (1e4, np.exp(10.0) + 1e-4)):
+        found = normal.nll({}, jnp.ones(()), jnp.array([0.0, wild]))
+        np.testing.assert_allclose(found, -stats.norm.logpdf(1, 0, np.sqrt(variance)), rtol=1e-4)
+
+
+def test_a_learned_scale_is_bounded_below():
+    normal = losses.gaussian("shared")
+    found = normal.nll({"log_scale": jnp.asarray(-50.0)}, jnp.asarray(0.01), jnp.zeros(()))
+    np.testing.assert_allclose(found, -stats.norm.logpdf(0.01, 0, 0.01), rtol=1e-4)

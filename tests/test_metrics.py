@@ -88,3 +88,8 @@ def test_correlations_that_differ():
     second[:, 2] = second[:, 0]
     assert metrics.correlation_error(first, second) == pytest.approx(1, abs=0.05)
     assert metrics.correlation_error(first, 2 + 3 * first) == pytest.approx(0, abs=1e-12)
+
+
+def test_an_offset_is_not_explained():
+    x = np.array([[0.0], [2.0], [4.0]])
+    np.testing.assert_allclose(metrics.explained_variance(x, x + 2), [1 - 4 / (8 / 3)])

@@ -99,3 +99,23 @@ def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
     assert any("diverged" in note for note in notes)
     fine, _ = train(table, tmp_path / "fine")
     assert runs.load_run(tmp_path / "fine").diverged is fine.diverged is None
+
+
+def test_only_training_rows_set_the_scale_and_only_calibration_rows_the_limits(tmp_path):
+    """Split by time the parts are known: the first rows train, the last calibrate, each moved to where it is seen."""
+    table = table_of(200)
+    values = table.values.copy()
+    values[140:160] += 100.0  # validation
+    values[160:] += 1000.0  # calibration
+    run, _ = train(table._replace(values=values), tmp_path, split="time")
+    np.testing.assert_allclose(run.scaler.mean, values[:140].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(run.scaler.scale, values[:140].std(axis=0), rtol=1e-6)
+    assert len(run.calibration.score) == 40
+    scores = tables.detect(run, table._replace(values=values))["score"]
+    np.testing.assert_allclose(np.sort(run.calibration.score), np.sort(scores[160:]), rtol=1e-4)
+
+
+def test_results_keep_the_order_of_the_columns_with_a_condition_among_them(tmp_path):
+    run, _ = train(table_of(100), tmp_path, model="conditional_vae", condition_columns=("flow",))
+    assert tuple(tables.reconstruct(run, table_of(10))) == COLUMNS
+    assert tuple(tables.generate(run, 3, {"flow": 0.0})) == COLUMNS

@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _DATE = (
 _ZONE = r"Z|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?"
 _TIME = rf"\d{{1,2}}:?\d\d(?::?\d\d(?:[.,:]\d+)?)?(?:\s?[ap]\.?m\.?)?(?:\s?(?:{_ZONE}))?(?:\[[\w/+-]+\])?"
 _CLOCK = re.compile(rf"(?:{_DATE})(?:[T ,]+{_TIME})?|(?=\d{{1,2}}:){_TIME}", re.IGNORECASE)
-_DECIMAL_COMMA = r"[+-]?\d+(?:,\d+)?(?:e[+-]?\d+)?"
+_DECIMAL_COMMA = rf"(?:[+-]?\d+(?:,\d+)?(?:e[+-]?\d+)?|{'|'.join(re.escape(word) for word in _WORDS if word)})"
 _DECIMAL_COMMA_ROW = re.compile(rf"\s*{_DECIMAL_COMMA}(?:\s+{_DECIMAL_COMMA})+\s*", re.IGNORECASE)
 
 _ROWS_PER_BLOCK = 4_000  # text takes ten times the memory of the numbers in it: convert as we go
@@ -72,19 +72,27 @@ def parse_csv(text: str) -> tuple[list[Column], bool]:
         >>> columns[1].values
         array([20.5,  nan])
     """
-    lines, line_numbers = [], []
-    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
-        if line.strip() and (not line.startswith("#") or line.startswith(_SPREADSHEET_ERRORS)):
-            lines.append(f"{line}\n")
-            line_numbers.append(number)
-    if not lines:
+    numbered = [
+        (number, f"{line}\n")
+        for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1)
+        if not line.startswith("#") or line.startswith(_SPREADSHEET_ERRORS)
+    ]
+    filled = [line for _, line in numbered if line.strip()]
+    if not filled:
         raise ValueError("found no rows: the file is empty; expected a line of column names and rows of numbers")
-    separator = _separator(lines[:50])
+    separator = _separator(filled[:50])
+    lines: list[str] = []
+    line_numbers = []
+    for number, line in numbered:
+        # Where tabs separate, a line of tabs is a row in which nothing was measured.
+        if line.strip() or (separator == "\t" and lines and line.count("\t") == lines[0].count("\t")):
+            lines.append(line)
+            line_numbers.append(number)
     decimal_comma = separator != ","
     spaced: Iterable[str] = (" ".join(line.split()) for line in lines) if separator == " " else lines
     reader = csv.reader(spaced, delimiter=separator, skipinitialspace=True)
 
-    first = [field.strip().replace("\n", " ") for field in next(reader)]
+    first = [field.strip().replace("\n", " ") for field in _next_rows(reader, 1, line_numbers)[0]]
     texts = [_numbers((field,), decimal_comma) is None for field in first]
     has_header = any(texts) and not any(map(_is_clock, first))
     if has_header:
@@ -99,10 +107,7 @@ def parse_csv(text: str) -> tuple[list[Column], bool]:
     num_rows = 0
     while True:
         start = reader.line_num - len(rows)
-        try:
-            rows += islice(reader, _ROWS_PER_BLOCK)
-        except csv.Error as error:
-            raise ValueError(f"line {line_numbers[reader.line_num - 1]}: {error}; look for an unclosed quote") from None
+        rows += _next_rows(reader, _ROWS_PER_BLOCK, line_numbers)
         if not rows:
             break
         block_lines = line_numbers[start : start + len(rows)]
@@ -141,14 +146,22 @@ def parse_csv(text: str) -> tuple[list[Column], bool]:
 
 def _separator(lines: Sequence[str]) -> str:
     """The separator that most lines hold outside quotes; the earlier one of a tie, as a comma may be a decimal."""
-    bare = [re.sub(r'"[^"]*"', "", line).strip(" \n") for line in lines]
+    bare = [re.sub(r'"[^"]*"', '""', line).strip(" \n") for line in lines]
     shares = {separator: sum(separator in line for line in bare) / len(bare) for separator in ";\t|, "}
     best = max(shares, key=lambda separator: shares[separator])
     if shares[best] <= 0.5:
         return ","  # a single column
-    if best == "," and len(bare) > 1 and all(map(_DECIMAL_COMMA_ROW.fullmatch, bare[1:])):
+    if best == "," and all(map(_DECIMAL_COMMA_ROW.fullmatch, bare[1:] or bare)):
         return " "
     return best
+
+
+def _next_rows(reader: Any, num_rows: int, line_numbers: Sequence[int]) -> list[list[str]]:
+    """The next rows of a csv.reader, fewer at the end of the file."""
+    try:
+        return list(islice(reader, num_rows))
+    except csv.Error as error:
+        raise ValueError(f"line {line_numbers[reader.line_num - 1]}: {error}; look for an unclosed quote") from None
 
 
 def _columns(rows: list[list[str]], width: int, line_numbers: Sequence[int]) -> Iterable[tuple[str, ...]]:

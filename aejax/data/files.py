@@ -208,7 +208,11 @@ def _parse(data: bytes) -> tuple[list[Column], bool]:
     if data.startswith(b"PAR1"):
         return _parse_parquet(data), True
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return parse_csv(data.decode("utf-16"))
+        try:
+            text = data.decode("utf-16")
+        except UnicodeDecodeError:
+            raise ValueError("found damaged UTF-16 text, expected whole characters; save the file as UTF-8") from None
+        return parse_csv(text)
     if b"\0" in data[:4096]:
         raise ValueError("found binary data, expected CSV, Parquet, NPY or NPZ")
     try:

@@ -44,6 +44,21 @@ def test_decimal_comma(separator):
         np.testing.assert_array_equal(table.values, [[1.5, -2.25], [3, 1000]])
 
 
+def test_decimal_commas_in_columns_of_spaces_with_gaps():
+    check(read("1,5 NA\nNA 2,5\n"), ["column_1", "column_2"], [[1.5, np.nan], [np.nan, 2.5]])
+    check(read("1,5 2,5\n"), ["column_1", "column_2"], [[1.5, 2.5]])
+
+
+def test_a_row_of_tabs_is_a_row():
+    check(read("a\tb\n1\t2\n\t\n\n\t\t\n3\t4\n"), "ab", [[1, 2], [np.nan, np.nan], [3, 4]])
+    check(read("\t\na\tb\n1\t2\n"), "ab", [[1, 2]])
+    check(read("a,b\n\t\n1,2\n"), "ab", [[1, 2]])
+
+
+def test_quoted_cells_between_spaces():
+    check(read('"a" "b"\n"1.5" "NA"\n'), "ab", [[1.5, np.nan]])
+
+
 def test_a_column_with_commas_and_points_is_not_guessed():
     with pytest.raises(ValueError, match=r"column 'a': found '1,234' in row 1 \(line 2\)"):
         read("a;b\n1,234;1\n1.5;2\n")
@@ -191,6 +206,8 @@ def test_an_index_without_a_name_is_left_out():
         ("t\n2024-01-01\n", "found no column of numbers, expected at least one; left out: 't'"),
         (b"\x89PNG\0\0", "found binary data, expected CSV, Parquet, NPY or NPZ"),
         ('a,b\n1,"' + "2" * 200_000 + "\n", "line .*unclosed quote"),
+        ('a,"b' + "2" * 200_000 + "\n", "line 1: .*unclosed quote"),
+        ("a\n1\n".encode("utf-16")[:-1], "damaged UTF-16"),
     ],
 )
 def test_errors(content, message):

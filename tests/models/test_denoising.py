@@ -61,3 +61,28 @@ def test_a_convolutional_denoiser_of_signals_beats_the_noise(key):
     fitted = aejax.fit(key, model, train.clean, num_epochs=30, batch_size=64, learning_rate=3e-3)
     denoised = aejax.reconstruct(model, fitted.variables, test.x)
     assert snr_db(test.clean, denoised) > snr_db(test.clean, test.x) + 3
+
+
+def shown_and_weighed(key, batch, emphasis=1.0):
+    """The batch that the wrapped model is handed."""
+    seen = []
+    inner = models.autoencoder((3,), 1)
+    spy = inner._replace(loss=lambda key, variables, batch, hparams, train: seen.append(batch))
+    model = models.denoising(spy, models.gaussian_noise, 1.0, emphasis)
+    model.loss(key, {}, batch, model.hparams)
+    return seen[0]
+
+
+def test_a_missing_value_is_shown_as_it_will_be_in_use(key):
+    x = jnp.zeros((50, 3))
+    mask = jnp.ones((50, 3), bool).at[:, 1].set(False)
+    shown = shown_and_weighed(key, Batch(x, mask=mask))
+    assert (shown.x[:, 1] == 0).all()
+    assert (shown.x[:, [0, 2]] != 0).all()
+    np.testing.assert_array_equal(shown.target, x)
+
+
+def test_the_weights_of_a_batch_are_kept_beside_the_emphasis(key):
+    weight = jnp.broadcast_to(jnp.array([1.0, 2.0, 0.0]), (50, 3))
+    shown = shown_and_weighed(key, Batch(jnp.zeros((50, 3)), weight=weight), emphasis=3.0)
+    np.testing.assert_array_equal(shown.weight, 3 * weight)

@@ -9,7 +9,9 @@ from aejax import losses, models
 from aejax.algorithms import adam
 from aejax.base import Batch
 from aejax.data.dictionaries import mean_max_cosine, sparse_dictionary
+from aejax.models import sparse
 from aejax.tasks import dead_units, encode, name_units, sensitivity
+from aejax.tasks.features import Sensitivity
 from aejax.training import ensemble, fit
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -125,3 +127,66 @@ def test_a_dictionary_needs_a_linear_decoder(rows, key):
     model = models.sparse_autoencoder((6,), 8, hidden_dims=(4,))
     with pytest.raises(ValueError, match="found a decoder of 2 layers"):
         models.dictionary(model.init(key, Batch(rows)))
+
+
+@pytest.fixture
+def units():
+    """Two units that read one input each, and write it."""
+
+    def made(**options):
+        model = models.sparse_autoencoder((2,), 2, **options)
+        params = model.init(jax.random.key(0), Batch(jnp.zeros((1, 2))))["params"]
+        layer = {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}
+        return model, {"params": {**params, "encoder": {"layer_0": layer}, "decoder": {"layer_0": layer}}}
+
+    return made
+
+
+def metrics(model, variables, x):
+    return model.loss(jax.random.key(0), variables, Batch(x), model.hparams)[1].metrics
+
+
+def test_small_codes_and_large_weights_do_not_evade_the_l1_penalty(units):
+    model, variables = units(penalty="l1")
+    x = jnp.array([[1.0, -1.0], [2.0, 3.0]])
+    assert metrics(model, variables, x)["penalty"] == pytest.approx((1 + 2 + 3) / 2)
+    params = variables["params"]
+    layers = {name: params[name]["layer_0"] for name in ("encoder", "decoder")}
+    evading = {
+        "encoder": {"layer_0": {**layers["encoder"], "kernel": layers["encoder"]["kernel"] / 10}},
+        "decoder": {"layer_0": {**layers["decoder"], "kernel": layers["decoder"]["kernel"] * 10}},
+    }
+    assert metrics(model, {"params": {**params, **evading}}, x)["penalty"] == pytest.approx(3, rel=1e-5)
+
+
+def test_the_slope_at_a_threshold_is_that_of_a_ramp(units):
+    """Rajamanoharan et al. 2024, eq. 12: -(units within the bandwidth) / bandwidth, averaged over rows."""
+    model, variables = units(penalty="jumprelu", sparsity=1.0)
+    threshold, bandwidth = sparse._FIRST_THRESHOLD, sparse._BANDWIDTH
+    x = threshold + bandwidth * jnp.array([[0.4, 0.4], [-0.4, 0.6], [0.6, 0.6], [-0.6, -0.6]])
+
+    def penalty(log_threshold):
+        params = {**variables["params"], "code": {"log_threshold": log_threshold}}
+        return metrics(model, {"params": params}, x)["penalty"]
+
+    gradient = jax.grad(penalty)(variables["params"]["code"]["log_threshold"])
+    # Two of four rows are near for the first unit, one for the second; log t has the derivative t.
+    np.testing.assert_allclose(gradient, -threshold / bandwidth * np.array([2, 1]) / 4, rtol=1e-5)
+
+
+def test_each_unit_begins_by_reading_what_it_writes(key):
+    params = models.sparse_autoencoder((6,), 20).init(key, Batch(jnp.zeros((1, 6))))["params"]
+    kernel = params["encoder"]["layer_0"]["kernel"]
+    np.testing.assert_array_equal(params["decoder"]["layer_0"]["kernel"], kernel.T)
+    np.testing.assert_allclose(jnp.linalg.norm(kernel, axis=0), 1, rtol=1e-5)
+
+
+def test_a_sigmoid_is_active_above_one_half(units):
+    x = jnp.array([[1.0, -1.0], [2.0, 3.0]])
+    for penalty in ("kl", "l1"):
+        assert metrics(*units(penalty=penalty), x)["num_active"] == pytest.approx(1.5)
+
+
+def test_units_are_named_by_their_root_mean_square():
+    found = Sensitivity(mean=np.array([[0.0, 1.0]]), rms=np.array([[2.0, 1.0]]))
+    assert name_units(found, ["a", "b"], num_columns=1) == [[("a", 0.0)]]

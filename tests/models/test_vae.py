@@ -108,3 +108,30 @@ def test_a_factory_takes_a_number_of_any_type_and_says_where_several_belong():
         models.vae((4,), 2, beta=jnp.ones(3))
     with pytest.raises(ValueError, match=r"event_shape: found an array of shape \(1,\)"):
         models.vae(np.array([4]), 2)
+
+
+def test_the_score_is_the_bound_of_the_mean_code_per_observed_element(linear_model, key):
+    model, variables, x, _ = linear_model
+    mask = jnp.ones(x.shape, bool).at[:, 0].set(False)
+    mean, log_var = model.encode(variables, x)
+    kl = losses.kl_standard_normal(mean, log_var)
+    error = -jax.scipy.stats.norm.logpdf(x, model.decode(variables, mean), 0.5)
+    np.testing.assert_allclose(model.score(key, variables, Batch(x)), error.mean(axis=1) + kl / 4, rtol=1e-3)
+    expected = error[:, 1:].mean(axis=1) + kl / 3
+    np.testing.assert_allclose(model.score(key, variables, Batch(x, mask=mask)), expected, rtol=1e-3)
+
+
+def test_a_bound_on_several_samples_has_the_weights_to_the_power_beta(linear_model, key):
+    _, variables, x, _ = linear_model
+    model = models.vae((4,), 2, hidden_dims=(), likelihood=losses.gaussian(0.5), num_importance_samples=500)
+    without, some = (model.loss(key, variables, Batch(x), model.hparams._replace(beta=beta))[0] for beta in (0.0, 0.5))
+    mean, log_var = model.encode(variables, x)
+    z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * jax.random.normal(key, (len(x), 20_000, 2))
+    output = model.decode(variables, z.reshape(-1, 2)).reshape(len(x), -1, 4)
+    log_likelihood = jax.scipy.stats.norm.logpdf(x[:, None], output, 0.5).sum(axis=-1)
+    log_ratio = (
+        jax.scipy.stats.norm.logpdf(z) - jax.scipy.stats.norm.logpdf(z, mean[:, None], jnp.exp(0.5 * log_var)[:, None])
+    ).sum(axis=-1)
+    for found, beta in ((without, 0.0), (some, 0.5)):
+        bound = jax.nn.logsumexp(log_likelihood + beta * log_ratio, axis=1) - jnp.log(20_000)
+        np.testing.assert_allclose(found, -bound.mean(), rtol=0.01)

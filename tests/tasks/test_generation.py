@@ -82,3 +82,14 @@ def test_samples_hold_the_observation_noise(model, variables, key):
     drawn = model.sample(key, variables, 5000, None, z)
     assert float(drawn.std(axis=0).min()) > 0.1
     np.testing.assert_allclose(drawn.mean(axis=0), model.decode(variables, z[:1])[0], atol=0.1)
+
+
+def test_a_mixture_is_as_wide_as_the_draws_of_the_codes(key):
+    """All means are one point: what spreads is the posterior."""
+    x = np.zeros((4000, 2), np.float32)
+    latent = Latent(jnp.zeros((1, 2)), jnp.log(jnp.array([[4.0, 0.25]])))
+    blurred = models.vae((2,), 2)._replace(
+        encode=lambda variables, x, cond=None: jax.tree.map(lambda part: jnp.repeat(part, len(x), axis=0), latent)
+    )
+    mixture = aejax.fit_mixture(key, blurred, {}, x, num_components=1)
+    np.testing.assert_allclose(jnp.diagonal(mixture.cholesky[0]), [2.0, 0.5], rtol=0.05)

@@ -1,9 +1,11 @@
 """Detection: the false alarm rate is the one asked for, whatever the model."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aejax import models
 from aejax.batches import as_batch
 from aejax.tasks import Calibration, calibrate, detect, p_values, threshold
 from aejax.training import fit
@@ -87,3 +89,13 @@ def test_a_bad_rate_is_named(rows, key):
     calibration = calibrate(key, model, variables, rows)
     with pytest.raises(ValueError, match=r"false_alarm_rate: found 1\.5"):
         detect(jax.random.key(0), model, variables, rows, calibration, 1.5)
+
+
+def test_contributions_are_in_units_of_each_elements_residual(key):
+    """A model that reconstructs zero: the residual is the row."""
+    model = models.autoencoder((3,), 1, hidden_dims=())
+    variables = jax.tree.map(jnp.zeros_like, model.init(key, as_batch(np.zeros((1, 3)))))
+    calibration = calibrate(key, model, variables, np.array([[1.0, 10.0, 0.0], [-3.0, 30.0, 0.0]]))
+    np.testing.assert_allclose(calibration.residual_scale, [np.sqrt(5), np.sqrt(500), 1e-3], rtol=1e-5)
+    found = detect(key, model, variables, np.array([[1.0, 10.0, 0.002]]), calibration)
+    np.testing.assert_allclose(found.contribution, [[1 / 5, 1 / 5, 4]], rtol=1e-4)
