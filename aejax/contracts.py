@@ -38,14 +38,25 @@ def check(model: Objective | Model | Adversary | Algorithm, batch: Any, hparams:
         Traceback (most recent call last):
         ValueError: score: found an array of shape (10, 5), expected (10,)
     """
-    _check_kind(model)
-    rows = Batch(
-        *(
-            None if field is None else jax.ShapeDtypeStruct(field.shape, bool if name == "mask" else jnp.float32)
-            for name, field in as_arrays(batch)._asdict().items()
-        )  # type: ignore[arg-type]
-    )
-    leaves, structure = jax.tree.flatten((rows, _shapes_of(model, hparams)))
+    shapes = {
+        name: None if field is None else jax.ShapeDtypeStruct(field.shape, bool if name == "mask" else jnp.float32)
+        for name, field in as_arrays(batch)._asdict().items()
+    }
+    check_shapes(as_fittable(model), Batch(**shapes), hparams)  # type: ignore[arg-type]
+
+
+def check_shapes(model: Objective | Model | Adversary | Algorithm, batch: Batch, hparams: Any = None) -> None:
+    """``check`` where the shapes of a batch are known, and no batch is there.
+
+    Args:
+        model: as in ``check``.
+        batch: of ``jax.ShapeDtypeStruct``.
+        hparams: as in ``check``.
+
+    Raises:
+        ValueError: as ``check``.
+    """
+    leaves, structure = jax.tree.flatten((batch, _shapes_of(model, hparams)))
     # The defaults are not looked at any more; arrays among them could not be remembered.
     _pass(model._replace(hparams=()), structure, tuple(leaves), jax.config.read("jax_enable_x64"))
 
@@ -73,10 +84,28 @@ def _pass(model: Any, structure: Any, leaves: tuple[Any, ...], is_x64: bool) -> 
         raise failures[0]
 
 
-def _check_kind(model: Any) -> None:
+def as_fittable(model: Any) -> Objective | Model | Adversary | Algorithm:
+    """What can be fitted, as it is; whatever else has ``init``, ``loss`` and ``hparams`` as an Objective.
+
+    Args:
+        model: anything.
+
+    Returns:
+        An Objective, a Model, an Adversary or an Algorithm.
+
+    Raises:
+        ValueError: it is none; the message says what it seems to be.
+
+    Example:
+        >>> as_fittable(len)
+        Traceback (most recent call last):
+        ValueError: model: found the function len, expected an Objective, Model, Adversary or Algorithm; ...
+    """
     expected = "an Objective, Model, Adversary or Algorithm"
     if isinstance(model, Objective | Model | Adversary | Algorithm):
-        return
+        return model
+    if not isinstance(model, type) and all(hasattr(model, field) for field in Objective._fields):
+        return Objective(model.init, model.loss, model.hparams)
     name = getattr(model, "__name__", type(model).__name__)
     if isinstance(model, type):
         raise ValueError(f"model: found the class {name}, expected {expected}")

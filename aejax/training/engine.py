@@ -227,7 +227,7 @@ def begin(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | Non
     key, variables = origin
     init_key, *keys = jax.random.split(key, 4)
     run_keys = Keys(*keys)
-    first = first_rows(plan, run_keys, data)
+    first = _first_rows(plan, run_keys, data)
     state = algorithm.init(init_key, first, hparams, variables)
     zero = jnp.zeros((), jnp.int32)
 
@@ -429,7 +429,7 @@ def _holds_out(plan: Plan) -> bool:
     return plan.split == "random" and plan.num_validation > 0
 
 
-def first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
+def _first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
     """A row, for the shapes that variables depend on.
 
     Args:
@@ -446,10 +446,14 @@ def first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
     return jax.tree.map(lambda array: array[:1], batch_at(plan, keys, data, first))
 
 
-def one_row(plan: Plan, data: Data) -> Batch:
-    """The shapes and types of one row that an Algorithm sees."""
-    keys = Keys(*jax.random.split(jax.random.key(0), 3))
-    return jax.eval_shape(lambda data: first_rows(plan, keys, data), data)
+def batch_shapes(plan: Plan, data: Data) -> Batch:
+    """The shapes and types of what a step sees, as ``jax.ShapeDtypeStruct``."""
+
+    def first(data: Data) -> Batch:
+        keys = Keys(*jax.random.split(jax.random.key(0), 3))
+        return batch_at(plan, keys, data, data.train[0] if plan.source == "stream" else jnp.zeros((), jnp.int32))
+
+    return jax.eval_shape(first, data)
 
 
 def _evaluate(

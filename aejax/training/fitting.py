@@ -33,6 +33,7 @@ from aejax.base import (
     Stream,
     Variables,
 )
+from aejax.contracts import as_fittable, check_shapes
 from aejax.training import engine
 from aejax.training.arguments import (
     check_key,
@@ -204,7 +205,7 @@ def fit_members(
     if unknown := given.keys() - defaults.keys():
         raise TypeError(f"found option {', '.join(sorted(unknown))}, expected one of {', '.join(defaults)}")
     options = SimpleNamespace(**{**defaults, **given})
-    source = as_source(x)
+    model, source = as_fittable(model), as_source(x)
     arrays = () if isinstance(source, Stream) else source.arrays
     _refuse_tracers(key, arrays, options.hparams, options.learning_rate, options.variables)
     if options.resume and options.checkpoint_dir is None:
@@ -228,8 +229,10 @@ def fit_members(
         first = source.first()
         plan = plan._replace(batch_size=first.x.shape[0])
         data = data._replace(train=on_device(origin, [first]))
+    batch = engine.batch_shapes(plan, data)
+    check_shapes(model, batch, options.hparams)
     if options.variables is not None:
-        check_variables(options.variables, algorithm, axes, key, engine.one_row(plan, data), hparams)
+        check_variables(options.variables, algorithm, axes, key, batch, hparams)
     run = engine.start(algorithm, plan, axes, key, data, hparams, options.variables)
     check_observed(data, plan, run.keys)
     if options.state is not None:
