@@ -42,6 +42,14 @@ def test_distances_are_exact_far_from_the_origin():
     np.testing.assert_allclose(monitoring.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
 
 
+def test_the_nearer_of_two_rows_is_found_where_rounding_cannot_tell_them_apart():
+    rng = np.random.default_rng(0)
+    model, variables = axis_model()
+    x = np.stack([rng.permutation(1000)[:250] for _ in range(2)], axis=1).astype(float)
+    reference = monitoring.fit_reference(model, variables, np.concatenate([x + 2**-5, x + 2**-6]))
+    np.testing.assert_allclose(monitoring.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
+
+
 def test_a_detector_finds_what_lies_between_clusters():
     """Hotelling's T² has one cluster, and is smallest where this row lies; a code as narrow as this keeps the gap."""
     rng = np.random.default_rng(0)

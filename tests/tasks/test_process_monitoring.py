@@ -212,6 +212,11 @@ def test_block_limits_hold_where_rows_are_autocorrelated():
     assert np.mean(rates) > 0.02
 
 
+def test_a_block_is_judged_by_the_others_alone():
+    # The limit of the last block is 12, the third highest of the 15 others; that of the others is 17.
+    assert monitoring.obtained_rate(np.arange(20.0), 5, 0.2).obtained == 0.25
+
+
 def test_obtained_rate_of_exchangeable_rows_is_the_asked_one():
     score = np.random.default_rng(2).standard_normal(20000)
     found = monitoring.obtained_rate(score, monitoring.block_length(score), 0.05)
