@@ -12,6 +12,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -90,18 +91,20 @@ def data(request, rows):
 @pytest.fixture(scope="session")
 def rows():
     """(300, 6) standardised rows from two factors, float32."""
-    factors, weights, noise = (
-        jax.random.normal(key, shape)
-        for key, shape in zip(
-            jax.random.split(jax.random.key(0), 3),
-            [(300, 2), (2, NUM_COLUMNS), (300, NUM_COLUMNS)],
-            strict=True,
+    with jax.transfer_guard("allow"):
+        factors, weights, noise = (
+            np.asarray(jax.random.normal(key, shape, jnp.float32))
+            for key, shape in zip(
+                jax.random.split(jax.random.key(0), 3),
+                [(300, 2), (2, NUM_COLUMNS), (300, NUM_COLUMNS)],
+                strict=True,
+            )
         )
-    )
-    x = np.asarray(factors @ weights + 0.1 * noise)
+    x = factors @ weights + np.float32(0.1) * noise
     return ((x - x.mean(0)) / x.std(0)).astype(np.float32)
 
 
 @pytest.fixture
 def key():
-    return jax.random.key(7)
+    with jax.transfer_guard("allow"):
+        return jax.random.key(7)

@@ -31,6 +31,7 @@ def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, 
         ValueError: no rows, infinite values, or an event shape that does not fit the model.
     """
     rows = _as_rows(x)
+    arguments = jax.device_put(arguments)
     num_rows = len(rows.x)
     blocks: list[Any] = []
     running = None
