@@ -31,9 +31,9 @@ CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)
 
 
 def pytest_configure(config):
-    """Most of the time goes into compiling: what one worker has compiled, the others take from a folder of this run."""
-    if not hasattr(config, "workerinput"):
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="aejax-tests-")
+    """Most of the time goes into compiling: what one process has compiled, others take from a folder of this run."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.own_cache = tempfile.mkdtemp(prefix="aejax-tests-")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
@@ -46,8 +46,8 @@ def pytest_report_header():
 
 
 def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    if hasattr(config, "own_cache"):
+        shutil.rmtree(config.own_cache, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

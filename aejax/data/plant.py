@@ -257,7 +257,7 @@ def _disturbances(key: Array, num_minutes: int) -> Array:
 
 def _fault(fault: Any, minutes: Any) -> _Fault:
     active = (minutes >= 0).astype(jnp.float32)
-    slowly = active * (1 - jnp.exp(-jnp.maximum(minutes, 0) / 60))
+    slowly = active * (1 - jnp.exp(-jnp.maximum(minutes, 0).astype(jnp.float32) / 60))
 
     def share(name: str, size: Any) -> Any:
         return jnp.where(fault == FAULTS.index(name), size, 0.0)
