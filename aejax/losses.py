@@ -64,9 +64,9 @@ def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per
 
     def init(event_shape: tuple[int, ...]) -> dict[str, Array]:
         if scale == "shared":
-            return {"log_scale": jnp.zeros(())}
+            return {"log_scale": jnp.zeros((), jnp.float32)}
         if scale == "per_element":
-            return {"log_scale": jnp.zeros(event_shape)}
+            return {"log_scale": jnp.zeros(event_shape, jnp.float32)}
         return {}
 
     def mean(output: Array) -> Array:
@@ -76,7 +76,10 @@ def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per
         if not isinstance(scale, str):
             return scale**2
         # A predicted scale is bounded above too, or a first wild step is one that no later gradient undoes.
-        log_scale = 5 * jnp.tanh(output[..., 1] / 5) if scale == "predicted" else params["log_scale"]
+        if scale == "predicted":
+            log_scale = 5 * jnp.tanh(output[..., 1] / 5)
+        else:
+            log_scale = jnp.expand_dims(params["log_scale"], range(output.ndim - params["log_scale"].ndim))
         return jnp.exp(2 * log_scale) + 1e-4
 
     def nll(params: dict[str, Array], x: Array, output: Array) -> Array:
@@ -197,17 +200,17 @@ def energy_distance(first: Array, second: Array) -> Array:
         2.0
     """
     # Distances do not depend on the origin, but what is left of squares far larger than they are is rounding.
-    centre = jax.lax.stop_gradient(jnp.concatenate([first, second]).mean(axis=0))
+    centre = jax.lax.stop_gradient(jnp.concatenate([first, second]).mean(axis=0, keepdims=True))
     first, second = first - centre, second - centre
 
     def distances(a: Array, b: Array) -> Array:
-        squares = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1) - 2 * a @ b.T
+        squares = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None, :] - 2 * a @ b.T
         # The slope of a root at zero is infinite, and infinity times the zero that follows is not a number.
         apart = squares > 0
         return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
 
     def within(a: Array) -> Array:
-        apart = distances(a, a) * (1 - jnp.eye(a.shape[0]))
+        apart = distances(a, a) * (1 - jnp.eye(a.shape[0], dtype=a.dtype))
         return apart.sum() / max(a.shape[0] * (a.shape[0] - 1), 1)
 
     return 2 * distances(first, second).mean() - within(first) - within(second)
@@ -258,7 +261,7 @@ def num_observed(batch: Batch) -> Array:
         Array(1., dtype=float32)
     """
     if batch.mask is None:
-        return jnp.asarray(float(batch.x.shape[0]))
+        return jnp.full((), batch.x.shape[0], jnp.float32)
     return jnp.sum(jnp.any(batch.mask, axis=tuple(range(1, batch.mask.ndim)))).astype(jnp.float32)
 
 

@@ -14,6 +14,7 @@ if os.environ.get("AEJAX_TEST_FLAGS") != "as-users":
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -37,9 +38,9 @@ CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)
 
 
 def pytest_configure(config):
-    """Most of the time goes into compiling: what one worker has compiled, the others take from a folder of this run."""
-    if not hasattr(config, "workerinput"):
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="aejax-tests-")
+    """Most of the time goes into compiling: what one process has compiled, others take from a folder of this run."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.own_cache = tempfile.mkdtemp(prefix="aejax-tests-")
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
@@ -59,8 +60,8 @@ def pytest_report_header():
 
 
 def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    if hasattr(config, "own_cache"):
+        shutil.rmtree(config.own_cache, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -104,18 +105,20 @@ def data(request, rows):
 @pytest.fixture(scope="session")
 def rows():
     """(300, 6) standardised rows from two factors, float32."""
-    factors, weights, noise = (
-        jax.random.normal(key, shape)
-        for key, shape in zip(
-            jax.random.split(jax.random.key(0), 3),
-            [(300, 2), (2, NUM_COLUMNS), (300, NUM_COLUMNS)],
-            strict=True,
+    with jax.transfer_guard("allow"):
+        factors, weights, noise = (
+            np.asarray(jax.random.normal(key, shape, jnp.float32))
+            for key, shape in zip(
+                jax.random.split(jax.random.key(0), 3),
+                [(300, 2), (2, NUM_COLUMNS), (300, NUM_COLUMNS)],
+                strict=True,
+            )
         )
-    )
-    x = np.asarray(factors @ weights + 0.1 * noise)
+    x = factors @ weights + np.float32(0.1) * noise
     return ((x - x.mean(0)) / x.std(0)).astype(np.float32)
 
 
 @pytest.fixture
 def key():
-    return jax.random.key(7)
+    with jax.transfer_guard("allow"):
+        return jax.random.key(7)

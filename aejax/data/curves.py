@@ -47,16 +47,16 @@ def curves(key: Array, num_rows: int, size: int = 28, thickness: float = 0.8, ma
     """
     if num_rows < 1:
         raise ValueError(f"num_rows: found {num_rows}, expected a positive whole number")
-    points = jax.random.uniform(key, (num_rows, 3, 2), minval=margin, maxval=size - 1 - margin)
+    points = jax.random.uniform(key, (num_rows, 3, 2), jnp.float32, minval=margin, maxval=size - 1 - margin)
     # Row by row: the distances of all pixels to all curve points at once would take gigabytes.
     return Curves(jax.lax.map(lambda p: _draw(p, size, thickness), points, batch_size=64), points)
 
 
 def _draw(points: Array, size: int, thickness: float, num_segments: int = 48) -> Array:
-    t = jnp.linspace(0, 1, num_segments + 1)[:, None]
-    first, middle, last = points
+    t = jnp.linspace(0, 1, num_segments + 1, dtype=points.dtype)[:, None]
+    first, middle, last = points[:, None]
     curve = first * (2 * t - 1) * (t - 1) + middle * 4 * t * (1 - t) + last * t * (2 * t - 1)
-    start, step = curve[:-1], jnp.diff(curve, axis=0)
+    start, step = curve[None, :-1], jnp.diff(curve, axis=0)[None]
     pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij"), axis=-1).reshape(-1, 1, 2)
     # The nearest point of each straight piece of the curve.
     along = jnp.sum((pixels - start) * step, axis=-1) / jnp.maximum(jnp.sum(step**2, axis=-1), 1e-12)

@@ -47,18 +47,18 @@ def sparse_dictionary(
         ((7, 20), 3)
     """
     atom_key, choice_key, strength_key, noise_key = jax.random.split(key, 4)
-    drawn = jax.random.normal(atom_key, (40, 20)) if atoms is None else jnp.asarray(atoms)
+    drawn = jax.random.normal(atom_key, (40, 20), jnp.float32) if atoms is None else jnp.asarray(atoms, jnp.float32)
     drawn = drawn / jnp.linalg.norm(drawn, axis=1, keepdims=True)
     num_atoms = drawn.shape[0]
     if num_rows < 1:
         raise ValueError(f"num_rows: found {num_rows}, expected a positive whole number")
     if not 1 <= num_active <= num_atoms:
         raise ValueError(f"num_active: found {num_active}, expected 1 to the number of atoms ({num_atoms})")
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(choice_key, (num_rows, num_atoms)), axis=1), axis=1)
-    strength = jax.random.uniform(strength_key, (num_rows, num_atoms), minval=0.5, maxval=1.5)
+    rank = jnp.argsort(jnp.argsort(jax.random.uniform(choice_key, (num_rows, num_atoms), jnp.float32), axis=1), axis=1)
+    strength = jax.random.uniform(strength_key, (num_rows, num_atoms), jnp.float32, minval=0.5, maxval=1.5)
     activity = jnp.where(rank < num_active, strength, 0)
     clean = activity @ drawn
-    return SparseRows(clean + noise * jax.random.normal(noise_key, clean.shape), activity, drawn)
+    return SparseRows(clean + noise * jax.random.normal(noise_key, clean.shape, clean.dtype), activity, drawn)
 
 
 def mean_max_cosine(found: ArrayLike, atoms: ArrayLike) -> float:

@@ -45,8 +45,10 @@ def random_corners(
     ends = jnp.array([v - p + 1 for p, v in zip(patch_shape, volume_shape, strict=True)])
     shape = (num_patches, len(patch_shape))
     may_flip = jnp.array([axis in flips for axis in range(len(patch_shape))])
-    flipped = jax.random.bernoulli(flip_key, 0.5, shape) & may_flip
-    return jnp.concatenate([jax.random.randint(corner_key, shape, 0, ends), flipped], axis=1).astype(jnp.float32)
+    flipped = jax.random.bernoulli(flip_key, 0.5, shape) & may_flip[None, :]
+    return jnp.concatenate([jax.random.randint(corner_key, shape, 0, ends[None, :]), flipped], axis=1).astype(
+        jnp.float32
+    )
 
 
 def cut(volume: ArrayLike, corners: ArrayLike, patch_shape: Sequence[int]) -> Array:
@@ -145,7 +147,7 @@ def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receive
     if sources.ndim != 2 or sources.shape[1:] != (2,) or sources.shape != receivers.shape:
         raise ValueError(f"sources, receivers: found {sources.shape} and {receivers.shape}, expected (n, 2) for both")
     rows, columns = shape
-    lines = [jnp.arange(rows + 1.0), jnp.arange(columns + 1.0)]
+    lines = [jnp.arange(size + 1, dtype=jnp.float32) for size in (rows, columns)]
 
     def one(start: Array, end: Array) -> Array:
         step = end - start
@@ -154,13 +156,15 @@ def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receive
             jnp.where(step[axis] == 0, 1.0, (lines[axis] - start[axis]) / jnp.where(step[axis] == 0, 1.0, step[axis]))
             for axis in range(2)
         ]
-        at = jnp.sort(jnp.clip(jnp.concatenate([jnp.zeros(1), *crossings, jnp.ones(1)]), 0.0, 1.0))
-        middle = start + 0.5 * (at[1:] + at[:-1])[:, None] * step
+        at = jnp.sort(
+            jnp.clip(jnp.concatenate([jnp.zeros(1, step.dtype), *crossings, jnp.ones(1, step.dtype)]), 0.0, 1.0)
+        )
+        middle = start[None, :] + 0.5 * (at[1:] + at[:-1])[:, None] * step[None, :]
         index = jnp.floor(middle).astype(jnp.int32)
-        inside = jnp.all((index >= 0) & (index < jnp.array([rows, columns])), axis=1)
+        inside = jnp.all((index >= 0) & (index < jnp.array([[rows, columns]])), axis=1)
         length = jnp.where(inside, jnp.diff(at) * jnp.linalg.norm(step) * cell, 0.0)
         flat = jnp.clip(index[:, 0], 0, rows - 1) * columns + jnp.clip(index[:, 1], 0, columns - 1)
-        return jnp.zeros(rows * columns).at[flat].add(length)
+        return jnp.zeros(rows * columns, length.dtype).at[flat].add(length)
 
     return jax.vmap(one)(sources, receivers)
 

@@ -43,10 +43,10 @@ def helix(key: Array, num_rows: int, num_turns: float = 2.0, noise: float = 0.05
     """
     _check(num_rows, noise)
     height_key, noise_key = jax.random.split(key)
-    height = jax.random.uniform(height_key, (num_rows,), minval=-1, maxval=1)
+    height = jax.random.uniform(height_key, (num_rows,), jnp.float32, minval=-1, maxval=1)
     angle = jnp.pi * num_turns * height
     clean = jnp.stack([jnp.cos(angle), jnp.sin(angle), height], axis=1)
-    return Manifold(clean + noise * jax.random.normal(noise_key, clean.shape), clean, height[:, None])
+    return Manifold(clean + noise * jax.random.normal(noise_key, clean.shape, clean.dtype), clean, height[:, None])
 
 
 def swiss_roll(key: Array, num_rows: int, noise: float = 0.05) -> Manifold:
@@ -69,12 +69,12 @@ def swiss_roll(key: Array, num_rows: int, noise: float = 0.05) -> Manifold:
     """
     _check(num_rows, noise)
     angle_key, height_key, noise_key = jax.random.split(key, 3)
-    angle = 1.5 * jnp.pi * (1 + 2 * jax.random.uniform(angle_key, (num_rows,)))
-    height = jax.random.uniform(height_key, (num_rows,), minval=-1, maxval=1)
+    angle = 1.5 * jnp.pi * (1 + 2 * jax.random.uniform(angle_key, (num_rows,), jnp.float32))
+    height = jax.random.uniform(height_key, (num_rows,), jnp.float32, minval=-1, maxval=1)
     radius = angle / (4.5 * jnp.pi)
     clean = jnp.stack([radius * jnp.cos(angle), height, radius * jnp.sin(angle)], axis=1)
     coordinates = jnp.stack([angle, height], axis=1)
-    return Manifold(clean + noise * jax.random.normal(noise_key, clean.shape), clean, coordinates)
+    return Manifold(clean + noise * jax.random.normal(noise_key, clean.shape, clean.dtype), clean, coordinates)
 
 
 def _check(num_rows: int, noise: float) -> None:

@@ -227,16 +227,16 @@ def _simulate(key: Array, num_samples: int, fault: Any, fault_start: Any) -> Pla
     start = jax.tree.map(jnp.float32, start)
     _, clean = jax.lax.scan(minute, start, (setpoints, disturbances, faults))
     clean = clean[_WARM_UP:]
-    noise = jnp.array(NOISE_SCALE) * jax.random.normal(noise_key, clean.shape)
+    noise = jnp.array([NOISE_SCALE], clean.dtype) * jax.random.normal(noise_key, clean.shape, clean.dtype)
     is_faulty = (minutes_since[_WARM_UP:] >= 0) & (fault > 0)
     return PlantData(clean + noise, clean, setpoints[_WARM_UP:], is_faulty)
 
 
 def _setpoints(key: Array, num_minutes: int) -> Array:
     """(num_minutes, 2): held, and now and then drawn anew; the whole warm-up has the first ones."""
-    low, high = jnp.array(SETPOINT_RANGES).T
+    low, high = jnp.array(SETPOINT_RANGES, jnp.float32).T[:, None]
     draw_key, change_key = jax.random.split(key)
-    drawn = jax.random.uniform(draw_key, (num_minutes, 2), minval=low, maxval=high)
+    drawn = jax.random.uniform(draw_key, (num_minutes, 2), jnp.float32, minval=low, maxval=high)
     changes = jax.random.bernoulli(change_key, _SETPOINT_CHANGE, (num_minutes, 2))
     changes &= jnp.arange(num_minutes)[:, None] >= _WARM_UP
     last_change = jax.lax.cummax(jnp.where(changes, jnp.arange(num_minutes)[:, None], 0), axis=0)
@@ -245,19 +245,19 @@ def _setpoints(key: Array, num_minutes: int) -> Array:
 
 def _disturbances(key: Array, num_minutes: int) -> Array:
     """(num_minutes, 4): Ornstein-Uhlenbeck processes, begun in their stationary distribution."""
-    memory = jnp.exp(-1 / jnp.array(_DISTURBANCE_TIME))
-    draws = jax.random.normal(key, (num_minutes, 4))
+    memory = jnp.exp(-1 / jnp.array(_DISTURBANCE_TIME, jnp.float32))
+    draws = jax.random.normal(key, (num_minutes, 4), jnp.float32)
 
     def step(value: Array, draw: Array) -> tuple[Array, Array]:
         value = memory * value + jnp.sqrt(1 - memory**2) * draw
         return value, value
 
-    return jnp.array(_DISTURBANCE_SCALE) * jax.lax.scan(step, draws[0], draws)[1]
+    return jnp.array([_DISTURBANCE_SCALE], jnp.float32) * jax.lax.scan(step, draws[0], draws)[1]
 
 
 def _fault(fault: Any, minutes: Any) -> _Fault:
     active = (minutes >= 0).astype(jnp.float32)
-    slowly = active * (1 - jnp.exp(-jnp.maximum(minutes, 0) / 60))
+    slowly = active * (1 - jnp.exp(-jnp.maximum(minutes, 0).astype(jnp.float32) / 60))
 
     def share(name: str, size: Any) -> Any:
         return jnp.where(fault == FAULTS.index(name), size, 0.0)

@@ -77,6 +77,7 @@ def stretch(maps: Array, momentum: Array, energy: Array, momentum_factor: Array,
 
     def one(image: Array, momentum_factor: Array, energy_factor: Array) -> Array:
         left, share, inside = along(energy, energy_factor)
+        inside, share = inside[None, :], share[None, :]
         image = jnp.where(inside, image[:, left] * (1 - share) + image[:, left + 1] * share, 0)
         if momentum.shape[0] == 1:
             return image

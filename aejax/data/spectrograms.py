@@ -68,7 +68,7 @@ def stft(x: ArrayLike, frame_length: int, hop: int) -> Array:
     # Frames as neighbouring pieces of one hop each: slices, where an index of samples would be a gather.
     pieces = padded.reshape(*x.shape[:-1], -1, hop)
     frames = jnp.concatenate([pieces[..., i : i + count, :] for i in range(overlap)], axis=-1)
-    return jnp.fft.rfft(frames * _window(frame_length))
+    return jnp.fft.rfft(frames * np.expand_dims(_window(frame_length), tuple(range(frames.ndim - 1))))
 
 
 def inverse_stft(spectrum: ArrayLike, frame_length: int, hop: int, num_samples: int) -> Array:
@@ -96,7 +96,8 @@ def inverse_stft(spectrum: ArrayLike, frame_length: int, hop: int, num_samples: 
         raise ValueError(f"spectrum: found (frames, bins) = {spectrum.shape[-2:]}, expected {expected}")
     overlap = frame_length // hop
     window = _window(frame_length)
-    frames = jnp.fft.irfft(spectrum, frame_length) * (window / np.sum(window[::hop] ** 2))
+    weight = np.expand_dims(window / np.sum(window[::hop] ** 2), tuple(range(spectrum.ndim - 1)))
+    frames = jnp.fft.irfft(spectrum, frame_length) * weight
     no_pad = [(0, 0)] * (frames.ndim - 2)
     added = sum(
         jnp.pad(frames[..., i * hop : (i + 1) * hop], [*no_pad, (i, overlap - 1 - i), (0, 0)]) for i in range(overlap)

@@ -74,10 +74,14 @@ def linear_gaussian(
     """
     _check(num_rows, noise)
     loading_key, factor_key, noise_key = jax.random.split(key, 3)
-    drawn = jax.random.normal(loading_key, (2, num_variables)) if loading is None else jnp.asarray(loading)
-    factors = jax.random.normal(factor_key, (num_rows, drawn.shape[0]))
+    drawn = (
+        jax.random.normal(loading_key, (2, num_variables), jnp.float32)
+        if loading is None
+        else jnp.asarray(loading, jnp.float32)
+    )
+    factors = jax.random.normal(factor_key, (num_rows, drawn.shape[0]), drawn.dtype)
     clean = factors @ drawn
-    return LinearGaussian(clean + noise * jax.random.normal(noise_key, clean.shape), clean, factors, drawn)
+    return LinearGaussian(clean + noise * jax.random.normal(noise_key, clean.shape, clean.dtype), clean, factors, drawn)
 
 
 def pca_mse(loading: ArrayLike, noise: float, latent_dim: int) -> float:
@@ -158,7 +162,7 @@ def probabilistic_pca_log_likelihood(x: ArrayLike, latent_dim: int) -> float:
         >>> round(probabilistic_pca_log_likelihood(x, 1), 1)
         -4.3
     """
-    centred = jnp.asarray(x) - jnp.mean(jnp.asarray(x), axis=0)
+    centred = jnp.asarray(x) - jnp.mean(jnp.asarray(x), axis=0, keepdims=True)
     values = jnp.linalg.eigvalsh(centred.T @ centred / centred.shape[0])
     size = values.shape[0]
     others, leading = values[: size - latent_dim], values[size - latent_dim :]
@@ -192,11 +196,11 @@ def sinusoids(key: Array, num_rows: int, length: int = 128, noise: float = 0.3, 
         raise ValueError(f"num_components: found {num_components}, expected a positive whole number")
     frequency_key, phase_key, noise_key = jax.random.split(key, 3)
     shape = (num_rows, num_components)
-    frequency = jax.random.uniform(frequency_key, shape, minval=2, maxval=10) / length
-    phase = jax.random.uniform(phase_key, shape, maxval=2 * jnp.pi)
-    angle = 2 * jnp.pi * frequency[..., None] * jnp.arange(length) + phase[..., None]
+    frequency = jax.random.uniform(frequency_key, shape, jnp.float32, minval=2, maxval=10) / length
+    phase = jax.random.uniform(phase_key, shape, jnp.float32, maxval=2 * jnp.pi)
+    angle = 2 * jnp.pi * frequency[..., None] * jnp.arange(length)[None, None, :] + phase[..., None]
     clean = jnp.sin(angle).sum(axis=1)
-    return Sinusoids(clean + noise * jax.random.normal(noise_key, clean.shape), clean, frequency)
+    return Sinusoids(clean + noise * jax.random.normal(noise_key, clean.shape, clean.dtype), clean, frequency)
 
 
 def sinusoid_projection(x: ArrayLike, frequency: ArrayLike) -> Array:
@@ -220,7 +224,7 @@ def sinusoid_projection(x: ArrayLike, frequency: ArrayLike) -> Array:
     """
 
     def project(row: Array, frequency: Array) -> Array:
-        angle = 2 * jnp.pi * jnp.arange(row.shape[0])[:, None] * frequency
+        angle = 2 * jnp.pi * jnp.arange(row.shape[0])[:, None] * frequency[None, :]
         basis = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)
         return basis @ jnp.linalg.solve(basis.T @ basis, basis.T @ row)
 
@@ -259,8 +263,8 @@ def temperature_dependent(key: Array, num_rows: int) -> TemperatureDependent:
     """
     _check(num_rows, 0.0)
     temperature_key, noise_key = jax.random.split(key)
-    temperature = jax.random.uniform(temperature_key, (num_rows,), minval=300, maxval=500)
-    noise = conditional_std(temperature) * jax.random.normal(noise_key, (num_rows, 5))
+    temperature = jax.random.uniform(temperature_key, (num_rows,), jnp.float32, minval=300, maxval=500)
+    noise = conditional_std(temperature) * jax.random.normal(noise_key, (num_rows, 5), jnp.float32)
     return TemperatureDependent(conditional_mean(temperature) + noise, temperature[:, None])
 
 
@@ -308,7 +312,7 @@ def conditional_std(temperature: ArrayLike) -> Array:
 
 def _covariance(loading: ArrayLike, noise: float) -> Array:
     weights = jnp.asarray(loading)
-    return weights.T @ weights + noise**2 * jnp.eye(weights.shape[1])
+    return weights.T @ weights + noise**2 * jnp.eye(weights.shape[1], dtype=weights.dtype)
 
 
 def _check(num_rows: int, noise: float) -> None:

@@ -93,7 +93,7 @@ def coder(
         params = likelihood.init(event_shape)
         return nets.join(
             encoder=encoder.init(encoder_key, complete(batch.x, event_shape)[:1], cond),
-            decoder=decoder.init(decoder_key, jnp.zeros((1, latent_dim)), cond),
+            decoder=decoder.init(decoder_key, jnp.zeros((1, latent_dim), jnp.float32), cond),
             likelihood={"params": params} if params else {},
         )
 

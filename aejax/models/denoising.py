@@ -45,7 +45,7 @@ def masking_noise(key: Array, x: Array, noise_level: float | Array) -> Array:
         >>> float(masking_noise(jax.random.key(0), jnp.ones((2, 2)), 1.0).sum())
         0.0
     """
-    return jnp.where(jax.random.bernoulli(key, noise_level, x.shape), 0, x)
+    return jnp.where(_hit(key, x, noise_level), 0, x)
 
 
 def salt_and_pepper_noise(key: Array, x: Array, noise_level: float | Array) -> Array:
@@ -60,8 +60,13 @@ def salt_and_pepper_noise(key: Array, x: Array, noise_level: float | Array) -> A
     """
     hit_key, side_key = jax.random.split(key)
     is_salt = jax.random.bernoulli(side_key, 0.5, x.shape)
-    extreme = jnp.where(is_salt, jnp.max(x, axis=0), jnp.min(x, axis=0))
-    return jnp.where(jax.random.bernoulli(hit_key, noise_level, x.shape), extreme, x)
+    extreme = jnp.where(is_salt, jnp.max(x, axis=0, keepdims=True), jnp.min(x, axis=0, keepdims=True))
+    return jnp.where(_hit(hit_key, x, noise_level), extreme, x)
+
+
+def _hit(key: Array, x: Array, share: float | Array) -> Array:
+    """True for a share of the elements, drawn in the type of x: the same ones whatever JAX's default type is."""
+    return jax.random.uniform(key, x.shape, x.dtype) < share
 
 
 CORRUPTIONS: dict[str, Corruption] = {

@@ -152,7 +152,7 @@ def wgan_gp(
     def discriminator_loss(key: Array, variables: Variables, batch: Batch, hparams: WganGpHparams) -> tuple[Array, Aux]:
         judge_key, between_key = jax.random.split(key)
         real, fake, x, generated = players.judge(judge_key, variables, batch)
-        share = jax.random.uniform(between_key, (x.shape[0],) + (1,) * (x.ndim - 1))
+        share = jax.random.uniform(between_key, (x.shape[0],) + (1,) * (x.ndim - 1), x.dtype)
         between = share * x + (1 - share) * generated
 
         def value_of(x: Array) -> Array:
@@ -270,7 +270,7 @@ def _players(
         generator_key, discriminator_key = jax.random.split(key)
         cond = None if batch.cond is None else batch.cond[:1]
         return nets.join(
-            generator=generator.init(generator_key, jnp.zeros((1, latent_dim)), cond),
+            generator=generator.init(generator_key, jnp.zeros((1, latent_dim), jnp.float32), cond),
             discriminator=discriminator.init(discriminator_key, complete(batch.x, event_shape)[:1], cond),
         )
 
@@ -290,7 +290,7 @@ def _players(
         return x if mask is None else jnp.where(mask, x, 0)
 
     def draw(key: Array, variables: Variables, batch: Batch) -> tuple[Array, Variables]:
-        z = jax.random.normal(key, (batch.x.shape[0], latent_dim))
+        z = jax.random.normal(key, (batch.x.shape[0], latent_dim), batch.x.dtype)
         x, state = generator.apply(nets.select(variables, "generator"), z, batch.cond, train=True)
         return hide(batch, x), state
 
@@ -319,7 +319,7 @@ def _players(
     def sample(
         key: Array, variables: Variables, num_samples: int, cond: Array | None = None, z: Array | None = None
     ) -> Array:
-        z = jax.random.normal(key, (num_samples, latent_dim)) if z is None else z
+        z = jax.random.normal(key, (num_samples, latent_dim), jnp.float32) if z is None else z
         return generate(variables, z, cond)
 
     return _Players(init, generate, discriminate, judge, fool, sample, rows_of)

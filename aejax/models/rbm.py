@@ -66,12 +66,12 @@ def rbm(num_visible: int, num_hidden: int, *, visible: Units = "bernoulli", hidd
 
     def init(key: Array, batch: Batch) -> Variables:
         del batch
-        kernel = 0.01 * jax.random.normal(key, (num_visible, num_hidden))
+        kernel = 0.01 * jax.random.normal(key, (num_visible, num_hidden), jnp.float32)
         return {
             "params": {
                 "kernel": kernel,
-                "visible_bias": jnp.zeros((num_visible,)),
-                "hidden_bias": jnp.zeros((num_hidden,)),
+                "visible_bias": jnp.zeros((num_visible,), jnp.float32),
+                "hidden_bias": jnp.zeros((num_hidden,), jnp.float32),
             }
         }
 
@@ -79,16 +79,16 @@ def rbm(num_visible: int, num_hidden: int, *, visible: Units = "bernoulli", hidd
         return v.reshape(v.shape[0], num_visible)
 
     def hidden_input(params: Variables, v: Array) -> Array:
-        return flat(v) @ params["kernel"] + params["hidden_bias"]
+        return flat(v) @ params["kernel"] + params["hidden_bias"][None, :]
 
     def visible_input(params: Variables, h: Array) -> Array:
-        return h @ params["kernel"].T + params["visible_bias"]
+        return h @ params["kernel"].T + params["visible_bias"][None, :]
 
     def free_energy(params: Variables, v: Array) -> Array:
-        theta, bias = hidden_input(params, v), params["visible_bias"]
+        theta, bias = hidden_input(params, v), params["visible_bias"][None, :]
         own = 0.5 * jnp.square(flat(v) - bias) if visible == "gaussian" else -flat(v) * bias
         if hidden == "gaussian":
-            from_hidden = 0.5 * (jnp.square(params["hidden_bias"]) - jnp.square(theta))
+            from_hidden = 0.5 * (jnp.square(params["hidden_bias"])[None, :] - jnp.square(theta))
         else:
             from_hidden = -jax.nn.softplus(theta)
         return own.sum(axis=-1) + from_hidden.sum(axis=-1)

@@ -188,7 +188,7 @@ def _tied(params: Any, latent_dim: int) -> Any:
     """Atoms of unit length, and the encoder their transpose: each unit begins by reading what it writes."""
     kernel = params["encoder"]["layer_0"]["kernel"]
     num_inputs = params["decoder"]["layer_0"]["kernel"].shape[1]
-    atoms = kernel[:num_inputs] / jnp.linalg.norm(kernel[:num_inputs], axis=0)
+    atoms = kernel[:num_inputs] / jnp.linalg.norm(kernel[:num_inputs], axis=0, keepdims=True)
     encoder = {**params["encoder"]["layer_0"], "kernel": kernel.at[:num_inputs].set(atoms)}
     old = params["decoder"]["layer_0"]
     decoder = {**old, "kernel": old["kernel"].at[:latent_dim].set(atoms.T)}
@@ -207,7 +207,7 @@ def _kl() -> _Code:
 def _l1() -> _Code:
     def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
         del params, pre, hparams
-        return losses.mean_examples(jnp.sum(z * norms, axis=1), batch)
+        return losses.mean_examples(jnp.sum(z * norms[None, :], axis=1), batch)
 
     return _Code(lambda size: {}, lambda params, pre: jax.nn.relu(pre), penalty)  # noqa: ARG005
 
@@ -220,23 +220,23 @@ def _topk(num_active: int) -> _Code:
         return jnp.zeros_like(pre).at[rows, units].set(jax.nn.relu(largest))
 
     def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
-        del params, pre, z, norms, batch, hparams
-        return jnp.zeros(())
+        del params, pre, norms, batch, hparams
+        return jnp.zeros((), z.dtype)
 
     return _Code(lambda size: {}, activate, penalty)  # noqa: ARG005
 
 
 def _jumprelu() -> _Code:
     def init(size: int) -> dict[str, Array]:
-        return {"log_threshold": jnp.full((size,), jnp.log(_FIRST_THRESHOLD))}
+        return {"log_threshold": jnp.full((size,), jnp.log(_FIRST_THRESHOLD), jnp.float32)}
 
     def activate(params: Any, pre: Array) -> Array:
-        threshold = jnp.exp(params["log_threshold"])
+        threshold = jnp.exp(params["log_threshold"])[None, :]
         return jax.nn.relu(pre) * _step(pre, threshold)
 
     def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
         del z, norms, hparams
-        active = _step(jax.lax.stop_gradient(pre), jnp.exp(params["log_threshold"]))
+        active = _step(jax.lax.stop_gradient(pre), jnp.exp(params["log_threshold"])[None, :])
         return losses.mean_examples(jnp.sum(active, axis=1), batch)
 
     return _Code(init, activate, penalty)

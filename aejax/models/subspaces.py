@@ -1,6 +1,7 @@
 """An autoencoder made of linear subspaces in a row, each for a part of the data."""
 
 import functools
+import math
 from typing import Literal, NamedTuple
 
 import jax
@@ -74,7 +75,7 @@ def local_subspaces(
 
     def init(key: Array, batch: Batch) -> Variables:
         complete(batch.x[:1], event_shape)
-        drawn = jax.random.normal(key, (num_regions, jnp.zeros(event_shape).size, latent_dim - 1))
+        drawn = jax.random.normal(key, (num_regions, math.prod(event_shape), latent_dim - 1), jnp.float32)
         basis = jnp.linalg.qr(drawn)[0].swapaxes(1, 2)
         return {"params": {"basis": basis.reshape(num_regions, latent_dim - 1, *event_shape)}}
 
@@ -88,10 +89,10 @@ def local_subspaces(
 
         def one(row: tuple[Array, Array]) -> Array:
             x, seen = row
-            y, masked = jnp.where(seen, transform(x), 0), jnp.where(seen, basis, 0)
-            gram = masked @ masked.swapaxes(1, 2) + _RIDGE * jnp.eye(latent_dim - 1)
+            y, masked = jnp.where(seen, transform(x), 0), jnp.where(seen[None, None, :], basis, 0)
+            gram = masked @ masked.swapaxes(1, 2) + _RIDGE * jnp.eye(latent_dim - 1, dtype=y.dtype)[None]
             coefficients = jnp.linalg.solve(gram, (masked @ y)[..., None])[..., 0]
-            error = jnp.sum(jnp.square(y - jnp.einsum("kc,kce->ke", coefficients, masked)), axis=1)
+            error = jnp.sum(jnp.square(y[None, :] - jnp.einsum("kc,kce->ke", coefficients, masked)), axis=1)
             region = jnp.argmin(error)
             return jnp.concatenate([region[None].astype(y.dtype), coefficients[region]])
 
@@ -108,7 +109,7 @@ def local_subspaces(
     def output(variables: Variables, z: Array) -> Array:
         basis = flat_basis(variables)
         place = jnp.clip(z[:, :1], 0, num_regions - 1)
-        hats = jnp.maximum(1 - jnp.abs(place - jnp.arange(num_regions)), 0)
+        hats = jnp.maximum(1 - jnp.abs(place - jnp.arange(num_regions)[None, :]), 0)
         # One product with all bases: gathering two of them for each row takes ten times as long.
         spread = (hats[:, :, None] * z[:, None, 1:]).reshape(z.shape[0], -1)
         return (spread @ basis.reshape(-1, basis.shape[-1])).reshape(z.shape[0], *event_shape)

@@ -146,7 +146,7 @@ def vae(
         key: Array, variables: Variables, num_samples: int, cond: Array | None = None, z: Array | None = None
     ) -> Array:
         prior_key, noise_key = jax.random.split(key)
-        z = jax.random.normal(prior_key, (num_samples, latent_dim)) if z is None else z
+        z = jax.random.normal(prior_key, (num_samples, latent_dim), jnp.float32) if z is None else z
         return parts.sample(noise_key, variables, parts.decode(variables, z, cond)[0])
 
     return Model(parts.init, loss, VaeHparams(beta), encode, parts.mean, score, sample, log_likelihood)

@@ -21,10 +21,10 @@ class _Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (conv.WIDTH,) * (x.ndim - 2) + (x.shape[-1], self.channels)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,))
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,), jnp.float32)
         y = conv.downsample(x, kernel) if self.spatial is None else conv.upsample(x, kernel, self.spatial)
-        return y + bias
+        return y + jnp.expand_dims(bias, range(y.ndim - 1))
 
 
 class _ConvolutionalEncoder(nn.Module):

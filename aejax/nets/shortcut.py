@@ -33,7 +33,7 @@ def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
     def init(key: Array, x: Array, cond: Array | None = None) -> Variables:
         linear_key, layers_key = jax.random.split(key)
         collections = join(linear=linear.init(linear_key, x, cond), layers=network.init(layers_key, x, cond))
-        collections["params"]["linear"]["share"] = jnp.zeros(())
+        collections["params"]["linear"]["share"] = jnp.zeros((), jnp.float32)
         return collections
 
     def apply(

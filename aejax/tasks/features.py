@@ -124,7 +124,7 @@ def log_likelihood(key: Array, model: Model, variables: Variables, x: Any, num_s
     if num_samples < 1:
         raise ValueError(f"num_samples: found {num_samples}, expected a positive whole number")
     # The draws' number is static; it rides along as the length of an array.
-    return over_rows(_log_likelihood, model, (key, variables, jnp.zeros(num_samples)), x)
+    return over_rows(_log_likelihood, model, (key, variables, jnp.zeros(num_samples, jnp.float32)), x)
 
 
 def _jacobian_moments(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array, Array]:

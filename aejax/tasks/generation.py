@@ -84,9 +84,8 @@ def interpolate(
     if num_steps < 2:
         raise ValueError(f"num_steps: found {num_steps}, expected at least 2")
     ends = jnp.stack([jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)])
-    z = required(model.encode, "encode")(variables, ends, _repeated(cond, 2)).mean
-    share = jnp.linspace(0, 1, num_steps)[:, None]
-    return required(model.decode, "decode")(variables, (1 - share) * z[0] + share * z[1], _repeated(cond, num_steps))
+    z = _encode(model, variables, ends, _repeated(cond, 2))
+    return _decode(model, variables, _line(num_steps, z), _repeated(cond, num_steps))
 
 
 def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values: ArrayLike, cond: Any = None) -> Array:
@@ -117,12 +116,32 @@ def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values:
     z, values = jnp.asarray(z, jnp.float32), jnp.asarray(values, jnp.float32)
     if not 0 <= dim < z.shape[0]:
         raise ValueError(f"dim: found {dim}, expected 0 to {z.shape[0] - 1}")
-    codes = jnp.tile(z, (values.shape[0], 1)).at[:, dim].set(values)
-    return required(model.decode, "decode")(variables, codes, _repeated(cond, values.shape[0]))
+    return _decode(model, variables, _varied(dim, z, values), _repeated(cond, values.shape[0]))
 
 
 def _repeated(cond: Any, num_rows: int) -> Array | None:
     return None if cond is None else jnp.tile(jnp.asarray(cond, jnp.float32), (num_rows, 1))
+
+
+@functools.partial(jax.jit, static_argnames="num_steps")
+def _line(num_steps: int, ends: Array) -> Array:
+    share = jnp.linspace(0, 1, num_steps, dtype=ends.dtype)[:, None]
+    return (1 - share) * ends[:1] + share * ends[1:]
+
+
+@functools.partial(jax.jit, static_argnames="dim")
+def _varied(dim: int, z: Array, values: Array) -> Array:
+    return jnp.tile(z, (values.shape[0], 1)).at[:, dim].set(values)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _encode(model: Model, variables: Variables, x: Array, cond: Array | None) -> Array:
+    return required(model.encode, "encode")(variables, x, cond).mean
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _decode(model: Model, variables: Variables, z: Array, cond: Array | None) -> Array:
+    return required(model.decode, "decode")(variables, z, cond)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_samples"))

@@ -219,9 +219,9 @@ def _arrays(
         raise ValueError(f"arrival: found shape {np.shape(arrival)}, expected ({len(events)},), one for each event")
     event_place, noise_place = _places(event_groups, noise_groups, len(events), len(noise))
     return _Arrays(
-        jnp.asarray(events),
-        _ring(jnp.asarray(noise)),
-        jnp.full(len(events), jnp.nan) if arrival is None else jnp.asarray(arrival, jnp.float32),
+        jnp.asarray(events, jnp.float32),
+        _ring(jnp.asarray(noise, jnp.float32)),
+        jnp.asarray(np.full(len(events), np.nan) if arrival is None else arrival, jnp.float32),
         jnp.asarray(own_db, jnp.float32),
         jnp.asarray(event_place),
         jnp.asarray(noise_place),
@@ -299,7 +299,7 @@ def _ring(noise: Array) -> Array:
     """Fades the end of each record into its beginning with constant power."""
     fade = min(_FADE, noise.shape[1] // 4)
     length = noise.shape[1] - fade
-    share = jnp.linspace(0, 1, fade)
+    share = jnp.linspace(0, 1, fade, dtype=noise.dtype)[None, :]
     head = noise[:, :fade] * jnp.sqrt(share) + noise[:, length:] * jnp.sqrt(1 - share)
     return jnp.concatenate([head, noise[:, fade:length]], axis=1)
 
@@ -334,7 +334,7 @@ def _draw(key: Array, arrays: _Arrays, num: int, num_samples: int, augment: bool
     noise = jnp.concatenate([noise, noise[:, :1]], axis=1)  # the sample after the last one, to interpolate towards
 
     def speed(chance: Array) -> Array:
-        return _SLOWEST + (_FASTEST - _SLOWEST) * chance if augment else jnp.ones(())
+        return _SLOWEST + (_FASTEST - _SLOWEST) * chance if augment else jnp.ones_like(chance)
 
     def event_piece(chance: _Chances, row: Array, knots: Array) -> tuple[Array, Array]:
         stretch = speed(chance.speed)
@@ -378,8 +378,8 @@ def _draw(key: Array, arrays: _Arrays, num: int, num_samples: int, augment: bool
 
     # One draw for all: each call of a generator is compiled by itself, which would take most of the time.
     uniform_key, normal_key = jax.random.split(key)
-    chances = _Chances(*jax.random.uniform(uniform_key, (len(_Chances._fields), num)))
-    knots = jax.random.normal(normal_key, (num, 2, 8))
+    chances = _Chances(*jax.random.uniform(uniform_key, (len(_Chances._fields), num), events.dtype))
+    knots = jax.random.normal(normal_key, (num, 2, 8), events.dtype)
     return jax.lax.map(pair, (chances, knots), batch_size=_BLOCK)
 
 
@@ -396,5 +396,6 @@ def _standardise(x: Array) -> Array:
 
 def _colour(knots: Array, x: Array) -> Array:
     """Multiplies the spectrum by a smooth curve, whose logarithm is given at equal distances; phases stay."""
-    log_gain = jnp.interp(jnp.linspace(0, 1, len(x) // 2 + 1), jnp.linspace(0, 1, len(knots)), knots)
+    at, given = (jnp.linspace(0, 1, num, dtype=x.dtype) for num in (len(x) // 2 + 1, len(knots)))
+    log_gain = jnp.interp(at, given, knots)
     return jnp.fft.irfft(jnp.fft.rfft(x) * jnp.exp(log_gain), len(x))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from aejax.base import Array, Batch, Model, Variables, required
+from aejax.base import Array, Batch, Latent, Model, Variables, required
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -59,10 +59,7 @@ def fit_mixture(key: Array, model: Model, variables: Variables, x: Any, num_comp
     """
     check_encodes(model)
     draw_key, start_key = jax.random.split(key)
-    latent = over_rows(_latent, model, variables, x)
-    z = jnp.asarray(latent.mean)
-    if latent.log_var is not None:
-        z = z + jnp.exp(0.5 * jnp.asarray(latent.log_var)) * jax.random.normal(draw_key, z.shape)
+    z = _codes(draw_key, jax.device_put(over_rows(_latent, model, variables, x)))
     if not 1 <= num_components <= z.shape[0]:
         raise ValueError(f"num_components: found {num_components}, expected 1 to the number of rows ({z.shape[0]})")
     return _expectation_maximisation(num_components, start_key, z)
@@ -84,9 +81,14 @@ def sample_mixture(key: Array, mixture: Mixture, num_samples: int) -> Array:
         >>> sample_mixture(jax.random.key(0), mixture, 1)
         Array([[1., 1.]], dtype=float32)
     """
+    return _sample(num_samples, key, mixture)
+
+
+@functools.partial(jax.jit, static_argnames="num_samples")
+def _sample(num_samples: int, key: Array, mixture: Mixture) -> Array:
     component_key, noise_key = jax.random.split(key)
     component = jax.random.categorical(component_key, mixture.log_weight, shape=(num_samples,))
-    noise = jax.random.normal(noise_key, (num_samples, mixture.mean.shape[1]))
+    noise = jax.random.normal(noise_key, (num_samples, mixture.mean.shape[1]), mixture.mean.dtype)
     return mixture.mean[component] + jnp.einsum("nij,nj->ni", mixture.cholesky[component], noise)
 
 
@@ -108,17 +110,24 @@ def mixture_log_density(mixture: Mixture, z: Array) -> Array:
     return jax.nn.logsumexp(_joint_log_density(mixture, z), axis=1)
 
 
+@jax.jit
+def _codes(key: Array, latent: Latent) -> Array:
+    if latent.log_var is None:
+        return latent.mean
+    return latent.mean + jnp.exp(0.5 * latent.log_var) * jax.random.normal(key, latent.mean.shape, latent.mean.dtype)
+
+
 def _latent(model: Model, variables: Variables, batch: Batch) -> Any:
     return required(model.encode, "encode")(variables, batch.x, batch.cond)
 
 
 def _joint_log_density(mixture: Mixture, z: Array) -> Array:
     def component(mean: Array, cholesky: Array) -> Array:
-        whitened = jax.scipy.linalg.solve_triangular(cholesky, (z - mean).T, lower=True)
+        whitened = jax.scipy.linalg.solve_triangular(cholesky, (z - mean[None, :]).T, lower=True)
         log_determinant = jnp.sum(jnp.log(jnp.diagonal(cholesky)))
         return -0.5 * jnp.sum(whitened**2 + jnp.log(2 * jnp.pi), axis=0) - log_determinant
 
-    return mixture.log_weight + jax.vmap(component, out_axes=1)(mixture.mean, mixture.cholesky)
+    return mixture.log_weight[None, :] + jax.vmap(component, out_axes=1)(mixture.mean, mixture.cholesky)
 
 
 @functools.partial(jax.jit, static_argnames="num_components")
@@ -126,7 +135,7 @@ def _expectation_maximisation(num_components: int, key: Array, z: Array) -> Mixt
     spread = jnp.var(z, axis=0) + 1e-12
     floor = _REGULARISATION * jnp.diag(spread)
     start = Mixture(
-        log_weight=jnp.full((num_components,), -jnp.log(num_components)),
+        log_weight=jnp.full((num_components,), -jnp.log(num_components), z.dtype),
         mean=jax.random.choice(key, z, (num_components,), replace=False),
         cholesky=jnp.tile(jnp.diag(jnp.sqrt(spread)), (num_components, 1, 1)),
     )
@@ -137,7 +146,7 @@ def _expectation_maximisation(num_components: int, key: Array, z: Array) -> Mixt
         mean = (share.T @ z) / mass[:, None]
 
         def covariance(share: Array, mean: Array, mass: Array) -> Array:
-            return (share[:, None] * (z - mean)).T @ (z - mean) / mass + floor
+            return (share[:, None] * (z - mean[None, :])).T @ (z - mean[None, :]) / mass + floor
 
         cholesky = jnp.linalg.cholesky(jax.vmap(covariance, in_axes=(1, 0, 0))(share, mean, mass))
         return Mixture(jnp.log(mass / mass.sum()), mean, cholesky), None

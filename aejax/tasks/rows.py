@@ -35,7 +35,7 @@ def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, 
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, rows))):
         raise ValueError("x: found a traced array, expected numbers; inside jit call the model's functions themselves")
     # What the arrays hold is checked block by block, while it is in the cache.
-    rows = jax.device_get(rows)
+    rows, arguments = jax.device_get(rows), jax.device_put(arguments)
     num_rows = len(rows.x)
     blocks: list[Any] = []
     running = None

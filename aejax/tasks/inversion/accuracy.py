@@ -128,8 +128,8 @@ def posterior_predictive(
     # A part of the quantity that the decoder never misses has no variance, which Cholesky does not take.
     floor = 1e-12 * (np.diagonal(left_out.covariance).max() or 1.0)
     cholesky = np.linalg.cholesky(left_out.covariance + floor * np.eye(num_values))
-    error = left_out.mean + np.asarray(jax.random.normal(error_key, values.shape)) @ cholesky.T
-    return values + error + spread * np.asarray(jax.random.normal(noise_key, values.shape))
+    error = left_out.mean + np.asarray(jax.random.normal(error_key, values.shape, jnp.float32)) @ cholesky.T
+    return values + error + spread * np.asarray(jax.random.normal(noise_key, values.shape, jnp.float32))
 
 
 def interval_coverage(draws: ArrayLike, truth: ArrayLike, level: float = 0.9) -> np.ndarray:

@@ -186,7 +186,7 @@ def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> 
         return optax.apply_updates(z, updates), state, value, jnp.where(falls, 0, num_stalled + 1), step + 1
 
     zero = jnp.zeros((), jnp.int32)
-    return jax.lax.while_loop(goes_on, advance, (z, optimizer.init(z), jnp.asarray(jnp.inf), zero, zero))[0]
+    return jax.lax.while_loop(goes_on, advance, (z, optimizer.init(z), jnp.full((), jnp.inf, z.dtype), zero, zero))[0]
 
 
 @functools.partial(jax.jit, static_argnames=("model", "observe", "num_steps"))

@@ -32,7 +32,8 @@ def standard_normal(latent_dim: int) -> Mixture:
     """
     if latent_dim < 1:
         raise ValueError(f"prior: found {latent_dim}, expected a positive number of dimensions, or a Mixture")
-    return Mixture(jnp.zeros(1), jnp.zeros((1, latent_dim)), jnp.eye(latent_dim)[None])
+    zero = jnp.zeros((1, latent_dim), jnp.float32)
+    return Mixture(zero[:, 0], zero, jnp.eye(latent_dim, dtype=jnp.float32)[None])
 
 
 def decode_one(model: Model | Adversary, variables: Variables, z: Array, cond: Array | None = None) -> Array:

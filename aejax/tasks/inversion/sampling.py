@@ -160,14 +160,14 @@ class _Frame(NamedTuple):
 @functools.partial(jax.jit, static_argnames=("model", "observe"))
 def _frames(model: Any, observe: Observe, problem: Problem, start: Array) -> _Frame:
     weight, mean = jnp.exp(problem.prior.log_weight), problem.prior.mean
-    centred = mean - weight @ mean
+    centred = mean - (weight @ mean)[None, :]
     within = jnp.einsum("k,kij,klj->il", weight, problem.prior.cholesky, problem.prior.cholesky)
     prior_precision = jnp.linalg.inv(within + (weight[:, None] * centred).T @ centred)
 
     def one(z: Array) -> _Frame:
         jacobian = jax.jacfwd(lambda z: residuals(model, observe, problem, z))(z)
         upper = jnp.linalg.cholesky(prior_precision + jacobian.T @ jacobian).T
-        return _Frame(z, jax.scipy.linalg.solve_triangular(upper, jnp.eye(z.size)))
+        return _Frame(z, jax.scipy.linalg.solve_triangular(upper, jnp.eye(z.size, dtype=z.dtype)))
 
     return jax.lax.map(one, start)
 

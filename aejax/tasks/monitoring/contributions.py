@@ -71,7 +71,7 @@ def _contributions(model: Model, num_lags: int, arguments: Any, windows: Array, 
         curvature = jnp.einsum("flc,fmc->clm", jacobian, jacobian)
         # A reading that is missing or that nothing depends on has neither; a small ridge keeps it solvable.
         ridge = 1e-6 * jnp.maximum(jnp.trace(curvature, axis1=1, axis2=2), 1e-12)
-        curvature += ridge[:, None, None] * jnp.eye(num_lags + 1)
+        curvature += ridge[:, None, None] * jnp.eye(num_lags + 1, dtype=ridge.dtype)[None]
         return jnp.einsum("cl,cl->c", gradient, jnp.linalg.solve(curvature, gradient[..., None])[..., 0])
 
     return jax.lax.map(of_row, (windows, cond))

@@ -289,9 +289,8 @@ def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[C
             for array in (scaled, cond)
         )
         arguments = (monitor.variables, monitor.whitening, monitor.smoothing, monitor.limit)
-        result, state = _scan(
-            monitor.model, monitor.num_lags, monitor.alarm_rule, arguments, state, piece, piece_cond, is_row
-        )
+        arrays = jax.device_put((arguments, state, piece, piece_cond, is_row))
+        result, state = _scan(monitor.model, monitor.num_lags, monitor.alarm_rule, *arrays)
         parts.append([np.asarray(array)[:length] for array in result])
         begin += length
     averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -334,7 +333,7 @@ def _scan(
 
     def step(state: StreamState, inputs: Any) -> tuple[StreamState, tuple[Array, Array, Array]]:
         row, row_cond, is_row = inputs
-        past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row, state.past.shape), state.past)
+        past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
         window = jnp.concatenate([row[None], past])
         flat, seen = window.reshape(1, -1), ~jnp.isnan(window).reshape(1, -1)
         batch = Batch(jnp.where(seen, flat, 0), mask=seen, cond=None if row_cond is None else row_cond[None])

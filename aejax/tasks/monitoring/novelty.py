@@ -236,17 +236,18 @@ def _log_distance(rows: np.ndarray, normal: np.ndarray, num_neighbors: int) -> n
     size = 1 << max(int(math.log2(max(_NUM_DISTANCES // len(normal), 1))), 5)
     size = min(size, 1 << max(len(rows) - 1, 1).bit_length())
     found = []
+    normal = jax.device_put(normal)
     for begin in range(0, len(rows), size):
         block = rows[begin : begin + size]
         padded = np.resize(block, (size, rows.shape[1]))
-        found.append(np.asarray(_log_distances(padded, normal, num_neighbors))[: len(block)])
+        found.append(np.asarray(_log_distances(jax.device_put(padded), normal, num_neighbors))[: len(block)])
     return np.concatenate(found)
 
 
 @functools.partial(jax.jit, static_argnames="num_neighbors")
 def _log_distances(rows: Array, normal: Array, num_neighbors: int) -> Array:
     # Squares by a matrix product are fast but rounded; they choose candidates, whose distances are then exact.
-    squares = jnp.sum(jnp.square(normal), axis=1) - 2 * rows @ normal.T
+    squares = jnp.sum(jnp.square(normal), axis=1)[None, :] - 2 * rows @ normal.T
     _, nearest = jax.lax.top_k(-squares, min(num_neighbors + 3, len(normal)))
     exact = jnp.sqrt(jnp.sum(jnp.square(rows[:, None] - normal[nearest]), axis=2))
     exact = jnp.sort(exact, axis=1)[:, :num_neighbors]

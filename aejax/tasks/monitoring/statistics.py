@@ -169,8 +169,8 @@ def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Ba
     """
     code, residual = parts(model, variables, batch)
     return (
-        (code - whitening.code_mean) @ whitening.code,
-        (residual - whitening.residual_mean) @ whitening.residual,
+        (code - whitening.code_mean[None, :]) @ whitening.code,
+        (residual - whitening.residual_mean[None, :]) @ whitening.residual,
     )
 
 

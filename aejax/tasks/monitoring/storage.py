@@ -94,8 +94,8 @@ def load_monitor(path: str | os.PathLike[str], model: Model, num_conditions: int
     rate = ObtainedRate(**settings["rate"])
     num_lags, alarm_rule = settings["num_lags"], tuple(settings["alarm_rule"])
     num_columns = len(stored["scaler/mean"])
-    cond = jnp.zeros((1, num_conditions)) if num_conditions else None
-    batch = Batch(jnp.zeros((1, (num_lags + 1) * num_columns)), cond=cond)
+    cond = jnp.zeros((1, num_conditions), jnp.float32) if num_conditions else None
+    batch = Batch(jnp.zeros((1, (num_lags + 1) * num_columns), jnp.float32), cond=cond)
     expected = flatten({"variables": jax.eval_shape(model.init, jax.random.key(0), batch)})
     for name, leaf in expected.items():
         found = stored[name].shape if name in stored else "nothing"

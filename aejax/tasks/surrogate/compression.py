@@ -318,8 +318,8 @@ def _refine(model: Model, variables: Variables, batch: Batch, *, error: Error, n
             # Each number of the code by its own scale: a coefficient has the unit of the data, a region has none.
             sizes = jnp.linalg.norm(jacobian, axis=0)
             sizes = jnp.where(sizes > 0, sizes, 1)
-            jacobian = jacobian / sizes
-            gram = jacobian.T @ jacobian + damping * jnp.eye(z.size)
+            jacobian = jacobian / sizes[None, :]
+            gram = jacobian.T @ jacobian + damping * jnp.eye(z.size, dtype=z.dtype)
             moved = z - jnp.linalg.solve(gram, jacobian.T @ left) / sizes
             now = jnp.sum(jnp.square(residual(moved)))
             better = now < squares

@@ -306,7 +306,8 @@ def predictor_model(
     def encode(variables: Variables, x: Array, cond: Array | None = None) -> Latent:
         del x  # what is predicted
         output = network.apply({"params": variables["params"]}, cond)[0]
-        return Latent(variables["frozen"]["mean"] + variables["frozen"]["scale"] * output)
+        frozen = variables["frozen"]
+        return Latent(frozen["mean"][None, :] + frozen["scale"][None, :] * output)
 
     def decode(variables: Variables, z: Array, cond: Array | None = None) -> Array:
         del cond

@@ -1,0 +1,38 @@
+"""The laws once more, under the switches that people who know JAX turn on first, each in a process of its own.
+
+JAX reads its switches from the environment. Every law is written once, in ``test_laws.py`` and ``test_engine.py``; what
+runs here of them is what a switch can break, for every model of the registry.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LAWS = ["tests/test_laws.py", "tests/training/test_engine.py::test_resuming_from_checkpoints_gives_the_same_bits"]
+RUNS = "the_same_key or sweep_of_ensembles or resuming"
+FUNCTIONS = "float32 or tasks_take"
+SWITCHES = {
+    ("JAX_ENABLE_X64", "1"): f"{RUNS} or {FUNCTIONS}",
+    # Uncompiled, so that a NaN that a later step hides is seen as well.
+    ("JAX_DEBUG_NANS", "1"): f"{RUNS} or {FUNCTIONS} or missing_values",
+    ("JAX_NUMPY_RANK_PROMOTION", "raise"): f"{RUNS} or {FUNCTIONS}",
+    ("JAX_TRANSFER_GUARD", "disallow"): f"{RUNS} or {FUNCTIONS}",
+    ("JAX_NUM_CPU_DEVICES", "8"): RUNS,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", SWITCHES, ids="=".join)
+def test_the_laws_hold_under(switch):
+    name, value = switch
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *LAWS, "-k", SWITCHES[switch]],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, name: value},
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
