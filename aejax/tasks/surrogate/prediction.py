@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, nets
-from aejax.algorithms import adam
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables, as_batch, required
+from aejax.optimizers import adam
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.compression import Error, codes_and_metrics
