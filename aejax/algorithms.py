@@ -1,6 +1,5 @@
 """How variables move: a model and an optimizer make an Algorithm, which the engine runs."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from aejax import hoisting
 from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, Objective, TrainState, Variables
 from aejax.models.rbm import RBM
 from aejax.optimizers import Anneal, Optimizer, adam, check_optimizer, momentum  # noqa: F401  training takes adam from here
+from aejax.recipes import remembered
 
 # Elements below which a tensor's reduction costs more to start than to run.
 _SMALL = 65536
@@ -30,7 +30,7 @@ class MinimiseHparams(NamedTuple):
     model: Any
 
 
-@functools.cache
+@remembered
 def minimise(
     model: Objective | Model,
     optimizer: Optimizer = optax.adam,
@@ -106,7 +106,7 @@ class AdversarialHparams(NamedTuple):
     model: Any
 
 
-@functools.cache
+@remembered
 def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_decay: float | None = None) -> Algorithm:
     """Two players in turn: some steps of the discriminator, then one of the generator (Goodfellow et al. 2014).
 
@@ -234,7 +234,7 @@ class ContrastiveDivergenceHparams(NamedTuple):
     weight_decay: Any
 
 
-@functools.cache
+@remembered
 def contrastive_divergence(
     machine: RBM,
     num_gibbs_steps: int = 1,

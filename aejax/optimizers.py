@@ -1,6 +1,5 @@
 """Optimizers and schedules: what makes a gradient into a step."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -8,12 +7,13 @@ import jax.numpy as jnp
 import optax
 
 from aejax.base import Array
+from aejax.recipes import remembered
 
 Optimizer = Callable[[Any], optax.GradientTransformation]
 Anneal = Callable[[Array, Any], Any]
 
 
-@functools.cache
+@remembered
 def adam(
     schedule: Literal["constant", "cosine"] = "constant",
     num_steps: int | None = None,
@@ -71,7 +71,7 @@ def adam(
     return optimizer
 
 
-@functools.cache
+@remembered
 def warm_up(name: str, num_steps: int) -> Anneal:
     """A hyperparameter that rises linearly from zero to its value over the first steps, then stays.
 

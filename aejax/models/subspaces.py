@@ -1,6 +1,5 @@
 """An autoencoder made of linear subspaces in a row, each for a part of the data."""
 
-import functools
 from typing import Literal, NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from aejax import losses
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
 from aejax.models.coder import complete
+from aejax.recipes import remembered
 
 # Directions that few observed elements determine are held at zero rather than blown up.
 _RIDGE = 1e-6
@@ -19,7 +19,7 @@ class SubspacesHparams(NamedTuple):
     """Subspaces have no hyperparameter that can be traced."""
 
 
-@functools.cache
+@remembered
 def local_subspaces(
     event_shape: tuple[int, ...],
     latent_dim: int,
