@@ -54,10 +54,10 @@ def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     Example:
         >>> @remembered
-        ... def twice(function):
-        ...     return lambda x: function(function(x))
-        >>> len({twice(lambda x: x + step) for step in (1, 1, 2)})
-        2
+        ... def scaled_by(factors):
+        ...     return lambda x: [factor * x for factor in factors]
+        >>> scaled_by([1, 2]) is scaled_by(factors=(1, 2))
+        True
     """
     signature = inspect.signature(function)
     made: collections.OrderedDict[Hashable, tuple[Any, _Recipe]] = collections.OrderedDict()
