@@ -1,10 +1,11 @@
 """Compressed and generative representations of scientific and industrial data, as pure functions in JAX."""
 
 from aejax import interop, losses, metrics, models, nets
-from aejax.algorithms import adam, adversarial, contrastive_divergence, minimise, warm_up
+from aejax.algorithms import adversarial, contrastive_divergence, minimise
 from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState
 from aejax.batches import as_batch
 from aejax.contracts import check
+from aejax.optimizers import adam, warm_up
 from aejax.runs import Run, load_run, save_run
 from aejax.tasks import (
     Calibration,

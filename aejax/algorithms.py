@@ -1,8 +1,7 @@
 """How variables move: a model and an optimizer make an Algorithm, which the engine runs."""
 
-import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +11,27 @@ from jax.flatten_util import ravel_pytree
 from aejax import hoisting
 from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, Objective, TrainState, Variables
 from aejax.models.rbm import RBM
+from aejax.optimizers import (
+    Anneal,
+    Optimizer,
+    advance,
+    averages,
+    momentum,
+    takes_rate,
+    to_evaluate,
+    transformation,
+)
+from aejax.recipes import remembered
 
 # Elements below which a tensor's reduction costs more to start than to run.
 _SMALL = 65536
-
-Optimizer = Callable[[Any], optax.GradientTransformation]
-Anneal = Callable[[Array, Any], Any]
 
 
 class MinimiseHparams(NamedTuple):
     """Hyperparameters of ``minimise``, all of them traced.
 
     Attributes:
-        learning_rate: the optimizer's.
+        learning_rate: the optimizer's; None where it has its own.
         model: the model's.
     """
 
@@ -32,99 +39,7 @@ class MinimiseHparams(NamedTuple):
     model: Any
 
 
-@functools.cache
-def adam(
-    schedule: Literal["constant", "cosine"] = "constant",
-    num_steps: int | None = None,
-    warmup_steps: int = 0,
-    clip_norm: float | None = None,
-    weight_decay: float = 0.0,
-    b1: float = 0.9,
-    b2: float = 0.999,
-) -> Optimizer:
-    """Adam (Kingma & Ba 2015) with a schedule, gradient clipping and decoupled weight decay, from Optax.
-
-    Args:
-        schedule: the learning rate stays, or falls to zero along half a cosine over ``num_steps``.
-        num_steps: length of the run, for the cosine.
-        warmup_steps: steps over which the learning rate rises linearly from zero.
-        clip_norm: largest global norm of the gradient; None for no clipping.
-        weight_decay: decoupled weight decay (Loshchilov & Hutter 2019), biases included.
-        b1: decay of the gradient's moving average; 0.5 or 0 for adversaries, whose gradients turn.
-        b2: decay of that of its square.
-
-    Returns:
-        (learning_rate) -> GradientTransformation; the rate may be traced. Equal arguments give the very same
-        function, so that a second fit compiles nothing.
-
-    Raises:
-        ValueError: a cosine without its length, or an unknown schedule.
-
-    Example:
-        >>> optimizer = adam("cosine", num_steps=1000, clip_norm=1.0)
-        >>> state = optimizer(1e-3).init({"w": jnp.zeros(3)})
-    """
-    if schedule == "cosine":
-        if num_steps is None or num_steps <= warmup_steps:
-            raise ValueError(
-                f"num_steps: found {num_steps}, expected more than warmup_steps ({warmup_steps}) for a cosine"
-            )
-        shape = optax.warmup_cosine_decay_schedule(
-            0.0 if warmup_steps else 1.0, 1.0, warmup_steps, decay_steps=num_steps
-        )
-    elif schedule == "constant":
-        shape = optax.linear_schedule(0.0, 1.0, warmup_steps) if warmup_steps else None
-    else:
-        raise ValueError(f'schedule: found {schedule!r}, expected "constant" or "cosine"')
-
-    def optimizer(learning_rate: Any) -> optax.GradientTransformation:
-        stages = [
-            None if clip_norm is None else optax.clip_by_global_norm(clip_norm),
-            optax.scale_by_adam(b1, b2),
-            optax.add_decayed_weights(weight_decay) if weight_decay else None,
-            None if shape is None else optax.scale_by_schedule(shape),
-            optax.scale_by_learning_rate(learning_rate),
-        ]
-        return optax.chain(*[stage for stage in stages if stage is not None])
-
-    return optimizer
-
-
-@functools.cache
-def warm_up(name: str, num_steps: int) -> Anneal:
-    """A hyperparameter that rises linearly from zero to its value over the first steps, then stays.
-
-    For the weight of the KL term this is KL annealing (Bowman et al. 2016, section 3.1), which lets codes be of use
-    before they are made to cost something.
-
-    Args:
-        name: field of the model's hyperparameters.
-        num_steps: length of the rise.
-
-    Returns:
-        (step, hyperparameters) -> hyperparameters, for ``fit(..., anneal=...)``; equal arguments give the same
-        function.
-
-    Raises:
-        ValueError: ``num_steps`` is not positive.
-
-    Example:
-        >>> from aejax.models import VaeHparams
-        >>> float(warm_up("beta", 10)(5, VaeHparams(beta=4.0)).beta)
-        2.0
-    """
-    if num_steps < 1:
-        raise ValueError(f"num_steps: found {num_steps}, expected a positive whole number")
-
-    def anneal(step: Array, hparams: Any) -> Any:
-        if name not in getattr(hparams, "_fields", ()):
-            raise ValueError(f"anneal: found {name!r}, expected one of {', '.join(hparams._fields) or 'none'}")
-        return hparams._replace(**{name: getattr(hparams, name) * jnp.minimum(1.0, step / num_steps)})
-
-    return anneal
-
-
-@functools.cache
+@remembered
 def minimise(
     model: Objective | Model,
     optimizer: Optimizer = optax.adam,
@@ -135,20 +50,33 @@ def minimise(
 
     Args:
         model: the Model, or any Objective.
-        optimizer: (learning_rate) -> GradientTransformation, such as ``optax.adam`` itself or ``adam(...)``. It
-            is built inside the traced step, so that learning rates can be swept without compiling again.
+        optimizer: any Optax transformation. As a function of the learning rate, such as ``optax.adam`` itself or
+            ``adam(...)``, it is built inside the traced step, so that learning rates can be swept without compiling
+            again. Built, such as ``optax.lbfgs()``, it has its own rate. One that needs the loss, its gradient or a
+            function for its line search (``optax.polyak_sgd``, ``optax.contrib.reduce_on_plateau``) is given those of
+            the batch; with ``optax.contrib.schedule_free`` its average is evaluated and returned.
         ema_decay: if given, the moving average of the parameters with this decay is what is evaluated and
             returned (Polyak & Juditsky 1992); early on it forgets faster: the decay is at most (1 + t) / (10 + t).
         anneal: (step, the model's hyperparameters) -> those of that step, such as ``warm_up("beta", 1000)``.
             Validation is with the hyperparameters themselves.
 
     Returns:
-        The Algorithm. Its metrics are the model's and ``grad_norm``, the global norm before clipping.
+        The Algorithm. Its metrics are the model's, ``loss``, which is the scalar that the model's loss returns whatever
+        its metrics say, and ``grad_norm``, the global norm before clipping.
 
     Raises:
-        ValueError: ``ema_decay`` is not in [0, 1), or an optimizer that was already given its rate.
+        ValueError: ``ema_decay`` is not in [0, 1), or is given beside ``schedule_free``; no optimizer; a learning rate
+            beside one that has its own.
+
+    Example:
+        >>> from aejax.models import autoencoder
+        >>> algorithm = minimise(autoencoder((5,), 2), optax.adam(1e-3))
+        >>> batch = Batch(jnp.ones((20, 5)))
+        >>> state = algorithm.init(jax.random.key(0), batch, algorithm.hparams)
+        >>> state, metrics = jax.jit(algorithm.step)(state, batch, algorithm.hparams)
+        >>> sorted(metrics)
+        ['grad_norm', 'loss', 'mse']
     """
-    _check_optimizer(optimizer)
     _check_decay(ema_decay)
 
     def init(key: Array, batch: Batch, hparams: MinimiseHparams, variables: Variables | None = None) -> TrainState:
@@ -156,8 +84,9 @@ def minimise(
         variables = model.init(init_key, batch) if variables is None else variables
         params = variables["params"]
         average = None if ema_decay is None else params
-        opt_state = (optimizer(hparams.learning_rate).init(params), average)
-        return TrainState(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
+        opt_state = transformation(optimizer, hparams.learning_rate).init(params)
+        _check_averages(ema_decay, opt_state)
+        return TrainState(jnp.zeros((), jnp.int32), variables, (opt_state, average), run_key)
 
     def step(state: TrainState, batch: Batch, hparams: MinimiseHparams) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
@@ -167,32 +96,34 @@ def minimise(
             return model.loss(key, {**state.variables, "params": params}, batch, model_hparams)
 
         model_hparams = hparams.model if anneal is None else anneal(state.step, hparams.model)
-        (_, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
         opt_state, average = state.opt_state
-        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, opt_state, params)
-        params = optax.apply_updates(params, updates)
+        params, opt_state = advance(
+            optimizer, hparams.learning_rate, lambda params: loss(params)[0], value, gradient, opt_state, params
+        )
         if ema_decay is not None:
             average = _averaged(average, params, ema_decay, state.step)
-        metrics = {**aux.metrics, "grad_norm": _norm(gradient)}
+        metrics = {**aux.metrics, "loss": value, "grad_norm": _norm(gradient)}
         variables = {**aux.collections, "params": params}
         return TrainState(state.step + 1, variables, (opt_state, average), state.key), metrics
 
     def evaluate(key: Array, variables: Variables, batch: Batch, hparams: MinimiseHparams) -> Metrics:
-        _, aux = model.loss(key, variables, batch, hparams.model, train=False)
-        return aux.metrics
+        value, aux = model.loss(key, variables, batch, hparams.model, train=False)
+        return {**aux.metrics, "loss": value}
 
     def variables(state: TrainState) -> Variables:
-        average = state.opt_state[1]
-        return state.variables if average is None else {**state.variables, "params": average}
+        opt_state, average = state.opt_state
+        params = to_evaluate(opt_state, state.variables["params"]) if average is None else average
+        return {**state.variables, "params": params}
 
-    return Algorithm(init, step, evaluate, variables, MinimiseHparams(1e-3, model.hparams))
+    return Algorithm(init, step, evaluate, variables, MinimiseHparams(_default(optimizer, 1e-3), model.hparams))
 
 
 class AdversarialHparams(NamedTuple):
     """Hyperparameters of ``adversarial``, all of them traced.
 
     Attributes:
-        learning_rate: of both players.
+        learning_rate: of both players; None where their optimizer has its own.
         model: the adversary's.
     """
 
@@ -200,14 +131,13 @@ class AdversarialHparams(NamedTuple):
     model: Any
 
 
-@functools.cache
+@remembered
 def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_decay: float | None = None) -> Algorithm:
     """Two players in turn: some steps of the discriminator, then one of the generator (Goodfellow et al. 2014).
 
     Args:
         adversary: the Adversary.
-        optimizer: (learning_rate) -> GradientTransformation, of each player for itself. Its schedule, if it has one,
-            counts rounds.
+        optimizer: of each player for itself, as in ``minimise``. Its schedule, if it has one, counts rounds.
         ema_decay: if given, the moving average of the generator's parameters and running statistics is what is
             evaluated and returned (Yazici et al. 2019): the generator circles its optimum, the average lies inside.
 
@@ -215,16 +145,16 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         The Algorithm. Its ``loss`` in training is the generator's, in validation the energy distance.
 
     Raises:
-        ValueError: ``ema_decay`` is not in [0, 1), or an optimizer that was already given its rate.
+        ValueError: as in ``minimise``.
     """
-    _check_optimizer(optimizer)
     _check_decay(ema_decay)
 
     def init(key: Array, batch: Batch, hparams: AdversarialHparams, variables: Variables | None = None) -> TrainState:
         init_key, run_key = jax.random.split(key)
         variables = adversary.init(init_key, batch) if variables is None else variables
-        transformation = optimizer(hparams.learning_rate)
-        players = {player: transformation.init(part) for player, part in variables["params"].items()}
+        start = transformation(optimizer, hparams.learning_rate).init
+        players = {player: start(part) for player, part in variables["params"].items()}
+        _check_averages(ema_decay, players)
         average = None if ema_decay is None else _generator(variables)
         return TrainState(jnp.zeros((), jnp.int32), variables, (players, average), run_key)
 
@@ -244,11 +174,13 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         def own_loss(own: Any) -> tuple[Array, Any]:
             return loss(key, {**variables, "params": {**params, player: own}}, batch, hparams.model)
 
-        (_, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(params[player])
+        (value, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(params[player])
         opt_state = _at_round(opt_states[player], step)
-        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, opt_state, params[player])
-        params = {**params, player: optax.apply_updates(params[player], updates)}
-        metrics = {**aux.metrics, f"{player}_grad_norm": _norm(gradient)}
+        own, opt_state = advance(
+            optimizer, hparams.learning_rate, lambda own: own_loss(own)[0], value, gradient, opt_state, params[player]
+        )
+        params = {**params, player: own}
+        metrics = {**aux.metrics, f"{player}_loss": value, f"{player}_grad_norm": _norm(gradient)}
         return ({**aux.collections, "params": params}, {**opt_states, player: opt_state}), metrics
 
     def step(state: TrainState, batch: Batch, hparams: AdversarialHparams) -> tuple[TrainState, Metrics]:
@@ -268,22 +200,23 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         variables, opt_states = carry
         if ema_decay is not None:
             average = _averaged(average, _generator(variables), ema_decay, state.step)
-        metrics = {"loss": metrics["generator_loss"], **jax.tree.map(jnp.mean, per_turn), **metrics}
+        metrics = {**jax.tree.map(jnp.mean, per_turn), **metrics, "loss": metrics["generator_loss"]}
         return TrainState(state.step + 1, variables, (opt_states, average), state.key), metrics
 
     def evaluate(key: Array, variables: Variables, batch: Batch, hparams: AdversarialHparams) -> Metrics:
         return adversary.evaluate(key, variables, batch, hparams.model)
 
     def variables(state: TrainState) -> Variables:
-        average = state.opt_state[1]
+        opt_states, average = state.opt_state
         if average is None:
-            return state.variables
+            params = {player: to_evaluate(opt_states[player], own) for player, own in state.variables["params"].items()}
+            return {**state.variables, "params": params}
         return {
             name: {**parts, "generator": average[name]} if name in average else parts
             for name, parts in state.variables.items()
         }
 
-    return Algorithm(init, step, evaluate, variables, AdversarialHparams(1e-3, adversary.hparams))
+    return Algorithm(init, step, evaluate, variables, AdversarialHparams(_default(optimizer, 1e-3), adversary.hparams))
 
 
 def _at_round(opt_state: Any, step: Array) -> Any:
@@ -311,11 +244,15 @@ def _norm(gradient: Any) -> Array:
     return optax.tree.norm([ravel_pytree(small)[0], *large])
 
 
-def _check_optimizer(optimizer: Any) -> None:
-    if isinstance(optimizer, optax.GradientTransformation) or not callable(optimizer):
+def _default(optimizer: Optimizer, learning_rate: float) -> float | None:
+    return learning_rate if takes_rate(optimizer) else None
+
+
+def _check_averages(ema_decay: float | None, opt_state: Any) -> None:
+    if ema_decay is not None and averages(opt_state):
         raise ValueError(
-            f"optimizer: found {type(optimizer).__name__}, expected a function of the learning rate; give optax.adam, "
-            "not optax.adam(1e-3), and the rate as learning_rate"
+            f"ema_decay: found {ema_decay} beside an optimizer that keeps an average of its own, expected None; leave "
+            "ema_decay out, or take another optimizer"
         )
 
 
@@ -328,7 +265,7 @@ class ContrastiveDivergenceHparams(NamedTuple):
     """Hyperparameters of ``contrastive_divergence``, all of them traced.
 
     Attributes:
-        learning_rate: the optimizer's.
+        learning_rate: the optimizer's; None where it has its own.
         weight_decay: weight of half the sum of squares of the kernel in what is minimised.
     """
 
@@ -336,12 +273,7 @@ class ContrastiveDivergenceHparams(NamedTuple):
     weight_decay: Any
 
 
-def momentum(learning_rate: Any) -> optax.GradientTransformation:
-    """Stochastic gradient descent with momentum 0.9, what Boltzmann machines are trained by."""
-    return optax.sgd(learning_rate, momentum=0.9)
-
-
-@functools.cache
+@remembered
 def contrastive_divergence(
     machine: RBM,
     num_gibbs_steps: int = 1,
@@ -357,16 +289,15 @@ def contrastive_divergence(
         machine: the RBM.
         num_gibbs_steps: k, of hidden and visible units each.
         num_chains: if given, so many chains persist from step to step; their states are the collection ``chains``.
-        optimizer: (learning_rate) -> GradientTransformation.
+        optimizer: as in ``minimise``.
 
     Returns:
         The Algorithm. Its ``loss`` is the squared error of a reconstruction by the units' means, summed over a row:
         what can be watched at little cost, though it is not what is minimised.
 
     Raises:
-        ValueError: a number of steps or chains that is not positive, or an optimizer that was already given its rate.
+        ValueError: a number of steps or chains that is not positive, or as in ``minimise``.
     """
-    _check_optimizer(optimizer)
     for name, value in (("num_gibbs_steps", num_gibbs_steps), ("num_chains", num_chains)):
         if value is not None and value < 1:
             raise ValueError(f"{name}: found {value}, expected a positive whole number")
@@ -380,7 +311,7 @@ def contrastive_divergence(
             hidden = jnp.zeros((num_chains, variables["params"]["hidden_bias"].shape[0]))
             chains = machine.sample_visible(chain_key, variables["params"], hidden)
             variables = {**variables, "chains": {"visible": chains}}
-        opt_state = optimizer(hparams.learning_rate).init(variables["params"])
+        opt_state = transformation(optimizer, hparams.learning_rate).init(variables["params"])
         return TrainState(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
 
     def gibbs(key: Array, params: Any, visible: Array) -> Array:
@@ -402,9 +333,9 @@ def contrastive_divergence(
             decay = 0.5 * hparams.weight_decay * jnp.sum(jnp.square(params["kernel"]))
             return machine.free_energy(params, data).mean() - machine.free_energy(params, samples).mean() + decay
 
-        gradient = jax.grad(contrast)(params)
-        updates, opt_state = optimizer(hparams.learning_rate).update(gradient, state.opt_state, params)
-        variables = {**state.variables, "params": optax.apply_updates(params, updates)}
+        value, gradient = jax.value_and_grad(contrast)(params)
+        moved, opt_state = advance(optimizer, hparams.learning_rate, contrast, value, gradient, state.opt_state, params)
+        variables = {**state.variables, "params": moved}
         if num_chains is not None:
             variables["chains"] = {"visible": samples}
         metrics = {**_reconstruction(params, batch), "grad_norm": _norm(gradient)}
@@ -419,4 +350,7 @@ def contrastive_divergence(
         error = jnp.square(data - machine.visible_mean(params, machine.hidden_mean(params, data)))
         return {"loss": error.sum(axis=-1).mean(), "mse": error.mean()}
 
-    return Algorithm(init, step, evaluate, lambda state: state.variables, ContrastiveDivergenceHparams(0.01, 2e-4))
+    def variables(state: TrainState) -> Variables:
+        return {**state.variables, "params": to_evaluate(state.opt_state, state.variables["params"])}
+
+    return Algorithm(init, step, evaluate, variables, ContrastiveDivergenceHparams(_default(optimizer, 0.01), 2e-4))

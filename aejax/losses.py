@@ -1,6 +1,5 @@
 """Reconstruction likelihoods, divergences and how they are reduced: arrays in, arrays out."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Batch
+from aejax.recipes import remembered
 
 _LOG_2PI = 1.8378770664093453
 
@@ -30,7 +30,7 @@ class Likelihood(NamedTuple):
     num_outputs: int = 1
 
 
-@functools.cache
+@remembered
 def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per_element") -> Likelihood:
     """X ~ Normal(output, scale^2).
 
@@ -93,7 +93,7 @@ def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per
     return Likelihood(init, nll, mean, sample, num_outputs=2 if scale == "predicted" else 1)
 
 
-@functools.cache
+@remembered
 def squared_error() -> Likelihood:
     """The squared error as a likelihood's ``nll``: what a plain autoencoder minimises; it draws no noise.
 
@@ -109,7 +109,7 @@ def squared_error() -> Likelihood:
     )
 
 
-@functools.cache
+@remembered
 def bernoulli() -> Likelihood:
     """X in [0, 1] ~ Bernoulli(sigmoid(output)).
 
@@ -128,7 +128,7 @@ def bernoulli() -> Likelihood:
     return Likelihood(lambda event_shape: {}, nll, jax.nn.sigmoid, sample)  # noqa: ARG005
 
 
-@functools.cache
+@remembered
 def poisson() -> Likelihood:
     """Counts x ~ Poisson(exp(output)).
 

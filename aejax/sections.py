@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, storage
-from aejax.algorithms import adam
 from aejax.base import Batch, Model, Variables
 from aejax.data import geology
 from aejax.models import convolutional_vae
+from aejax.optimizers import adam
 from aejax.tasks.inversion import refine
 from aejax.tasks.reduction import encode
 from aejax.training import Report, fit

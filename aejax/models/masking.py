@@ -1,6 +1,5 @@
 """Denoising by a mask over the short-time spectrum."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Model, Variables
 from aejax.data.spectrograms import inverse_stft, num_frames, stft
 from aejax.models.autoencoder import autoencoder
+from aejax.recipes import remembered
 
 # In the logarithm of magnitudes beside their root mean square: what lies 80 dB below it counts as silence.
 _MAGNITUDE_FLOOR = 1e-4
@@ -18,6 +18,7 @@ _MAGNITUDE_FLOOR = 1e-4
 _ERROR_FLOOR = 1e-4
 
 
+@remembered
 def masking_autoencoder(
     event_shape: Sequence[int],
     *,
@@ -62,18 +63,7 @@ def masking_autoencoder(
         >>> model.decode(variables, model.encode(variables, jnp.ones((3, 512))).mean).shape
         (3, 512)
     """
-    return _masking_autoencoder(tuple(event_shape), frame_length, hop, hidden_dim, tuple(dilations), dropout_rate)
-
-
-@functools.cache
-def _masking_autoencoder(
-    event_shape: tuple[int, ...],
-    frame_length: int,
-    hop: int,
-    hidden_dim: int,
-    dilations: tuple[int, ...],
-    dropout_rate: float,
-) -> Model:
+    event_shape = tuple(event_shape)
     if len(event_shape) != 1:
         raise ValueError(f"event_shape: found {event_shape}, expected (num_samples,) of one signal")
     (num_samples,) = event_shape

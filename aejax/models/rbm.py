@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Batch, Variables
+from aejax.recipes import remembered
 
 Units = Literal["bernoulli", "gaussian"]
 
@@ -32,6 +33,7 @@ class RBM(NamedTuple):
     sample_visible: Callable[..., Array]
 
 
+@remembered
 def rbm(num_visible: int, num_hidden: int, *, visible: Units = "bernoulli", hidden: Units = "bernoulli") -> RBM:
     """A restricted Boltzmann machine (Smolensky 1986; Hinton 2002).
 

@@ -1,6 +1,5 @@
 """An autoencoder made of linear subspaces in a row, each for a part of the data."""
 
-import functools
 import math
 from typing import Literal, NamedTuple
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from aejax import losses
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
 from aejax.models.coder import complete
+from aejax.recipes import remembered
 
 # Directions that few observed elements determine are held at zero rather than blown up.
 _RIDGE = 1e-6
@@ -20,7 +20,7 @@ class SubspacesHparams(NamedTuple):
     """Subspaces have no hyperparameter that can be traced."""
 
 
-@functools.cache
+@remembered
 def local_subspaces(
     event_shape: tuple[int, ...],
     latent_dim: int,

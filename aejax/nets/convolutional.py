@@ -10,6 +10,7 @@ from aejax import conv
 from aejax.base import Array
 from aejax.nets.layers import after_layer, check_sizes, with_conditions
 from aejax.nets.network import Network, as_network
+from aejax.recipes import remembered
 
 
 class _Convolution(nn.Module):
@@ -72,6 +73,7 @@ class _ConvolutionalDecoder(nn.Module):
         return h.reshape(z.shape[0], *self.output_shape)
 
 
+@remembered
 def convolutional_encoder(
     spatial: Sequence[int],
     hidden_dims: Sequence[int],
@@ -110,6 +112,7 @@ def convolutional_encoder(
     )
 
 
+@remembered
 def convolutional_decoder(
     spatial: Sequence[int],
     output_shape: Sequence[int],

@@ -8,6 +8,7 @@ import flax.linen as nn
 from aejax.base import Array
 from aejax.nets.layers import ACTIVATIONS, after_layer, check_sizes, with_conditions
 from aejax.nets.network import Network, as_network
+from aejax.recipes import remembered
 
 
 class _MLP(nn.Module):
@@ -28,6 +29,7 @@ class _MLP(nn.Module):
         return ACTIVATIONS[self.output_activation](h).reshape(x.shape[0], *self.output_shape)
 
 
+@remembered
 def mlp(
     hidden_dims: Sequence[int],
     output_shape: Sequence[int],

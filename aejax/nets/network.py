@@ -11,6 +11,7 @@ import jax
 from aejax.base import Array, Variables
 from aejax.nets.linen import linen_functions
 from aejax.nets.signature import arguments_of
+from aejax.recipes import remembered
 
 
 class Network(NamedTuple):
@@ -26,6 +27,7 @@ class Network(NamedTuple):
     apply: Callable[..., tuple[Array, Variables]]
 
 
+@remembered
 def as_network(network: nn.Module | Network | tuple[Callable[..., Any], Callable[..., Any]] | Callable) -> Network:
     """Makes pure functions of a network of another kind.
 
@@ -107,6 +109,7 @@ def _of_functions(init_params: Callable[..., Any], apply_params: Callable[..., A
     return Network(init, apply)
 
 
+@remembered
 def compose(**parts: Network) -> Network:
     """Networks one behind the other; conditions enter the first.
 

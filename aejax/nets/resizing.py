@@ -7,8 +7,10 @@ import numpy as np
 
 from aejax.base import Array, Variables
 from aejax.nets.network import Network
+from aejax.recipes import remembered
 
 
+@remembered
 def resize(spatial: Sequence[int], resized: Sequence[int]) -> Network:
     """Linear interpolation onto a finer grid, its transpose onto a coarser one: a layer without parameters.
 

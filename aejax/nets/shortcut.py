@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from aejax.base import Array, Variables
 from aejax.nets.dense import mlp
 from aejax.nets.network import Network, join, select
+from aejax.recipes import remembered
 
 
+@remembered
 def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
     """A linear map plus the network, whose share is a learned factor that begins at zero (Bachlechner et al. 2021).
 

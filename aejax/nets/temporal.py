@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from aejax.base import Array
 from aejax.nets.layers import ACTIVATIONS, check_sizes
 from aejax.nets.network import Network, as_network
+from aejax.recipes import remembered
 
 
 class _DilatedConvolutions(nn.Module):
@@ -34,6 +35,7 @@ class _DilatedConvolutions(nn.Module):
         return nn.Dense(self.output_dim, name=f"layer_{last}")(nn.LayerNorm(name=f"norm_{last}")(h))
 
 
+@remembered
 def dilated_convolutions(
     hidden_dim: int,
     output_dim: int,

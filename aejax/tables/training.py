@@ -10,12 +10,12 @@ import numpy as np
 
 from aejax import config as configs
 from aejax import metrics, runs, tasks
-from aejax.algorithms import Optimizer, adam
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.config import TrainConfig
 from aejax.data.files import Table
 from aejax.data.scalers import Scaler, constant_columns, fit_scaler, unscale
 from aejax.data.sentinels import find_sentinels
+from aejax.optimizers import Optimizer, adam
 from aejax.runs import HeldOut, Run, Source
 from aejax.tables.columns import Notice, check_columns, chosen_names, has_conditions, scaled_batch, select
 from aejax.tasks.reduction import suggest_latent_dim

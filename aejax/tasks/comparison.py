@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from aejax import losses, metrics, nets
-from aejax.algorithms import adam
 from aejax.base import Array, Aux, Batch, Objective, Variables
+from aejax.optimizers import adam
 from aejax.tasks.rows import over_rows
 from aejax.training import fit
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from aejax.algorithms import adam
 from aejax.base import Array, Fitted, Model, Variables
 from aejax.data.resampling import resample
 from aejax.models.masking import masking_autoencoder
+from aejax.optimizers import adam
 from aejax.tasks.mixing import mixture_source
 from aejax.tasks.reduction import check_encodes, reconstruct
 from aejax.training import Report, fit

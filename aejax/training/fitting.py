@@ -10,15 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.algorithms import (
-    AdversarialHparams,
-    Anneal,
-    MinimiseHparams,
-    Optimizer,
-    adam,
-    adversarial,
-    minimise,
-)
+from aejax.algorithms import AdversarialHparams, MinimiseHparams, adversarial, minimise
 from aejax.base import (
     Adversary,
     Algorithm,
@@ -34,6 +26,7 @@ from aejax.base import (
     Variables,
 )
 from aejax.contracts import as_fittable, check_shapes
+from aejax.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training import engine
 from aejax.training.arguments import (
     check_key,
@@ -127,8 +120,9 @@ def fit(
             ``hparams``.
         hparams: the hyperparameters, ``model.hparams`` by default: ``model.hparams._replace(beta=4.0)``. Each is a
             number or an array.
-        optimizer: (learning_rate) -> optax.GradientTransformation; Adam by default, with b1 = 0.5 for an
-            Adversary. ``aejax.adam`` has schedules, clipping and weight decay. An Algorithm was made with its own.
+        optimizer: any Optax transformation, built (it then has its own rate) or as a function of the learning rate;
+            Adam by default, with b1 = 0.5 for an Adversary. ``aejax.adam`` has schedules, clipping and weight decay. An
+            Algorithm was made with its own.
         ema_decay: if given, a moving average of the parameters is evaluated and returned; not with an Algorithm.
         anneal: (step, hyperparameters) -> hyperparameters of that step, for a Model: ``aejax.warm_up("beta", 1000)``.
         patience: epochs without a better validation loss after which the run stops; None for never.
@@ -213,7 +207,8 @@ def fit_members(
     algorithm, hparams = _algorithm(
         model, options.hparams, options.learning_rate, options.optimizer, options.ema_decay, options.anneal
     )
-    hparams = hparams_as_arrays(hparams)
+    # What is static is hashed, and the defaults, which may be arrays, are not looked at any more.
+    algorithm, hparams = algorithm._replace(hparams=()), hparams_as_arrays(hparams)
     if "hparams" in axes:
         hparams = hparams_over(hparams, over)
     data, plan = data_and_plan(
@@ -364,13 +359,23 @@ def _algorithm(
     if anneal is not None and not isinstance(model, Objective | Model):
         raise ValueError("anneal: found one with an Adversary or an Algorithm, expected it with a Model only")
     if isinstance(model, Objective | Model):
-        algorithm = minimise(model, optimizer or adam(), ema_decay, anneal)
-        return algorithm, MinimiseHparams(learning_rate_of(learning_rate), own_hparams)
+        optimizer = adam() if optimizer is None else optimizer
+        rate = _rate(optimizer, learning_rate)
+        return minimise(model, optimizer, ema_decay, anneal), MinimiseHparams(rate, own_hparams)
     if isinstance(model, Adversary):
-        algorithm = adversarial(model, optimizer or adam(b1=0.5), ema_decay)
-        return algorithm, AdversarialHparams(learning_rate_of(learning_rate), own_hparams)
+        optimizer = adam(b1=0.5) if optimizer is None else optimizer
+        rate = _rate(optimizer, learning_rate)
+        return adversarial(model, optimizer, ema_decay), AdversarialHparams(rate, own_hparams)
     refuse_with_an_algorithm(learning_rate=learning_rate, optimizer=optimizer, ema_decay=ema_decay)
     return model, own_hparams
+
+
+def _rate(optimizer: Optimizer, learning_rate: Any) -> Array | None:
+    """The learning rate as an array; None for an optimizer that has its own."""
+    if takes_rate(optimizer):
+        return learning_rate_of(learning_rate)
+    check_rate(optimizer, learning_rate)
+    return None
 
 
 def _refuse_tracers(*arguments: PyTree) -> None:

@@ -14,8 +14,6 @@ from aejax.models.rbm import RBM, Units, rbm
 from aejax.training.driver import DivergenceError
 from aejax.training.fitting import fit
 
-_machine = functools.cache(rbm)
-
 
 def pretrain(
     key: Array,
@@ -80,7 +78,7 @@ def pretrain(
         is_first, is_last = index == 0, index == len(sizes) - 1
         below: Units = visible if is_first else "bernoulli"
         above: Units = "gaussian" if is_last else "bernoulli"
-        machine = _machine(num_visible, num_hidden, visible=below, hidden=above)
+        machine = rbm(num_visible, num_hidden, visible=below, hidden=above)
         algorithm = contrastive_divergence(machine, num_gibbs_steps, num_chains)
         rate = gaussian_learning_rate if "gaussian" in (below, above) else learning_rate
         try:

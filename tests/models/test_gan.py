@@ -7,9 +7,10 @@ import pytest
 
 import aejax
 from aejax import losses, metrics, models
-from aejax.algorithms import adam, adversarial
+from aejax.algorithms import adversarial
 from aejax.base import Batch
 from aejax.data.synthetic import temperature_dependent
+from aejax.optimizers import adam
 from aejax.training import ensemble, fit
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from aejax import losses, models
-from aejax.algorithms import adam
 from aejax.base import Batch
 from aejax.data import synthetic
+from aejax.optimizers import adam
 from aejax.tasks import generate, reconstruct
 from aejax.training import ensemble, fit
 

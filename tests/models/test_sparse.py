@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from aejax import losses, models
-from aejax.algorithms import adam
 from aejax.base import Batch
 from aejax.data.dictionaries import mean_max_cosine, sparse_dictionary
 from aejax.models import sparse
+from aejax.optimizers import adam
 from aejax.tasks import dead_units, encode, name_units, sensitivity
 from aejax.tasks.features import Sensitivity
 from aejax.training import ensemble, fit

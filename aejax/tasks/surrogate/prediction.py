@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, nets
-from aejax.algorithms import adam
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables, required
 from aejax.batches import as_batch
+from aejax.optimizers import adam
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.compression import Error, codes_and_metrics
