@@ -79,7 +79,7 @@ def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per
         if scale == "predicted":
             log_scale = 5 * jnp.tanh(output[..., 1] / 5)
         else:
-            log_scale = jnp.expand_dims(params["log_scale"], range(output.ndim - params["log_scale"].ndim))
+            log_scale = jnp.expand_dims(params["log_scale"], range(output.ndim - jnp.ndim(params["log_scale"])))
         return jnp.exp(2 * log_scale) + 1e-4
 
     def nll(params: dict[str, Array], x: Array, output: Array) -> Array:

@@ -182,6 +182,31 @@ def test_the_same_key_gives_the_same_bits(member, data, key):
     assert not np.array_equal(first.history["loss"], other.history["loss"])
 
 
+def test_resuming_from_checkpoints_gives_the_same_bits(member, data, key, tmp_path):
+    whole = fit(key, member, data, num_epochs=NUM_EPOCHS)
+
+    class StopHere(Exception):
+        pass
+
+    def stop_after_one(report):
+        if report.epoch >= 1:
+            raise StopHere
+
+    with pytest.raises(StopHere):
+        fit(
+            key,
+            member,
+            data,
+            num_epochs=NUM_EPOCHS,
+            checkpoint_dir=tmp_path,
+            checkpoint_seconds=0,
+            progress=stop_after_one,
+        )
+    resumed = fit(key, member, data, num_epochs=NUM_EPOCHS, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+    chex.assert_trees_all_equal(resumed.history, whole.history)
+
+
 def test_missing_values_do_not_reach_loss_or_score(member, variables, data, key):
     with_gaps = np.array(data.x)
     with_gaps[::3, 1] = np.nan
