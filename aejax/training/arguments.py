@@ -1,7 +1,8 @@
 """What ``fit`` is handed, checked before anything is compiled: data and plan, hyperparameters, key, variables."""
 
+import functools
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -301,15 +302,25 @@ def check_observed(data: Data, plan: Plan, keys: Keys) -> None:
     ):
         if is_seen is None or is_seen.all() or not count:
             continue
-        index = jnp.arange(count, dtype=jnp.int32)
-        split = jnp.reshape(keys.split, (-1, *keys.split.shape[keys_ndim(keys.split) :]))
-        rows = np.stack([jax.device_get(numbers_of(plan, keys._replace(split=key), index)) for key in split])
+        rows = jax.device_get(_numbers_of(numbers_of, plan, count, keys_ndim(keys.split), keys))
         if not is_seen[rows].any(axis=-1).all():
             what = "training" if name == "x" else "validation"
             raise ValueError(
                 f"{name}: found no observed value of a weight above 0 in the {count} {what} row(s), "
                 "expected at least one; give rows in which something was measured"
             )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _numbers_of(rows: Callable[[Plan, Keys, Array], Array], plan: Plan, count: int, num_axes: int, keys: Keys) -> Array:
+    """The numbers of all training or validation rows of each member, with its axes."""
+
+    def function(keys: Keys) -> Array:
+        return rows(plan, keys, jnp.arange(count, dtype=jnp.int32))
+
+    for _ in range(num_axes):
+        function = jax.vmap(function)
+    return function(keys)
 
 
 def _is_seen(batch: Batch) -> np.ndarray | None:
@@ -348,7 +359,9 @@ def _share(validation: Any) -> float:
 
 def _numbers(name: str, value: Any) -> Array:
     try:
-        return jnp.asarray(value, jnp.float32)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+            return jnp.asarray(value, jnp.float32)
+        return jax.device_put(np.asarray(jax.device_get(value), np.float32))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: found {value!r}, expected a number or an array of numbers") from error
 

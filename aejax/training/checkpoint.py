@@ -157,9 +157,9 @@ def _flat(shapes: Any) -> dict[str, str]:
 
 def _of_length(values: Any, num_epochs: int) -> Any:
     """A history cut or filled up along its last axis."""
-    values = values[..., :num_epochs]
+    values = np.asarray(jax.device_get(values))[..., :num_epochs]
     missing = num_epochs - values.shape[-1]
-    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
 
 
 def _numbered(leaves: list[Any]) -> dict[str, Any]:
@@ -174,6 +174,7 @@ def _from_arrays(arrays: dict[str, Any], template: Run) -> Run:
     run = Run(**{**arrays, "keys": Keys(**arrays["keys"])})
 
     def as_template(leaf: Any, like: Any) -> Any:
+        leaf = jax.device_put(leaf)
         return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
 
     return jax.tree.map(as_template, run, template)

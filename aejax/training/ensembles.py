@@ -96,4 +96,12 @@ def member(fitted: Fitted, *index: int) -> Fitted:
     shape = jnp.shape(fitted.state.step)
     if len(index) != len(shape) or any(not -size <= place < size for place, size in zip(index, shape, strict=True)):
         raise IndexError(f"index: found {index}, expected a place in each leading axis of these fits, {shape}")
-    return jax.tree.map(lambda leaf: leaf[index], fitted)
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array):
+            return leaf[index]
+        for place in index:
+            leaf = jax.lax.index_in_dim(leaf, place, keepdims=False)  # no transfer, as leaf[index] would be
+        return leaf
+
+    return jax.tree.map(one, fitted)

@@ -380,7 +380,8 @@ def _rate(optimizer: Optimizer, learning_rate: Any) -> Array | None:
 
 def _refuse_tracers(*arguments: PyTree) -> None:
     # Inside jit even a constant is traced.
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, jnp.zeros(())))):
+    leaves = jax.tree.leaves((arguments, jax.device_put(np.float32(0))))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         raise ValueError(
             "fit: found traced arrays, expected a call outside of jit, vmap and grad; call aejax.train there, which is "
             "a pure function, and for gradients in reverse scan the step of an Algorithm"

@@ -102,6 +102,6 @@ def gathered(arrays: Any) -> Any:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(gather(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
         # By way of the host: an array put on a device stays committed to it, and then no other may join in.
-        return jnp.asarray(jax.device_get(leaf))
+        return jax.device_put(jax.device_get(leaf))
 
     return jax.tree.map(gather, arrays)
