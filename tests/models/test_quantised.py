@@ -7,6 +7,7 @@ import pytest
 
 import aejax
 from aejax import losses, models
+from aejax.algorithms import adam
 from aejax.base import Batch, as_batch
 from aejax.tasks import encode, generate, reconstruct
 from aejax.training import ensemble, fit
@@ -30,15 +31,17 @@ def clusters(key, num_rows, shares):
 def test_each_cluster_gets_a_code_of_its_own_and_samples_have_its_frequency(shares):
     x, labels, centres = clusters(jax.random.key(0), 2000, shares)
     model = models.vq_autoencoder((6,), 2, num_codes=8, hidden_dims=(32,))
-    fitted = ensemble(jax.random.split(jax.random.key(1), 5), model, x, num_epochs=60, learning_rate=3e-3)
+    keys, optimizer = jax.random.split(jax.random.key(1), 5), adam("cosine", 100 * 29)
+    fitted = ensemble(keys, model, x, num_epochs=100, learning_rate=3e-3, optimizer=optimizer)
     for index in range(5):
         member = aejax.member(fitted, index)
         variables, codebook = member.variables, np.asarray(member.variables["codebook"]["codes"][0])
         code = encode(model, variables, x).mean
         numbers = np.argmax((code[:, None] == codebook).all(axis=2), axis=1)
-        pairs = {(int(label), int(number)) for label, number in zip(labels, numbers, strict=True)}
-        assert len(pairs) == len({label for label, _ in pairs}) == len({number for _, number in pairs}) == 8
-        assert np.mean((x - reconstruct(model, variables, x)) ** 2) < 1.5 * SCALE**2
+        rows_of = np.array([np.bincount(numbers[labels == label], minlength=8) for label in range(8)])
+        assert sorted(rows_of.argmax(axis=1)) == list(range(8))
+        assert rows_of.max(axis=1).sum() >= 0.999 * len(x)  # a row half-way between two z may go astray
+        assert np.mean((x - reconstruct(model, variables, x)) ** 2) < 1.25 * SCALE**2
         frequency = np.bincount(labels, minlength=8) / len(labels)
         expected = np.exp(-np.sum(frequency * np.log(frequency)))
         assert member.history["val_perplexity"][-1] == pytest.approx(expected, rel=0.08)
@@ -46,7 +49,8 @@ def test_each_cluster_gets_a_code_of_its_own_and_samples_have_its_frequency(shar
         drawn = np.asarray(generate(jax.random.key(2), model, variables, 20_000))
         nearest = np.argmin(((drawn[:, None] - centres) ** 2).sum(axis=2), axis=1)
         np.testing.assert_allclose(np.bincount(nearest, minlength=8) / 20_000, frequency, atol=0.015)
-        assert np.std(drawn - centres[nearest]) == pytest.approx(SCALE, rel=0.3)
+        means = [drawn[nearest == label].mean(axis=0) for label in range(8)]
+        np.testing.assert_allclose(means, centres, atol=0.03)
 
 
 def vq(**options):
@@ -136,17 +140,20 @@ def test_rows_that_are_masked_do_not_move_the_codebook(rows, key, begun):
     seen = np.arange(300) < 200
     batch = Batch(jnp.asarray(x), mask=jnp.asarray(np.repeat(seen[:, None], 6, axis=1)))
 
+    @jax.jit
     def codebook(batch):
-        return model.loss(key, variables, batch, model.hparams)[1].collections["codebook"]
+        """After a step, for each of some keys: each tries another row."""
+        step = jax.vmap(lambda key: model.loss(key, variables, batch, model.hparams)[1].collections["codebook"])
+        return step(jax.random.split(key, 8))
 
-    other = jnp.where(batch.mask, batch.x, -70.0)
+    other = jnp.where(batch.mask, batch.x, 0.0)
     jax.tree.map(np.testing.assert_array_equal, codebook(batch), codebook(batch._replace(x=other)))
     by_row = codebook(batch._replace(mask=batch.mask[:, 0]))
     jax.tree.map(np.testing.assert_array_equal, codebook(batch), by_row)
     without = codebook(batch._replace(mask=None))
     assert any(np.abs(a - b).max() > 1e-2 for a, b in zip(*map(jax.tree.leaves, (without, by_row)), strict=True))
     nothing = codebook(batch._replace(mask=jnp.zeros(300, bool)))
-    jax.tree.map(np.testing.assert_array_equal, nothing, variables["codebook"])
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, jnp.stack([b] * 8)), nothing, variables["codebook"])
 
 
 def test_inference_leaves_the_codebook_and_gives_its_codes(rows, key):
@@ -182,7 +189,7 @@ def test_codes_lie_on_the_grid(levels, rows, key):
     code = np.asarray(model.encode(variables, 10 * rows).mean)
     assert 1 < len(np.unique(code, axis=0)) <= np.prod(per_dim)
     for values, number in zip(code.T, per_dim, strict=True):
-        assert np.isin(values, np.linspace(-1, 1, number, dtype=np.float32)).all()
+        np.testing.assert_allclose(np.abs(values[:, None] - np.linspace(-1, 1, number)).min(axis=1), 0, atol=1e-6)
     z = np.arctanh(np.linspace(-0.999, 0.999, 999))  # every level is reached, by cells of equal width under tanh
     grid = models.quantised._on_grid(aejax.nets.Network(None, lambda z: (z, {})), tuple(per_dim))
     reached = np.asarray(grid.apply(jnp.asarray(np.stack([z, z], axis=1), jnp.float32))[0])
@@ -209,18 +216,10 @@ def test_the_gradient_passes_straight_through_the_rounding(rows, key):
 
 
 def test_more_levels_leave_less_error(rows, key):
-    errors = [
-        np.mean(
-            fit(
-                key,
-                models.fsq_autoencoder((6,), 2, levels=levels, hidden_dims=(16,)),
-                rows,
-                num_epochs=150,
-                learning_rate=3e-3,
-            ).history["mse"][-10:]
-        )
-        for levels in (2, 4, 16)
-    ]
+    errors = []
+    for levels in (2, 4, 16):
+        model = models.fsq_autoencoder((6,), 2, levels=levels, hidden_dims=(16,))
+        errors.append(fit(key, model, rows, num_epochs=150, learning_rate=3e-3).history["mse"][-10:].mean())
     assert errors[1] < 0.8 * errors[0]
     assert errors[2] < 0.6 * errors[1]
 
