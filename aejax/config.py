@@ -22,8 +22,9 @@ class TrainConfig:
 
     Attributes:
         model: autoencoder, denoising_autoencoder, sparse_autoencoder, deep_autoencoder, vae, conditional_vae, gan,
-            wgan_gp, conditional_gan, convolutional_autoencoder, convolutional_denoising_autoencoder or
-            convolutional_vae; the convolutional ones take neighbouring columns to be neighbours.
+            wgan_gp, conditional_gan, vq_autoencoder, fsq_autoencoder, convolutional_autoencoder,
+            convolutional_denoising_autoencoder or convolutional_vae; the convolutional ones take neighbouring columns
+            to be neighbours.
         latent_dim: size of the code; by default the number of principal components that hold 90 % of the variance of
             the training rows, and for a GAN, whose noise must fill all columns, twice their number.
         hidden_dims: widths of the hidden layers, channels of convolutional ones; the model's own by default.

@@ -17,6 +17,7 @@ from aejax.models.denoising import (
 )
 from aejax.models.gan import GanHparams, WganGpHparams, conditional_gan, gan, wgan_gp
 from aejax.models.masking import masking_autoencoder
+from aejax.models.quantised import VqHparams, fsq_autoencoder, vq_autoencoder
 from aejax.models.rbm import RBM, rbm
 from aejax.models.registry import MODELS
 from aejax.models.sparse import SparseHparams, dictionary, sparse_autoencoder
@@ -30,6 +31,7 @@ __all__ = [
     "GanHparams",
     "SparseHparams",
     "VaeHparams",
+    "VqHparams",
     "WganGpHparams",
     "autoencoder",
     "conditional_gan",
@@ -41,6 +43,7 @@ __all__ = [
     "denoising",
     "denoising_autoencoder",
     "dictionary",
+    "fsq_autoencoder",
     "gan",
     "gaussian_noise",
     "masking_autoencoder",
@@ -49,5 +52,6 @@ __all__ = [
     "salt_and_pepper_noise",
     "sparse_autoencoder",
     "vae",
+    "vq_autoencoder",
     "wgan_gp",
 ]
