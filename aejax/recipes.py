@@ -12,6 +12,7 @@ import copyreg
 import functools
 import importlib
 import inspect
+import itertools
 import pickle
 import sys
 import threading
@@ -32,6 +33,7 @@ _MARK = "_aejax_recipes"
 # Nobody gives the names in these packages another meaning while a program runs.
 _FIXED = frozenset({"aejax", "builtins", "functools", "jax", "jaxlib", "numpy", "optax"})
 _LOCK = threading.RLock()
+_NUMBERS = itertools.count()
 
 
 def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -224,7 +226,7 @@ class _Recipe:
     """How an object was made. Unpickled it is that object, made again or remembered."""
 
     def __init__(self, factory: Any, arguments: tuple[tuple[Any, ...], dict[str, Any]]):
-        self.factory, self.arguments = factory, arguments
+        self.factory, self.arguments, self.number = factory, arguments, next(_NUMBERS)
         self.made: Any = None
 
     def note(self, made: Any) -> None:
@@ -294,8 +296,9 @@ def _reduced(value: Any) -> Any:
     ]
     if not found:
         return _together, (type(value), *_fields(value))
-    # A factory may have replaced some of the functions that another one made.
-    recipe = min(found, key=lambda recipe: len(_replaced(recipe.made, value)))
+    # A factory may have replaced some of the functions that another one made, or hand on what that one made: then it
+    # is the outer one, begun first, whose arguments can be written down.
+    recipe = min(found, key=lambda recipe: (len(_replaced(recipe.made, value)), recipe.number))
     return _with, (recipe, {name: _Portable(name, field) for name, field in _replaced(recipe.made, value).items()})
 
 

@@ -101,7 +101,7 @@ def test_rates_of_a_schedule_that_looks_at_them_can_be_swept(rows, key, compiled
         return optax.adam(optax.warmup_cosine_decay_schedule(0.0, rate, 5, 50))
 
     rates = [1e-3, 1e-2]
-    swept = sweep(key, AUTOENCODER, rows, learning_rate=rates, optimizer=optimizer, num_epochs=3)
+    swept = sweep(key, AUTOENCODER, rows, over={"learning_rate": rates}, optimizer=optimizer, num_epochs=3)
     alone = fit(key, AUTOENCODER, rows, learning_rate=rates[1], optimizer=optimizer, num_epochs=3)
     np.testing.assert_allclose(swept.history["loss"][1], alone.history["loss"], rtol=1e-4)
     assert abs(swept.history["loss"][0, -1] - alone.history["loss"][-1]) > 1e-2

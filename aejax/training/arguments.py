@@ -164,7 +164,7 @@ def hparams_over(hparams: PyTree, over: Mapping[str, Any]) -> PyTree:
             return jnp.broadcast_to(value, (num_settings, *value.shape))
         if values.shape[1:] != value.shape:
             raise ValueError(
-                f"over: {_name(path)}: found shape {values.shape}, expected ({num_settings}, *{value.shape}), a value "
+                f"over: {_name(path)}: found shape {values.shape}, expected {(num_settings, *value.shape)}, a value "
                 "for each setting"
             )
         return values

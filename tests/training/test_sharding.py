@@ -32,7 +32,11 @@ assert all(len(leaf.sharding.device_set) == 1 for leaf in jax.tree.leaves((fitte
 more = aejax.ensemble(keys, model, x, variables=fitted.variables, **options)
 swept = aejax.sweep(keys[0], model, x, over={"learning_rate": [1e-3, 1e-2, 1e-3]}, **options)
 np.testing.assert_array_equal(swept.history["loss"][0], swept.history["loss"][2])
-np.testing.assert_array_equal(swept.history["loss"][0], aejax.fit(keys[0], model, x, **options).history["loss"])
+alone = aejax.fit(keys[0], model, x, **options)
+for a, b in zip(jax.tree.leaves(swept.variables), jax.tree.leaves(alone.variables), strict=True):
+    np.testing.assert_array_equal(a[0], b)
+# Means of metrics are rounded as each program has it.
+np.testing.assert_allclose(swept.history["loss"][0], alone.history["loss"], rtol=1e-6)
 both = aejax.sweep(keys, model, x, over={"learning_rate": [1e-3, 1e-2, 3e-3]}, **options)
 assert both.history["loss"].shape == (3, 3, 4)
 

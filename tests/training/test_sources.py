@@ -147,7 +147,11 @@ def test_a_gap_in_one_batch_is_a_gap_in_training(key):
             r"stream: found a batch of x \(9, 6\), .* in step 1, expected x \(8, 6\)",
         ),
         (sources.stream(lambda step: itertools.repeat(np.full((8, 6), np.inf))), {}, "x: found an infinite value"),
-        (sources.stream(lambda step: itertools.repeat(np.ones((8, 5)))), {}, r"x: found shape \(1, 5\)"),
+        (
+            sources.stream(lambda step: itertools.repeat(np.ones((8, 5)))),
+            {},
+            r"x: found shape \(8, 5\), expected \(n, 6\)",
+        ),
     ],
 )
 def test_sources_that_do_not_fit_are_named(key, source, options, message):
