@@ -19,7 +19,17 @@ from aejax.algorithms import MinimiseHparams, minimise
 from aejax.base import Batch
 from aejax.batches import as_batch
 from aejax.optimizers import adam
-from aejax.training import DivergenceError, DivergenceWarning, Interrupted, engine, ensemble, fit, sweep
+from aejax.training import (
+    DivergenceError,
+    DivergenceWarning,
+    Interrupted,
+    driver,
+    engine,
+    ensemble,
+    fit,
+    sharding,
+    sweep,
+)
 from tests.conftest import REGISTRY
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -501,3 +511,32 @@ def test_batch_norm_collections_follow_training(rows, key):
     first, second = (model.encode(fitted.variables, rows[:n]).mean[0] for n in (1, 50))
     np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)  # inference mode: rows do not mix
     assert "batch_stats" not in fit(key, VAE, rows, num_epochs=1).variables
+
+
+def test_members_side_by_side_are_those_one_after_the_other(rows, key, monkeypatch):
+    """As on a GPU: by ``vmap``, where a member that has stopped is computed along and dropped."""
+    keys = jax.random.split(key, 3)
+    options = {"num_epochs": 40, "patience": 2, "learning_rate": 3e-2, "validation": 0.5}
+    in_turn = ensemble(keys, VAE, rows[:60], **options)
+    with pytest.warns(DivergenceWarning, match="1 of 2 members"):
+        swept_in_turn = sweep(key, VAE, rows, over={"learning_rate": [1e-3, 1e30]}, num_epochs=3)
+    for module in (sharding, engine):
+        monkeypatch.setattr(module, "in_lockstep", bool)
+    jax.clear_caches()
+    together = ensemble(keys, VAE, rows[:60], **options)
+    # Rounding differs, and with it the epoch at which a member stops.
+    stopped, expected = (np.isfinite(fitted.history["loss"]).sum(axis=1) for fitted in (together, in_turn))
+    assert len(set(stopped)) > 1
+    assert np.abs(stopped - expected).max() <= 2
+    num_epochs = min(stopped.min(), expected.min())
+    np.testing.assert_allclose(
+        together.history["val_loss"][:, :num_epochs], in_turn.history["val_loss"][:, :num_epochs], rtol=1e-2
+    )
+    monkeypatch.setattr(driver, "_SECONDS_PER_PART", 0.0)
+    cut = ensemble(keys, VAE, rows[:60], **options)
+    chex.assert_trees_all_equal((cut.variables, cut.state), (together.variables, together.state))
+    with pytest.warns(DivergenceWarning, match="1 of 2 members"):
+        swept = sweep(key, VAE, rows, over={"learning_rate": [1e-3, 1e30]}, num_epochs=3)
+    chex.assert_tree_all_finite(swept.variables)
+    np.testing.assert_allclose(swept.history["loss"][0], swept_in_turn.history["loss"][0], rtol=1e-3)
+    jax.clear_caches()
