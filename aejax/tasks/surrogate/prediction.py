@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, nets
-from aejax.base import Array, Aux, Batch, Latent, Model, Variables, required
+from aejax.base import Array, Aux, Batch, Latent, Model, Objective, Variables, required
 from aejax.batches import as_batch
 from aejax.optimizers import adam
 from aejax.tasks.reduction import check_encodes
@@ -146,12 +146,14 @@ def fit_surrogate(
     standardised: Any = (properties - mean) / scale
     rows = Batch(targets, cond=standardised)
     keys = jax.random.split(key, num_members)
+    # Trained are the networks alone: the decoder joins them in the Surrogate.
+    objective = Objective(predictor.init, predictor.loss)
 
     def train(keys: Array, rows: Batch, validation: Any, num_rows: int) -> Any:
         num_steps = num_epochs * -(-num_rows // _BATCH_SIZE)
         return ensemble(
             keys,
-            predictor,
+            objective,
             rows,
             validation=validation,
             num_epochs=num_epochs,
