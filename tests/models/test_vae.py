@@ -54,16 +54,22 @@ def test_training_on_several_samples_is_training_on_that_bound(linear_model, key
 
 
 def test_a_vae_on_linear_gaussian_data_is_bounded_by_their_entropy(key):
-    """No model assigns new rows more than the law that made them does, but for the luck of the draw."""
+    """No model assigns new rows more than the law that made them does, but for the luck of the draw.
+
+    Of five keys the median, since about one in six ends in a local optimum, 0.1 nats below.
+    """
     loading = jax.random.normal(key, (2, 5))
     x, new = (synthetic.linear_gaussian(k, 2000, loading, 0.5).x for k in jax.random.split(key))
     covariance = loading.T @ loading + 0.25 * jnp.eye(5)
     exact = jax.scipy.stats.multivariate_normal.logpdf(new, jnp.zeros(5), covariance)
     model = models.vae((5,), 2, hidden_dims=(), likelihood=losses.gaussian("shared"))
     optimizer = adam("cosine", 100 * 29)
-    fitted = aejax.fit(key, model, x, num_epochs=100, learning_rate=1e-2, optimizer=optimizer)
-    found = aejax.log_likelihood(key, model, fitted.variables, new, 500)
-    assert np.mean(found) == pytest.approx(float(exact.mean()), abs=0.03)
+    keys = jax.random.split(key, 5)
+    members = aejax.ensemble(keys, model, x, num_epochs=100, learning_rate=1e-2, optimizer=optimizer)
+    each = [aejax.member(members, index).variables for index in range(5)]
+    found = [float(aejax.log_likelihood(key, model, variables, new, 500).mean()) for variables in each]
+    assert np.median(found) == pytest.approx(float(exact.mean()), abs=0.03)
+    assert max(found) < float(exact.mean()) + 0.01
 
 
 def test_warm_up_weighs_the_kl_term_from_nothing_to_all(rows, key):
