@@ -7,9 +7,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
+import numpy.typing
 
 Array = jax.Array
-ArrayLike = jax.typing.ArrayLike
+# Whatever NumPy makes an array of: arrays of NumPy and JAX, numbers, nested lists, frames of pandas and polars.
+ArrayLike = numpy.typing.ArrayLike
 # A tree of arrays whose structure is the business of whoever made it.
 PyTree = Any
 Variables = dict[str, PyTree]

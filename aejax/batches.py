@@ -9,12 +9,10 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
-from aejax.base import Array, Batch
+from aejax.base import Array, ArrayLike, Batch
 
-# Whatever ``as_batch`` takes. NumPy's ArrayLike is what says of itself that it is an array, or nested lists of such:
-# arrays of NumPy and JAX, frames of pandas and polars.
+# Whatever ``as_batch`` takes.
 RowsLike: TypeAlias = ArrayLike | Batch
 
 # How to turn what is not taken into what is, by the package that its type is from.

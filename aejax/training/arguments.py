@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 from aejax import hoisting
 from aejax.base import (
     Adversary,
     Algorithm,
     Array,
+    ArrayLike,
     Batch,
     Drawn,
     Model,

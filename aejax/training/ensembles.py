@@ -6,9 +6,8 @@ from typing import Unpack
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
-from aejax.base import Array, Fitted
+from aejax.base import Array, ArrayLike, Fitted
 from aejax.training.arguments import check_key, keys_ndim
 from aejax.training.fitting import FitOptions, Fittable, SourceLike, fit_members
 

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias, TypedDict
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 from aejax.algorithms import AdversarialHparams, MinimiseHparams, adversarial, minimise
 from aejax.base import (
     Adversary,
     Algorithm,
     Array,
+    ArrayLike,
     Drawn,
     Fitted,
     Model,
