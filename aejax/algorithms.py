@@ -1,7 +1,6 @@
 """How variables move: a model and an optimizer make an Algorithm, which the engine runs."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,20 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from aejax import hoisting
-from aejax.base import Adversary, Algorithm, Array, Batch, Metrics, Model, Objective, TrainState, Variables
+from aejax.base import (
+    Adversary,
+    Algorithm,
+    Array,
+    Aux,
+    Batch,
+    Metrics,
+    Model,
+    Objective,
+    PlayerLoss,
+    PyTree,
+    TrainState,
+    Variables,
+)
 from aejax.models.rbm import RBM
 from aejax.optimizers import (
     Anneal,
@@ -35,8 +47,8 @@ class MinimiseHparams(NamedTuple):
         model: the model's.
     """
 
-    learning_rate: Any
-    model: Any
+    learning_rate: float | Array | None
+    model: PyTree
 
 
 @remembered
@@ -92,7 +104,7 @@ def minimise(
         key = jax.random.fold_in(state.key, state.step)
         params = state.variables["params"]
 
-        def loss(params: Any) -> tuple[Array, Any]:
+        def loss(params: PyTree) -> tuple[Array, Aux]:
             return model.loss(key, {**state.variables, "params": params}, batch, model_hparams)
 
         model_hparams = hparams.model if anneal is None else anneal(state.step, hparams.model)
@@ -127,8 +139,8 @@ class AdversarialHparams(NamedTuple):
         model: the adversary's.
     """
 
-    learning_rate: Any
-    model: Any
+    learning_rate: float | Array | None
+    model: PyTree
 
 
 @remembered
@@ -160,18 +172,18 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
 
     def turn(
         player: str,
-        loss: Callable[..., tuple[Array, Any]],
+        loss: PlayerLoss,
         key: Array,
         step: Array,
-        state: Any,
+        state: tuple[Variables, PyTree],
         batch: Batch,
-        hparams: Any,
-    ) -> tuple[Any, Metrics]:
+        hparams: AdversarialHparams,
+    ) -> tuple[tuple[Variables, PyTree], Metrics]:
         """One step of one player, the other standing still."""
         variables, opt_states = state
         params = variables["params"]
 
-        def own_loss(own: Any) -> tuple[Array, Any]:
+        def own_loss(own: PyTree) -> tuple[Array, Aux]:
             return loss(key, {**variables, "params": {**params, player: own}}, batch, hparams.model)
 
         (value, aux), gradient = jax.value_and_grad(own_loss, has_aux=True)(params[player])
@@ -188,7 +200,7 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
         generator_key, discriminator_key = jax.random.split(key)
         opt_states, average = state.opt_state
 
-        def discriminator_turn(carry: Any, key: Array) -> tuple[Any, Metrics]:
+        def discriminator_turn(carry: tuple[Variables, PyTree], key: Array) -> tuple[tuple[Variables, PyTree], Metrics]:
             return turn("discriminator", adversary.discriminator_loss, key, state.step, carry, batch, hparams)
 
         carry, per_turn = hoisting.scan(
@@ -219,10 +231,10 @@ def adversarial(adversary: Adversary, optimizer: Optimizer = optax.adam, ema_dec
     return Algorithm(init, step, evaluate, variables, AdversarialHparams(_default(optimizer, 1e-3), adversary.hparams))
 
 
-def _at_round(opt_state: Any, step: Array) -> Any:
+def _at_round(opt_state: PyTree, step: Array) -> PyTree:
     """Learning rate schedules count rounds: by its own turns the discriminator's would have ended long before."""
 
-    def set_count(leaf: Any) -> Any:
+    def set_count(leaf: PyTree) -> PyTree:
         return leaf._replace(count=step) if isinstance(leaf, optax.ScaleByScheduleState) else leaf
 
     return jax.tree.map(set_count, opt_state, is_leaf=lambda leaf: isinstance(leaf, optax.ScaleByScheduleState))
@@ -232,12 +244,12 @@ def _generator(variables: Variables) -> Variables:
     return {name: parts["generator"] for name, parts in variables.items() if "generator" in parts}
 
 
-def _averaged(average: Any, newest: Any, decay: float, step: Array) -> Any:
+def _averaged(average: PyTree, newest: PyTree, decay: float, step: Array) -> PyTree:
     """The moving average after a step; early on it forgets faster than ``decay`` says."""
     return optax.incremental_update(newest, average, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))
 
 
-def _norm(gradient: Any) -> Array:
+def _norm(gradient: PyTree) -> Array:
     """The global norm; of small tensors as one vector, since each reduction of its own takes some microseconds."""
     small = [leaf for leaf in jax.tree.leaves(gradient) if leaf.size < _SMALL]
     large = [leaf for leaf in jax.tree.leaves(gradient) if leaf.size >= _SMALL]
@@ -248,7 +260,7 @@ def _default(optimizer: Optimizer, learning_rate: float) -> float | None:
     return learning_rate if takes_rate(optimizer) else None
 
 
-def _check_averages(ema_decay: float | None, opt_state: Any) -> None:
+def _check_averages(ema_decay: float | None, opt_state: PyTree) -> None:
     if ema_decay is not None and averages(opt_state):
         raise ValueError(
             f"ema_decay: found {ema_decay} beside an optimizer that keeps an average of its own, expected None; leave "
@@ -269,8 +281,8 @@ class ContrastiveDivergenceHparams(NamedTuple):
         weight_decay: weight of half the sum of squares of the kernel in what is minimised.
     """
 
-    learning_rate: Any
-    weight_decay: Any
+    learning_rate: float | Array | None
+    weight_decay: float | Array
 
 
 @remembered
@@ -314,7 +326,7 @@ def contrastive_divergence(
         opt_state = transformation(optimizer, hparams.learning_rate).init(variables["params"])
         return TrainState(jnp.zeros((), jnp.int32), variables, opt_state, run_key)
 
-    def gibbs(key: Array, params: Any, visible: Array) -> Array:
+    def gibbs(key: Array, params: PyTree, visible: Array) -> Array:
         def step(visible: Array, key: Array) -> tuple[Array, None]:
             hidden_key, visible_key = jax.random.split(key)
             hidden = machine.sample_hidden(hidden_key, params, visible)
@@ -329,7 +341,7 @@ def contrastive_divergence(
         start = data if num_chains is None else state.variables["chains"]["visible"]
         samples = jax.lax.stop_gradient(gibbs(key, params, start))
 
-        def contrast(params: Any) -> Array:
+        def contrast(params: PyTree) -> Array:
             decay = 0.5 * hparams.weight_decay * jnp.sum(jnp.square(params["kernel"]))
             return machine.free_energy(params, data).mean() - machine.free_energy(params, samples).mean() + decay
 
@@ -341,11 +353,11 @@ def contrastive_divergence(
         metrics = {**_reconstruction(params, batch), "grad_norm": _norm(gradient)}
         return TrainState(state.step + 1, variables, opt_state, state.key), metrics
 
-    def evaluate(key: Array, variables: Variables, batch: Batch, hparams: Any) -> Metrics:
+    def evaluate(key: Array, variables: Variables, batch: Batch, hparams: PyTree) -> Metrics:
         del key, hparams
         return _reconstruction(variables["params"], batch)
 
-    def _reconstruction(params: Any, batch: Batch) -> Metrics:
+    def _reconstruction(params: PyTree, batch: Batch) -> Metrics:
         data = batch.x.reshape(batch.x.shape[0], -1)
         error = jnp.square(data - machine.visible_mean(params, machine.hidden_mean(params, data)))
         return {"loss": error.sum(axis=-1).mean(), "mse": error.mean()}

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
+import numpy.typing
 
 Array = jax.Array
-ArrayLike = jax.typing.ArrayLike
+# Whatever NumPy makes an array of: arrays of NumPy and JAX, numbers, nested lists, frames of pandas and polars.
+ArrayLike = numpy.typing.ArrayLike
 # A tree of arrays whose structure is the business of whoever made it.
 PyTree = Any
-Variables = dict[str, Any]
+Variables = dict[str, PyTree]
 Metrics = dict[str, Array]
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class Batch(NamedTuple):
@@ -74,14 +76,14 @@ class Loss(Protocol):
     """
 
     def __call__(  # noqa: D102
-        self, key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True
+        self, key: Array, variables: Variables, batch: Batch, hparams: PyTree, train: bool = True
     ) -> tuple[Array, Aux]: ...
 
 
 class PlayerLoss(Protocol):
     """The loss of one of two players, in training."""
 
-    def __call__(self, key: Array, variables: Variables, batch: Batch, hparams: Any) -> tuple[Array, Aux]: ...  # noqa: D102
+    def __call__(self, key: Array, variables: Variables, batch: Batch, hparams: PyTree) -> tuple[Array, Aux]: ...  # noqa: D102
 
 
 class Discriminate(Protocol):
@@ -237,20 +239,20 @@ class InitState(Protocol):
     """The state before the first step, from the variables where they are given."""
 
     def __call__(  # noqa: D102
-        self, key: Array, batch: Batch, hparams: Any, variables: Variables | None = None
+        self, key: Array, batch: Batch, hparams: PyTree, variables: Variables | None = None
     ) -> TrainState: ...
 
 
 class Step(Protocol):
     """One step on one batch, and its metrics, which hold ``loss``."""
 
-    def __call__(self, state: TrainState, batch: Batch, hparams: Any) -> tuple[TrainState, Metrics]: ...  # noqa: D102
+    def __call__(self, state: TrainState, batch: Batch, hparams: PyTree) -> tuple[TrainState, Metrics]: ...  # noqa: D102
 
 
 class Evaluate(Protocol):
     """Metrics of a batch in inference mode; ``loss`` is among them."""
 
-    def __call__(self, key: Array, variables: Variables, batch: Batch, hparams: Any) -> Metrics: ...  # noqa: D102
+    def __call__(self, key: Array, variables: Variables, batch: Batch, hparams: PyTree) -> Metrics: ...  # noqa: D102
 
 
 class VariablesOf(Protocol):

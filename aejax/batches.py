@@ -3,13 +3,17 @@
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch
+from aejax.base import Array, ArrayLike, Batch
+
+# Whatever ``as_batch`` takes.
+RowsLike: TypeAlias = ArrayLike | Batch
 
 # How to turn what is not taken into what is, by the package that its type is from.
 _REMEDIES = {
@@ -32,7 +36,7 @@ _KINDS = {
 }
 
 
-def as_batch(data: Any) -> Batch:
+def as_batch(data: RowsLike) -> Batch:
     """Turns rows into a Batch of float32 arrays whose missing values are masked and filled with zero.
 
     Arrays of JAX are checked on the device where they lie. Inside ``jit`` shapes are checked, and values that are
@@ -66,7 +70,7 @@ def as_batch(data: Any) -> Batch:
     return jax.tree.map(jax.device_put, batch)
 
 
-def as_arrays(data: Any) -> Batch:
+def as_arrays(data: RowsLike) -> Batch:
     """The fields as arrays of numbers in the precision that they have, NaN where a value is missing, shapes checked.
 
     Args:
@@ -82,7 +86,7 @@ def as_arrays(data: Any) -> Batch:
         >>> as_arrays(np.ma.masked_equal([[1.0, -999.0]], -999.0)).x
         array([[ 1., nan]])
     """
-    given = data if isinstance(data, Batch) else Batch(data)
+    given = data if isinstance(data, Batch) else Batch(data)  # type: ignore[arg-type]  # an Array below
     if given.x is None:
         raise ValueError("x: found None, expected (rows, *event) numbers")
     batch = _each(_numbers, given)
@@ -107,15 +111,15 @@ def as_arrays(data: Any) -> Batch:
     return batch
 
 
-def _each(function: Callable[[str, Any], Any], batch: Batch) -> Batch:
+def _each(function: Callable[[str, Any], ArrayLike], batch: Batch) -> Batch:
     """Applies (name, field) -> field to the fields that there are."""
     return Batch(*(None if field is None else function(name, field) for name, field in batch._asdict().items()))  # type: ignore[arg-type]
 
 
-def _numbers(name: str, value: Any) -> Any:
+def _numbers(name: str, value: object) -> np.ndarray | Array:
     """One field as an array of numbers: NumPy's, or JAX's where it was one."""
     if isinstance(value, jax.Array):
-        array: Any = value
+        array: np.ndarray | Array = value
     elif isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         array = _from_lists(name, value)
     elif hasattr(value, "to_numpy") and (hasattr(value, "dtypes") or hasattr(value, "dtype")):
@@ -130,16 +134,16 @@ def _numbers(name: str, value: Any) -> Any:
         return array
     kind = dtype.kind if isinstance(dtype, np.dtype) else ""
     found, remedy = _KINDS.get(kind, (f"an array of {dtype}", "turn it into numbers"))
-    if kind == "O":
+    if kind == "O" and isinstance(array, np.ndarray):
         types = sorted({type(item).__name__ for item in array.flat if not isinstance(item, float | int)})
         found = f"objects ({', '.join(types[:3]) or 'numbers'})"
     raise ValueError(f"{name}: found {found}, expected numbers; {remedy.format(name)}")
 
 
-def _from_lists(name: str, value: Any) -> Any:
+def _from_lists(name: str, value: Any) -> np.ndarray | Array:
     """An array of NumPy, or rows in lists; rows that are masked arrays, or on a device, stay what they are."""
     if isinstance(value, list | tuple) and any(isinstance(row, jax.Array) for row in value):
-        stack: Callable[[Any], Any] = jnp.asarray
+        stack: Callable[[ArrayLike], np.ndarray | Array] = jnp.asarray
     elif isinstance(value, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in value):
         stack = np.ma.asarray
     else:
@@ -178,18 +182,18 @@ def _from_frame(name: str, frame: Any) -> np.ndarray:
     return array.astype(float) if array.dtype == object else array
 
 
-def _dtypes(frame: Any, is_series: bool) -> list[Any]:
+def _dtypes(frame: Any, is_series: bool) -> list[object]:
     return [frame.dtype] if is_series else list(frame.dtypes)
 
 
-def _is_of_numbers(dtype: Any) -> bool:
+def _is_of_numbers(dtype: object) -> bool:
     is_numeric = getattr(dtype, "is_numeric", None)  # polars
     if is_numeric is not None:
         return is_numeric() or str(dtype) == "Boolean"
     return getattr(dtype, "kind", "") in ("b", "i", "u", "f")
 
 
-def _from_other(name: str, value: Any) -> np.ndarray:
+def _from_other(name: str, value: object) -> np.ndarray:
     """Whatever else says that it is an array; all else is refused by what it is."""
     package = type(value).__module__.partition(".")[0]
     kind = type(value).__name__ if package == "builtins" else f"{package}.{type(value).__name__}"
@@ -212,7 +216,7 @@ def _from_other(name: str, value: Any) -> np.ndarray:
     raise ValueError(f"{name}: found {kind}, expected {expected}; {remedy.format(name)}")
 
 
-def _cast(name: str, field: Any, xp: Any = np) -> Any:
+def _cast(name: str, field: Array, xp: ModuleType = np) -> Array:
     """Float32, or truth values of a mask; ``xp`` is NumPy, or jax.numpy for arrays on a device."""
     if name == "mask":  # where it is itself missing, nothing is known to be observed
         return field if field.dtype == bool else (field.astype(bool) & ~xp.isnan(field))
@@ -220,11 +224,11 @@ def _cast(name: str, field: Any, xp: Any = np) -> Any:
         return field.astype(xp.float32, copy=False)
 
 
-def _on_device(name: str, field: Any) -> Array:
+def _on_device(name: str, field: Array) -> Array:
     return field if isinstance(field, jax.Array) else jax.device_put(_cast(name, field))
 
 
-def _findings(batch: Batch, xp: Any) -> dict[str, Any]:
+def _findings(batch: Batch, xp: ModuleType) -> dict[str, Array]:
     """What the values must not be, and whether any is missing."""
     batch = _each(functools.partial(_cast, xp=xp), batch)
     numbers = batch._replace(mask=None)._asdict()
@@ -239,7 +243,7 @@ def _findings(batch: Batch, xp: Any) -> dict[str, Any]:
     return found
 
 
-def _check(found: dict[str, Any]) -> bool:
+def _check(found: dict[str, Array]) -> bool:
     """Raises what was found; returns whether a value is missing."""
     for name in Batch._fields:
         if found.get(f"{name} infinite"):
@@ -254,7 +258,7 @@ def _check(found: dict[str, Any]) -> bool:
     return bool(found["missing"])
 
 
-def _filled(batch: Batch, xp: Any) -> Batch:
+def _filled(batch: Batch, xp: ModuleType) -> Batch:
     """Zeros where a value is missing, and a mask that says so."""
     batch = _each(functools.partial(_cast, xp=xp), batch)
     missing = xp.isnan(batch.x)

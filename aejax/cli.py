@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
@@ -20,6 +20,11 @@ from aejax.commands import denoising, inversion, monitoring, surrogate
 from aejax.commands.notes import note
 from aejax.commands.options import Quiet, flags_that_differ
 from aejax.config import TrainConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aejax.data.files import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +164,7 @@ def _say(text: str, code: int) -> int:
     return code
 
 
-def _parse(words: list[str]) -> Any:
+def _parse(words: list[str]) -> object:
     given: dict[str, Any] = {}
     if words[:1] == ["train"]:
         given["train"] = {"default": Train(train=_config_file(words))}
@@ -206,7 +211,7 @@ def _use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-def _notice(command: Any) -> Callable[[str], None]:
+def _notice(command: Train | Encode | Reconstruct | Detect | Generate | Evaluate) -> Callable[[str], None]:
     return functools.partial(note, quiet=command.quiet)
 
 
@@ -306,7 +311,7 @@ def _detect(command: Detect) -> None:
     )
 
 
-def _transform(command: Any, task: str, **options: Any) -> dict[str, Any]:
+def _transform(command: Encode | Reconstruct | Detect, task: str, **options: object) -> dict[str, "np.ndarray"]:
     """Writes what a task makes of each row, beside the row's time or number, and returns it."""
     from aejax import runs, storage, tables
     from aejax.data.files import write_table
@@ -362,7 +367,7 @@ def _monitor(command: monitoring.Monitor) -> None:
     print(monitoring.run(command))
 
 
-def _read(path: str, drop_columns: Sequence[str], columns: Sequence[str] | None = None) -> tuple[Any, str]:
+def _read(path: str, drop_columns: Sequence[str], columns: Sequence[str] | None = None) -> tuple["Table", str]:
     """A table and the SHA-256 of its bytes."""
     from aejax.data.files import read_table
 

@@ -5,6 +5,8 @@ import difflib
 import inspect
 import json
 import math
+from collections.abc import Iterable, Mapping
+from types import UnionType
 from typing import Any, Literal
 
 from aejax.base import Adversary, Model
@@ -74,7 +76,7 @@ class TrainConfig:
     false_alarm_rate: float = 0.01
 
 
-def from_dict(values: dict[str, Any], where: str = "config") -> TrainConfig:
+def from_dict(values: Mapping[str, object], where: str = "config") -> TrainConfig:
     """A TrainConfig from parsed JSON.
 
     Args:
@@ -103,11 +105,11 @@ def from_dict(values: dict[str, Any], where: str = "config") -> TrainConfig:
     return TrainConfig(**options)
 
 
-def _is_of_kind(value: Any, kind: str) -> bool:
+def _is_of_kind(value: object, kind: str) -> bool:
     if value is None:
         return "None" in kind
     if isinstance(value, list | tuple):
-        inner: Any = int if "int" in kind else str
+        inner = int if "int" in kind else str
         return "tuple" in kind and all(isinstance(item, inner) for item in value)
     if "Literal" in kind:
         return repr(value) in kind.replace('"', "'")
@@ -227,13 +229,13 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
         raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
 
 
-def _value(name: str, text: str, default: Any) -> Any:
+def _value(name: str, text: str, default: object) -> object:
     """What the text stands for, of the kind that the default is."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
         value = text
-    kinds: dict[type, tuple[Any, str]] = {
+    kinds: dict[type, tuple[type | UnionType, str]] = {
         bool: (bool, "true or false"),
         int: (int, "a whole number"),
         float: (int | float, "a number"),
@@ -245,6 +247,6 @@ def _value(name: str, text: str, default: Any) -> Any:
     return value
 
 
-def _nearest(name: str, known: Any) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; the options are {', '.join(known)}"

@@ -2,21 +2,21 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Algorithm, Array, Aux, Batch, Latent, Model, Objective, TrainState, Variables
-from aejax.batches import as_arrays
+from aejax.base import Adversary, Algorithm, Array, Aux, Batch, Latent, Model, Objective, PyTree, TrainState, Variables
+from aejax.batches import RowsLike, as_arrays
 
 _NUM_REMEMBERED = 128
 _PAIR = "a pair (scalar, Aux(metrics, collections))"
 
 
-def check(model: Objective | Model | Adversary | Algorithm, batch: Any, hparams: Any = None) -> None:
+def check(model: Objective | Model | Adversary | Algorithm, batch: RowsLike, hparams: PyTree = None) -> None:
     """Checks that the functions of a model take and return what ``aejax.base`` says, on rows like those of the batch.
 
     Only shapes are worked out, so that it takes as long for a million rows as for one. ``fit`` calls it. What was found
@@ -45,7 +45,7 @@ def check(model: Objective | Model | Adversary | Algorithm, batch: Any, hparams:
     check_shapes(as_fittable(model), Batch(**shapes), hparams)  # type: ignore[arg-type]
 
 
-def check_shapes(model: Objective | Model | Adversary | Algorithm, batch: Batch, hparams: Any = None) -> None:
+def check_shapes(model: Objective | Model | Adversary | Algorithm, batch: Batch, hparams: PyTree = None) -> None:
     """``check`` where the shapes of a batch are known, and no batch is there.
 
     Args:
@@ -62,7 +62,12 @@ def check_shapes(model: Objective | Model | Adversary | Algorithm, batch: Batch,
 
 
 @functools.lru_cache(maxsize=_NUM_REMEMBERED)
-def _pass(model: Any, structure: Any, leaves: tuple[Any, ...], is_x64: bool) -> None:
+def _pass(
+    model: Objective | Model | Adversary | Algorithm,
+    structure: jax.tree_util.PyTreeDef,
+    leaves: tuple[jax.ShapeDtypeStruct, ...],
+    is_x64: bool,
+) -> None:
     """The pass over shapes. An error is not remembered, so that it is raised again."""
     del is_x64  # shapes do not depend on it, types do
     if isinstance(model, Algorithm):
@@ -72,7 +77,7 @@ def _pass(model: Any, structure: Any, leaves: tuple[Any, ...], is_x64: bool) -> 
 
     failures: list[ValueError] = []
 
-    def trace(leaves: tuple[Any, ...]) -> None:
+    def trace(leaves: tuple[jax.ShapeDtypeStruct, ...]) -> None:
         batch, hparams = jax.tree.unflatten(structure, leaves)
         try:
             checked(model, jax.random.key(0), batch, hparams)
@@ -84,7 +89,7 @@ def _pass(model: Any, structure: Any, leaves: tuple[Any, ...], is_x64: bool) -> 
         raise failures[0]
 
 
-def as_fittable(model: Any) -> Objective | Model | Adversary | Algorithm:
+def as_fittable(model: object) -> Objective | Model | Adversary | Algorithm:
     """What can be fitted, as it is; whatever else has ``init``, ``loss`` and ``hparams`` as an Objective.
 
     Args:
@@ -105,7 +110,7 @@ def as_fittable(model: Any) -> Objective | Model | Adversary | Algorithm:
     if isinstance(model, Objective | Model | Adversary | Algorithm):
         return model
     if not isinstance(model, type) and all(hasattr(model, field) for field in Objective._fields):
-        return Objective(model.init, model.loss, model.hparams)
+        return Objective(*(getattr(model, field) for field in Objective._fields))
     name = getattr(model, "__name__", type(model).__name__)
     if isinstance(model, type):
         raise ValueError(f"model: found the class {name}, expected {expected}")
@@ -119,7 +124,7 @@ def as_fittable(model: Any) -> Objective | Model | Adversary | Algorithm:
     raise ValueError(f"model: found {name}, expected {expected}")
 
 
-def _shapes_of(model: Any, hparams: Any) -> Any:
+def _shapes_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree) -> PyTree:
     """The hyperparameters' shapes, once they are of the model's own type and hold numbers."""
     expected = type(model.hparams)
     hparams = model.hparams if hparams is None else hparams
@@ -129,7 +134,7 @@ def _shapes_of(model: Any, hparams: Any) -> Any:
             "model.hparams._replace(...)"
         )
 
-    def shape(path: Any, value: Any) -> jax.ShapeDtypeStruct:
+    def shape(path: PyTree, value: Any) -> jax.ShapeDtypeStruct:
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
         if not (jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_)):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -139,7 +144,7 @@ def _shapes_of(model: Any, hparams: Any) -> Any:
     return jax.tree.map_with_path(shape, hparams, is_leaf=lambda value: isinstance(value, list))
 
 
-def _check_objective(model: Objective | Model, key: Array, batch: Batch, hparams: Any) -> None:
+def _check_objective(model: Objective | Model, key: Array, batch: Batch, hparams: PyTree) -> None:
     num_rows = batch.x.shape[0]
     variables = _checked_variables("init", _call("init", model.init, key, batch))
     for train in (True, False):
@@ -164,7 +169,7 @@ def _check_objective(model: Objective | Model, key: Array, batch: Batch, hparams
         _check_shape("log_likelihood", result, (num_rows,))
 
 
-def _check_adversary(model: Adversary, key: Array, batch: Batch, hparams: Any) -> None:
+def _check_adversary(model: Adversary, key: Array, batch: Batch, hparams: PyTree) -> None:
     number = model.num_discriminator_steps
     if not isinstance(number, int) or number < 1:
         raise ValueError(f"num_discriminator_steps: found {number}, expected a positive whole number")
@@ -183,7 +188,7 @@ def _check_adversary(model: Adversary, key: Array, batch: Batch, hparams: Any) -
     _check_score_and_sample(model, key, variables, batch)
 
 
-def _check_algorithm(algorithm: Algorithm, key: Array, batch: Batch, hparams: Any) -> None:
+def _check_algorithm(algorithm: Algorithm, key: Array, batch: Batch, hparams: PyTree) -> None:
     state = _call("init", algorithm.init, key, batch, hparams)
     if not isinstance(state, TrainState):
         raise ValueError(f"init: found {_described(state)}, expected a TrainState")
@@ -197,7 +202,7 @@ def _check_algorithm(algorithm: Algorithm, key: Array, batch: Batch, hparams: An
     _check_metrics("evaluate", metrics, needs_loss=True)
 
 
-def _check_score_and_sample(model: Any, key: Array, variables: Variables, batch: Batch) -> None:
+def _check_score_and_sample(model: Model | Adversary, key: Array, variables: Variables, batch: Batch) -> None:
     if model.score is not None:
         _check_shape("score", _call("score", model.score, key, variables, batch), batch.x.shape[:1])
     if model.sample is not None:
@@ -205,7 +210,7 @@ def _check_score_and_sample(model: Any, key: Array, variables: Variables, batch:
         _check_shape("sample", drawn, batch.x.shape)
 
 
-def _call(name: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+def _call(name: str, function: object, *args: PyTree, **kwargs: bool) -> object:
     """Calls a function of the model, and says which one it was that failed."""
     if not callable(function):
         raise ValueError(f"{name}: found {_described(function)}, expected a function")
@@ -248,7 +253,7 @@ _SIGNATURES = {
 }
 
 
-def _checked_variables(name: str, variables: Any) -> Variables:
+def _checked_variables(name: str, variables: object) -> Variables:
     if not isinstance(variables, Mapping):
         raise ValueError(f"{name}: found {_described(variables)}, expected a dictionary of collections with params")
     if "params" not in variables:
@@ -262,7 +267,7 @@ def _checked_variables(name: str, variables: Any) -> Variables:
     return dict(variables)
 
 
-def _check_loss(name: str, result: Any, variables: Variables | None) -> None:
+def _check_loss(name: str, result: object, variables: Variables | None) -> None:
     """A scalar and an Aux; with ``variables`` also that their collections come back as they were."""
     if not isinstance(result, tuple) or isinstance(result, Aux) or len(result) != 2:
         raise ValueError(f"{name}: found {_described(result)}, expected {_PAIR}")
@@ -287,7 +292,7 @@ def _check_loss(name: str, result: Any, variables: Variables | None) -> None:
         _check_same(name, found, expected)
 
 
-def _check_metrics(name: str, metrics: Any, needs_loss: bool = False) -> None:
+def _check_metrics(name: str, metrics: object, needs_loss: bool = False) -> None:
     if not isinstance(metrics, Mapping):
         raise ValueError(f"{name}: found {_described(metrics)} as metrics, expected a dictionary of scalars by name")
     for metric, value in metrics.items():
@@ -297,10 +302,10 @@ def _check_metrics(name: str, metrics: Any, needs_loss: bool = False) -> None:
         raise ValueError(f"{name}: found the metrics {_listed(metrics)}, expected loss among them")
 
 
-def _check_same(name: str, found: Any, expected: Any) -> None:
+def _check_same(name: str, found: PyTree, expected: PyTree) -> None:
     """The next step is handed what this one returns, in the same program."""
 
-    def types(tree: Any) -> dict[str, str]:
+    def types(tree: PyTree) -> dict[str, str]:
         return {
             jax.tree_util.keystr(path, simple=True, separator="."): _described(leaf, with_type=True)
             for path, leaf in jax.tree.leaves_with_path(tree)
@@ -318,15 +323,14 @@ def _check_same(name: str, found: Any, expected: Any) -> None:
         raise ValueError(f"{name}: found the structure {structures[0]}, expected {structures[1]} as it came in")
 
 
-def _check_shape(name: str, found: Any, expected: tuple[int, ...], what: str = "") -> None:
+def _check_shape(name: str, found: object, expected: tuple[int, ...], what: str = "") -> None:
     if _shape(found) != expected:
         raise ValueError(f"{name}: found {_described(found)}{what}, expected {expected}")
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
+def _shape(value: object) -> tuple[int, ...] | None:
     """The shape of an array or a number; None of anything else."""
-    is_array = isinstance(value, jax.Array | np.ndarray | np.generic | int | float)
-    return jnp.shape(value) if is_array else None
+    return jnp.shape(value) if isinstance(value, jax.Array | np.ndarray | np.generic | int | float) else None
 
 
 def _described(value: Any, with_type: bool = False) -> str:
@@ -338,5 +342,5 @@ def _described(value: Any, with_type: bool = False) -> str:
     return f"an array of {jnp.result_type(value)} {shape}" if with_type else f"an array of shape {shape}"
 
 
-def _listed(names: Any) -> str:
+def _listed(names: Iterable[object]) -> str:
     return ", ".join(map(str, names)) or "(none)"

@@ -5,7 +5,6 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -165,7 +164,7 @@ def _on_normal_operation(run: Run, new: plant.PlantData) -> Rows:
 
 
 def _on_faults(run: Run, new: plant.PlantData, faulty: dict[str, plant.PlantData]) -> Rows:
-    rows: list[tuple[Any, ...]] = [("fault", "detected", "AUROC", "sensor named most often")]
+    rows: list[tuple[object, ...]] = [("fault", "detected", "AUROC", "sensor named most often")]
     normal = tables.detect(run, _table(new))["score"]
     for fault, data in faulty.items():
         found = tables.detect(run, _table(data))

@@ -10,7 +10,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from aejax.base import Variables
+from aejax.base import Array, ArrayLike, PyTree, Variables
 from aejax.storage import write_arrays
 
 Names = Mapping[str, str | Sequence[str]]
@@ -39,7 +39,7 @@ class _Pair(NamedTuple):
     axes: tuple[int, ...] | None
 
 
-def from_state_dict(state_dict: Mapping[str, Any], template: Variables, names: Names | None = None) -> Variables:
+def from_state_dict(state_dict: Mapping[str, ArrayLike], template: Variables, names: Names | None = None) -> Variables:
     """Variables with the weights of a PyTorch module.
 
     Layers are paired in order: the first Linear or Conv of ``encoder.`` with the first layer of our encoder, the first
@@ -100,7 +100,7 @@ def from_state_dict(state_dict: Mapping[str, Any], template: Variables, names: N
 
 
 def to_state_dict(
-    variables: Variables, like: Mapping[str, Any] | None = None, names: Names | None = None
+    variables: Variables, like: Mapping[str, ArrayLike] | None = None, names: Names | None = None
 ) -> dict[str, np.ndarray]:
     """The weights of variables as a PyTorch state dict.
 
@@ -168,7 +168,7 @@ def load_state_dict(path: str | Path, template: Variables, names: Names | None =
 
 
 def save_state_dict(
-    path: str | Path, variables: Variables, like: Mapping[str, Any] | None = None, names: Names | None = None
+    path: str | Path, variables: Variables, like: Mapping[str, ArrayLike] | None = None, names: Names | None = None
 ) -> None:
     """Writes ``to_state_dict`` as a safetensors file, to one side and then renamed.
 
@@ -233,8 +233,8 @@ def _pairs(arrays: Mapping[str, np.ndarray], template: Variables, names: Names) 
 
 
 def _parts(
-    params: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    params: Mapping[str, PyTree], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, PyTree]]]:
     """What holds layers or arrays, by its path: ("encoder",), or ("encoder", "dense") where networks are composed."""
     for name, entries in params.items():
         inner = [entry for entry in entries.values() if isinstance(entry, Mapping)]
@@ -248,7 +248,9 @@ def _alone(part: tuple[str, ...], name: str) -> _Pair:
     return _Pair(("params", *part, name), (".".join((*part, name)),), None)
 
 
-def _layer_pairs(part: tuple[str, ...], layer: str, modules: Sequence[str], arrays: Mapping[str, Any]) -> list[_Pair]:
+def _layer_pairs(
+    part: tuple[str, ...], layer: str, modules: Sequence[str], arrays: Mapping[str, PyTree]
+) -> list[_Pair]:
     num_axes = arrays["kernel"].ndim
     if num_axes == 2:
         axes: tuple[int, ...] = (1, 0)
@@ -278,15 +280,15 @@ def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _copied(tree: Any) -> Any:
+def _copied(tree: PyTree) -> PyTree:
     return {name: _copied(value) for name, value in tree.items()} if isinstance(tree, Mapping) else tree
 
 
-def _at(tree: Any, path: Sequence[str]) -> Any:
+def _at(tree: PyTree, path: Sequence[str]) -> PyTree:
     for name in path:
         tree = tree[name]
     return tree
 
 
-def _put(tree: Any, path: Sequence[str], value: Any) -> None:
+def _put(tree: PyTree, path: Sequence[str], value: Array) -> None:
     _at(tree, path[:-1])[path[-1]] = value

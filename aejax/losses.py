@@ -1,7 +1,7 @@
 """Reconstruction likelihoods, divergences and how they are reduced: arrays in, arrays out."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +72,7 @@ def gaussian(scale: float | Literal["shared", "per_element", "predicted"] = "per
     def mean(output: Array) -> Array:
         return output[..., 0] if scale == "predicted" else output
 
-    def variance(params: dict[str, Array], output: Array) -> Any:
+    def variance(params: dict[str, Array], output: Array) -> float | Array:
         if not isinstance(scale, str):
             return scale**2
         # A predicted scale is bounded above too, or a first wild step is one that no later gradient undoes.

@@ -6,15 +6,16 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 
-from aejax.base import Array
+from aejax.base import Array, PyTree
 from aejax.recipes import remembered
 
 # A transformation with a rate of its own, or a function of the rate.
 Optimizer: TypeAlias = optax.GradientTransformation | optax.MultiSteps | Callable[[Any], optax.GradientTransformation]
-Anneal = Callable[[Array, Any], Any]
+Anneal = Callable[[Array, PyTree], PyTree]
 
 
 @remembered
@@ -101,7 +102,7 @@ def warm_up(name: str, num_steps: int) -> Anneal:
     if num_steps < 1:
         raise ValueError(f"num_steps: found {num_steps}, expected a positive whole number")
 
-    def anneal(step: Array, hparams: Any) -> Any:
+    def anneal(step: Array, hparams: PyTree) -> PyTree:
         if name not in getattr(hparams, "_fields", ()):
             raise ValueError(f"anneal: found {name!r}, expected one of {', '.join(hparams._fields) or 'none'}")
         return hparams._replace(**{name: getattr(hparams, name) * jnp.minimum(1.0, step / num_steps)})
@@ -140,7 +141,7 @@ def takes_rate(optimizer: Optimizer) -> bool:
     )
 
 
-def check_rate(optimizer: Optimizer, learning_rate: Any) -> None:
+def check_rate(optimizer: Optimizer, learning_rate: object) -> None:
     """Refuses a learning rate beside an optimizer that has its own, and no rate for one that needs it.
 
     Args:
@@ -165,7 +166,7 @@ def check_rate(optimizer: Optimizer, learning_rate: Any) -> None:
         )
 
 
-def transformation(optimizer: Optimizer, learning_rate: Any) -> optax.GradientTransformationExtraArgs:
+def transformation(optimizer: Optimizer, learning_rate: float | Array | None) -> optax.GradientTransformationExtraArgs:
     """The transformation at a learning rate, for ``advance``.
 
     Args:
@@ -237,7 +238,7 @@ class _PositiveRate:
         is_zero = self.rate == 0
         return jnp.where(is_zero, 0.0, other / jnp.where(is_zero, 1.0, self.rate))
 
-    def __array__(self, *_: Any, **__: Any) -> Any:
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise ValueError(_LOOKS)
 
     __float__ = __int__ = __bool__ = __array__
@@ -255,8 +256,8 @@ def _delegated(name: str) -> Callable[..., Any]:
     return operate
 
 
-def _answered(compare: Callable[[Any, Any], bool]) -> Callable[..., bool]:
-    def answer(self: _PositiveRate, other: Any) -> bool:  # noqa: ARG001
+def _answered(compare: Callable[[float, float], bool]) -> Callable[..., bool]:
+    def answer(self: _PositiveRate, other: object) -> bool:  # noqa: ARG001
         if isinstance(other, int | float) and other == 0:
             return compare(1.0, other)
         raise ValueError(_LOOKS)
@@ -272,13 +273,13 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
 
 def advance(
     optimizer: Optimizer,
-    learning_rate: Any,
-    value_fn: Callable[[Any], Array],
+    learning_rate: float | Array | None,
+    value_fn: Callable[[PyTree], Array],
     value: Array,
-    gradient: Any,
-    opt_state: Any,
-    params: Any,
-) -> tuple[Any, Any]:
+    gradient: PyTree,
+    opt_state: PyTree,
+    params: PyTree,
+) -> tuple[PyTree, PyTree]:
     """One step of any optimizer.
 
     Args:
@@ -306,7 +307,7 @@ def advance(
     return optax.apply_updates(params, updates), opt_state
 
 
-def averages(opt_state: Any) -> bool:
+def averages(opt_state: PyTree) -> bool:
     """Whether an optimizer keeps an average of the parameters to evaluate, as ``optax.contrib.schedule_free`` does.
 
     Example:
@@ -316,7 +317,7 @@ def averages(opt_state: Any) -> bool:
     return bool(_schedule_free(opt_state))
 
 
-def to_evaluate(opt_state: Any, params: Any) -> Any:
+def to_evaluate(opt_state: PyTree, params: PyTree) -> PyTree:
     """The parameters to evaluate: those of ``optax.contrib.schedule_free`` where it is the optimizer.
 
     It may be a part of ``optax.chain``, of ``optax.partition`` or of ``optax.MultiSteps``. Inside
@@ -336,7 +337,7 @@ def to_evaluate(opt_state: Any, params: Any) -> Any:
     """
     for state in _schedule_free(opt_state):
         # Where it moves some of the parameters, nodes stand for the others.
-        def evaluated(z: Any, own: Any, state: Any = state) -> Any:
+        def evaluated(z: PyTree, own: PyTree, state: PyTree = state) -> PyTree:
             is_other = isinstance(z, optax.MaskedNode)
             return own if is_other else optax.contrib.schedule_free_eval_params(state._replace(z=z), own)
 
@@ -344,7 +345,7 @@ def to_evaluate(opt_state: Any, params: Any) -> Any:
     return params
 
 
-def _schedule_free(opt_state: Any) -> list[Any]:
+def _schedule_free(opt_state: PyTree) -> list[PyTree]:
     ends = optax.contrib.ScheduleFreeState, optax.contrib.MechanicState
     parts = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, ends))
     return [part for part in parts if isinstance(part, optax.contrib.ScheduleFreeState)]

@@ -6,11 +6,14 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aejax.storage import aside
 
-Rows = Sequence[Sequence[Any]]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Sequence[object]]
 
 
 class Section(NamedTuple):
@@ -80,7 +83,7 @@ def format_table(rows: Rows) -> str:
     return "\n".join([line(texts[0]), line(["-" * width for width in widths]), *map(line, texts[1:])])
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A value as the text of a cell.
 
     Example:
@@ -108,13 +111,13 @@ def _section(section: Section) -> str:
 
 
 def _html_table(rows: Rows) -> str:
-    def row(values: Sequence[Any], tag: str) -> str:
+    def row(values: Sequence[object], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell(value))}</{tag}>" for value in values) + "</tr>"
 
     return f"<table>{row(rows[0], 'th')}{''.join(row(values, 'td') for values in rows[1:])}</table>"
 
 
-def _png(figure: Any) -> str:
+def _png(figure: "Figure") -> str:
     content = io.BytesIO()
     # Without the version of the software that drew it, equal pictures have equal bytes.
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})

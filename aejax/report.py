@@ -1,8 +1,9 @@
 """What a run looks like: a short table for the terminal, and a page with its pictures."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -12,6 +13,10 @@ from aejax.base import Model
 from aejax.data.scalers import scale, unscale
 from aejax.pages import Section
 from aejax.runs import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def summary(run: Run) -> str:
@@ -27,7 +32,7 @@ def summary(run: Run) -> str:
     return "\n\n".join([*_divergence(run), table])
 
 
-def evaluation_table(result: dict[str, Any]) -> str:
+def evaluation_table(result: Mapping[str, Any]) -> str:
     """The result of ``tables.evaluate`` as aligned text.
 
     Args:
@@ -87,9 +92,9 @@ def _divergence(run: Run) -> list[str]:
     return [f"training diverged: {run.diverged.rstrip('.')}; the figures below are those of the last good variables"]
 
 
-def _results(run: Run) -> list[tuple[str, Any]]:
+def _results(run: Run) -> list[tuple[str, object]]:
     loss = run.history["val_loss"]
-    chosen: list[tuple[str, Any]] = []
+    chosen: list[tuple[str, object]] = []
     if np.isfinite(loss).any():  # not where training diverged in its first epoch
         best = int(np.nanargmin(loss))
         chosen = [("validation loss, best epoch", float(loss[best])), ("best epoch", f"{best + 1} of {len(loss)}")]
@@ -183,7 +188,7 @@ def _reconstructed_rows(run: Run) -> Section:
     )
 
 
-def _which(panels: Any, columns: tuple[str, ...], worst: str) -> str:
+def _which(panels: np.ndarray, columns: tuple[str, ...], worst: str) -> str:
     some = f"The {len(panels)} of {len(columns)} columns {worst}"
     shown = some if len(panels) < len(columns) else f"All columns, those {worst} first"
     return f"{shown}; rows too far out for a panel are counted in its title."
@@ -206,5 +211,5 @@ def _samples(run: Run) -> Section:
     )
 
 
-def _figure(axes: Any) -> Any:
-    return np.ravel(axes)[0].figure
+def _figure(axes: "Axes | np.ndarray") -> "Figure":
+    return np.asarray(axes, object).ravel()[0].figure

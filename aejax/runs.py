@@ -5,7 +5,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from aejax.data.scalers import Scaler
 from aejax.tasks.monitoring import Calibration
 
 _FORMAT = 1
+
+Fields = TypeVar("Fields")
 
 
 class Source(NamedTuple):
@@ -240,7 +242,7 @@ def expected_variables(model: Model | Adversary, num_columns: int, num_condition
     return jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, num_columns)), cond=cond))
 
 
-def _read_fields(path: Path, kind: Any) -> Any:
+def _read_fields(path: Path, kind: type[Fields]) -> Fields:
     return storage.read(path, lambda content: kind(**safetensors.numpy.load(content)))
 
 

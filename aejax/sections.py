@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, storage
-from aejax.base import Batch, Model, Variables
+from aejax.base import ArrayLike, Batch, Model, Variables
 from aejax.data import geology
 from aejax.models import convolutional_vae
 from aejax.optimizers import adam
@@ -64,7 +64,7 @@ def section_vae(patch_shape: Sequence[int], latent_dim: int) -> Model:
 
 def train_sections(
     key: jax.Array,
-    image: Any,
+    image: ArrayLike,
     patch_shape: Sequence[int] = (129, 65),
     latent_dim: int = 20,
     *,

@@ -8,7 +8,7 @@ import platform
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from aejax.base import Variables
+from aejax.base import PyTree, Variables
+
+Parsed = TypeVar("Parsed")
 
 
 @contextlib.contextmanager
@@ -64,7 +66,7 @@ def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str])
             raise ValueError(f"--out: found {out}, which is the file that is read; choose another name")
 
 
-def write_json(path: str | Path, content: Any) -> None:
+def write_json(path: str | Path, content: object) -> None:
     """Writes a JSON file."""
     with aside(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")
@@ -79,7 +81,7 @@ def read_json(path: str | Path) -> Any:
     return read(path, json.loads)
 
 
-def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+def write_arrays(path: str | Path, arrays: Mapping[str, PyTree]) -> None:
     """Writes arrays by name as safetensors; names of nested dictionaries are joined by slashes."""
     with aside(path) as partial:
         flat = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
@@ -95,7 +97,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return read(path, safetensors.numpy.load)
 
 
-def read_variables(path: str | Path, expected: Any) -> Variables:
+def read_variables(path: str | Path, expected: Variables) -> Variables:
     """Reads the variables of a model and checks that they are such.
 
     Args:
@@ -148,7 +150,7 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 
 @contextlib.contextmanager
-def open_npz(path: str | Path, expected: str) -> Iterator[Any]:
+def open_npz(path: str | Path, expected: str) -> Iterator[np.lib.npyio.NpzFile]:
     """Opens an NPZ file that somebody else wrote; what is read from it inside the block may fail as well.
 
     Args:
@@ -181,7 +183,7 @@ def write_figure(path: str | Path, figure: Any) -> None:
         figure.savefig(partial, format="png", dpi=120)
 
 
-def read(path: str | Path, parse: Callable[[bytes], Any]) -> Any:
+def read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed:
     """Reads a file.
 
     Args:
@@ -204,7 +206,7 @@ def read(path: str | Path, parse: Callable[[bytes], Any]) -> Any:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Versions and device: what bit-identical results depend on beside the config."""
     import flax
     import jaxlib
@@ -224,27 +226,27 @@ def environment() -> dict[str, Any]:
     }
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, PyTree], prefix: str = "") -> dict[str, PyTree]:
     """Nested dictionaries as one, names joined by slashes.
 
     Example:
         >>> flatten({"params": {"decoder": {"kernel": 1}}})
         {'params/decoder/kernel': 1}
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, PyTree] = {}
     for name, value in tree.items():
         flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
 
 
-def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+def unflatten(flat: Mapping[str, PyTree]) -> dict[str, PyTree]:
     """The inverse of ``flatten``.
 
     Example:
         >>> unflatten({"params/decoder/kernel": 1})
         {'params': {'decoder': {'kernel': 1}}}
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, PyTree] = {}
     for path, value in flat.items():
         *parents, name = path.split("/")
         node = tree
@@ -254,8 +256,8 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _check_same(path: str | Path, stored: Mapping[str, np.ndarray], expected: Mapping[str, Any]) -> None:
-    def describe(array: Any) -> str:
+def _check_same(path: str | Path, stored: Mapping[str, np.ndarray], expected: Mapping[str, PyTree]) -> None:
+    def describe(array: jax.ShapeDtypeStruct | jax.Array | np.ndarray) -> str:
         return f"{np.dtype(array.dtype).name}{list(array.shape)}"
 
     differences = [f"{name} is missing" for name in expected if name not in stored]

@@ -10,7 +10,11 @@ from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
-    from aejax.base import Model, Variables
+    import numpy as np
+
+    from aejax.base import Array, Model, Variables
+    from aejax.data.traces import Events
+    from aejax.tasks.mixing import Mixtures
 
 _FORMAT = 1
 _KIND = "denoiser"
@@ -236,14 +240,14 @@ def _num_held_out(share: float, num_groups: int) -> int:
 
 
 def _measure(
-    key: Any,
+    key: "Array",
     command: DenoiseTrain,
     num_samples: int,
-    events: Any,
-    noise: Any,
-    held_out: Any,
-    model: Any,
-    variables: Any,
+    events: "Events",
+    noise: "np.ndarray",
+    held_out: "np.ndarray",
+    model: "Model",
+    variables: "Variables",
 ) -> dict[str, float]:
     """What the denoiser does to mixtures of events and noise from stations that it was not trained on."""
     import numpy as np
@@ -251,7 +255,7 @@ def _measure(
     from aejax.tasks.denoising import correlation, denoise, gain, onset_error
     from aejax.tasks.mixing import mixtures
 
-    def draw(rows: Any, num: int, snr_db: tuple[float, float]) -> Any:
+    def draw(rows: "np.ndarray", num: int, snr_db: tuple[float, float]) -> "Mixtures":
         return mixtures(
             key,
             events.x[rows],
@@ -311,7 +315,7 @@ def _denoise(command: Denoise) -> None:
     if command.out.suffix.lower() == ".npy" and command.sampling_rate is None:
         note(f"taken as {config['sampling_rate']:g} samples a second; --sampling-rate says otherwise", command.quiet)
     is_watched = not command.quiet and sys.stderr.isatty()
-    estimates: list[Any] = []
+    estimates: list[np.ndarray] = []
     num_short = 0
     for trace, rate, name in zip(*recording, strict=True):
         if is_watched:

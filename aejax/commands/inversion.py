@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
@@ -11,6 +11,10 @@ from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
+    import jax
+    import numpy as np
+
+    from aejax.data.files import Table
     from aejax.sections import Sections
     from aejax.tasks.inversion import ApproximationError, Posterior
 
@@ -112,7 +116,7 @@ def train(command: TrainSections) -> None:
     print(f"written to {command.out}")
 
 
-def _two_facies(path: Path, image: Any) -> Any:
+def _two_facies(path: Path, image: "np.ndarray") -> "np.ndarray":
     """Where an image is the brighter of two facies."""
     darkest, brightest = image.min(), image.max()
     if darkest == brightest:
@@ -153,7 +157,7 @@ def invert(command: Invert) -> None:
         np.column_stack([receiver, np.full_like(receiver, width)]),
     )
 
-    def observe(x: Any) -> Any:
+    def observe(x: "jax.Array") -> "jax.Array":
         return geology.travel_times(lengths, x, command.velocities)
 
     error = inversion.approximation_error(found.model, found.variables, observe, found.x, found.z)
@@ -206,7 +210,7 @@ def _say_error(found: "Sections", error: "ApproximationError", command: Invert) 
     )
 
 
-def _cells(found: "Sections", result: "Posterior", velocities: tuple[float, float]) -> dict[str, Any]:
+def _cells(found: "Sections", result: "Posterior", velocities: tuple[float, float]) -> "dict[str, np.ndarray]":
     """Velocities of cells, which take two values only: their probability says all."""
     import jax.numpy as jnp
     import numpy as np
@@ -231,7 +235,7 @@ def _cells(found: "Sections", result: "Posterior", velocities: tuple[float, floa
     }
 
 
-def _blocks(key: Any, found: "Sections", result: "Posterior", command: Invert) -> dict[str, Any]:
+def _blocks(key: "jax.Array", found: "Sections", result: "Posterior", command: Invert) -> "dict[str, np.ndarray]":
     """Velocities of blocks, the decoder's error added."""
     import numpy as np
 
@@ -240,7 +244,7 @@ def _blocks(key: Any, found: "Sections", result: "Posterior", command: Invert) -
 
     block, velocities = (command.block, command.block), command.velocities
 
-    def quantity(x: Any) -> Any:
+    def quantity(x: "jax.Array") -> "jax.Array":
         return geology.block_velocities(x, block, velocities).ravel()
 
     draws = inversion.posterior_predictive(key, found.model, found.variables, quantity, result.z, found.x, found.z)
@@ -268,7 +272,7 @@ def _check_block(block: int, patch_shape: tuple[int, ...]) -> None:
         )
 
 
-def _measurements(table: Any, depth: float) -> list[Any]:
+def _measurements(table: "Table", depth: float) -> "list[np.ndarray]":
     """The depths of sources and receivers and the travel times, all of them known and the depths in the section."""
     import numpy as np
 

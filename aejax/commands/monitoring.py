@@ -1,13 +1,20 @@
 """``aejax monitor``: learn normal operation from one table, judge another, draw the control chart."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
 from aejax.commands.notes import note, warnings_noted
 from aejax.commands.options import Quiet, flags_that_differ
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aejax.tasks.monitoring import Chart, Statistics
+    from aejax.tasks.monitoring import Monitor as Fitted
 
 _OF_TRAINING = (
     "false_alarm_rate",
@@ -90,7 +97,7 @@ def run(command: Monitor) -> str:
     return _summary(command, chart, monitor, shown, columns)
 
 
-def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
+def _monitor(command: Monitor) -> "tuple[Fitted, dict[str, Any]]":
     """The monitor, trained or read, and what its file notes about the table."""
     import jax
 
@@ -127,7 +134,7 @@ def _monitor(command: Monitor) -> tuple[Any, dict[str, Any]]:
     }
 
 
-def _note_constant(command: Monitor, monitor: Any, columns: Any, rows: Any) -> None:
+def _note_constant(command: Monitor, monitor: "Fitted", columns: Sequence[str], rows: "np.ndarray") -> None:
     """Says which columns the monitor knows nothing of, since they stood still in the normal rows."""
     import numpy as np
 
@@ -141,7 +148,14 @@ def _note_constant(command: Monitor, monitor: Any, columns: Any, rows: Any) -> N
             note(f"{', '.join(np.array(columns)[chosen])}: {what}", command.quiet)
 
 
-def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, columns: Any) -> None:
+def _draw(
+    folder: Path,
+    chart: "Chart",
+    limit: "Statistics",
+    contribution: "np.ndarray",
+    normal: list[float],
+    columns: Sequence[str],
+) -> None:
     from aejax import plots, storage
     from aejax.plots.monitoring import control_chart
 
@@ -157,7 +171,7 @@ def _draw(folder: Path, chart: Any, limit: Any, contribution: Any, normal: Any, 
     storage.write_figure(folder / "contributions.png", bars.figure)
 
 
-def _summary(command: Monitor, chart: Any, monitor: Any, shown: Any, columns: Any) -> str:
+def _summary(command: Monitor, chart: "Chart", monitor: "Fitted", shown: "np.ndarray", columns: "np.ndarray") -> str:
     import numpy as np
 
     rate = monitor.rate

@@ -1,14 +1,14 @@
 """Options that several commands have."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
 Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
 
-def flags_that_differ(command: Any, names: Iterable[str], *others: Any) -> str:
+def flags_that_differ(command: object, names: Iterable[str], *others: object) -> str:
     """The options, written as --num-lags, --seed, in which a command differs from each of ``others``."""
     differ = [name for name in names if getattr(command, name) not in [getattr(other, name) for other in others]]
     return ", ".join("--" + name.replace("_", "-") for name in differ)

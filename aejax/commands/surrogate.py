@@ -10,6 +10,11 @@ from aejax.commands.notes import note
 from aejax.commands.options import Quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from aejax.base import Model, Variables
     from aejax.tasks.surrogate import Compression, Widening
     from aejax.tasks.surrogate import Surrogate as Fitted
 
@@ -97,11 +102,11 @@ def run(command: Surrogate) -> None:
     if command.group and arrays[command.group].ndim > 1:
         shape = arrays[command.group].shape
         raise ValueError(f"{command.data}: {command.group}: found shape {shape}, expected ({len(maps)},), a group each")
-    properties = _columns(command.data, arrays, command.properties)
+    properties = _columns(command.data, arrays, command.properties) if command.properties else None
     groups = arrays[command.group] if command.group else None
     key = jax.random.key(command.seed)
 
-    def learn(rows: Any) -> "tuple[Compression, Fitted | None]":
+    def learn(rows: "np.ndarray") -> "tuple[Compression, Fitted | None]":
         compression = fit_compression(key, maps[rows], momentum, energy, num_numbers=command.num_numbers)
         if properties is None:
             return compression, None
@@ -217,7 +222,13 @@ class _HeldOut(NamedTuple):
     widening: "Widening"
 
 
-def _held_out(maps: Any, properties: Any, groups: Any, command: Surrogate, learn: Any) -> _HeldOut:
+def _held_out(
+    maps: "np.ndarray",
+    properties: "np.ndarray | None",
+    groups: "np.ndarray",
+    command: Surrogate,
+    learn: "Callable[[np.ndarray], tuple[Compression, Fitted | None]]",
+) -> _HeldOut:
     import numpy as np
 
     from aejax.tasks.surrogate import Widening, compress, expand, explained, predict, widening
@@ -231,7 +242,7 @@ def _held_out(maps: Any, properties: Any, groups: Any, command: Surrogate, learn
         average[held_out] = maps[~held_out].mean(axis=0)
         (model, variables), surrogate = learn(np.flatnonzero(~held_out))
         through[held_out] = expand(model, variables, compress(model, variables, maps[held_out]))
-        if surrogate is not None:
+        if surrogate is not None and properties is not None:
             predicted[held_out], spread[held_out], _ = predict(surrogate, properties[held_out])
         if not command.quiet:
             print(f"fold {fold + 1} of {num_folds} done", flush=True)
@@ -243,7 +254,9 @@ def _held_out(maps: Any, properties: Any, groups: Any, command: Surrogate, learn
     return _HeldOut(measured, widening(maps, predicted, spread, _COVERAGE))
 
 
-def _beside_components(maps: Any, through: Any, folds: list[Any], num: int) -> dict[str, float]:
+def _beside_components(
+    maps: "np.ndarray", through: "np.ndarray", folds: "list[np.ndarray]", num: int
+) -> dict[str, float]:
     """R² of the compression and of as many principal components, fitted to the maps on the scale that is judged."""
     import numpy as np
 
@@ -260,7 +273,7 @@ def _beside_components(maps: Any, through: Any, folds: list[Any], num: int) -> d
     return measured
 
 
-def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+def _read(path: Path, names: tuple[str, ...]) -> "dict[str, np.ndarray]":
     from aejax import storage
 
     with storage.open_npz(path, ", ".join(names)) as file:
@@ -275,19 +288,17 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     return arrays
 
 
-def _numbers(path: Path, arrays: dict[str, Any], name: str) -> Any:
+def _numbers(path: Path, arrays: "dict[str, np.ndarray]", name: str) -> "np.ndarray":
     array = arrays[name]
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{path}: {name}: found {array.ravel()[:2]}..., expected numbers")
     return array
 
 
-def _columns(path: Path, arrays: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """(n, p) float64 of all properties side by side; None where there are none."""
+def _columns(path: Path, arrays: dict[str, "np.ndarray"], names: tuple[str, ...]) -> "np.ndarray":
+    """(n, p) float64 of all properties side by side."""
     import numpy as np
 
-    if not names:
-        return None
     lengths = {name: len(arrays[name]) for name in names}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{path}: found properties of different numbers of rows, {lengths}, expected one number")
@@ -295,7 +306,9 @@ def _columns(path: Path, arrays: dict[str, Any], names: tuple[str, ...]) -> Any:
     return np.concatenate(columns, axis=1).astype(float)
 
 
-def _outside(arrays: dict[str, Any], names: tuple[str, ...], properties: Any, tensors: dict[str, Any]) -> list[str]:
+def _outside(
+    arrays: dict[str, "np.ndarray"], names: tuple[str, ...], properties: "np.ndarray", tensors: "dict[str, np.ndarray]"
+) -> list[str]:
     """What lies outside of the range of training, a line for each column; nothing of runs that did not keep it."""
     if "properties_min" not in tensors:
         return []
@@ -310,7 +323,7 @@ def _outside(arrays: dict[str, Any], names: tuple[str, ...], properties: Any, te
     ]
 
 
-def _check_axis(path: Path, name: str, found: Any, expected: Any) -> None:
+def _check_axis(path: Path, name: str, found: "np.ndarray", expected: "np.ndarray") -> None:
     import numpy as np
 
     if found.shape != expected.shape or not np.allclose(found, expected):
@@ -322,9 +335,9 @@ def _check_axis(path: Path, name: str, found: Any, expected: Any) -> None:
 
 def _save(
     command: Surrogate,
-    momentum: Any,
-    energy: Any,
-    properties: Any,
+    momentum: "np.ndarray",
+    energy: "np.ndarray",
+    properties: "np.ndarray | None",
     compression: "Compression",
     surrogate: "Fitted | None",
     measured: dict[str, float],
@@ -335,7 +348,7 @@ def _save(
     from aejax import storage
 
     basis = np.asarray(compression.variables["params"]["basis"])
-    tensors = {"basis": basis, "Q": momentum, "E": energy}
+    tensors: Variables = {"basis": basis, "Q": momentum, "E": energy}
     config = {
         "format": _FORMAT,
         "num_numbers": command.num_numbers,
@@ -346,7 +359,7 @@ def _save(
         "measured": measured,
         "environment": storage.environment(),
     }
-    if surrogate is not None:
+    if surrogate is not None and properties is not None:
         params = surrogate.variables["params"]
         config["widening"] = list(surrogate.widening)
         config["hidden_dims"] = [params[f"layer_{i}"]["bias"].shape[-1] for i in range(len(params) - 1)]
@@ -358,7 +371,7 @@ def _save(
     storage.write_arrays(command.out / "variables.safetensors", tensors)
 
 
-def _load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _load(folder: Path) -> "tuple[dict[str, Any], dict[str, np.ndarray]]":
     from aejax import storage
 
     for name in ("config.json", "variables.safetensors"):
@@ -376,7 +389,7 @@ def _load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, tensors
 
 
-def _compression(config: dict[str, Any], tensors: dict[str, Any]) -> tuple[Any, Any]:
+def _compression(config: dict[str, Any], tensors: "dict[str, np.ndarray]") -> "tuple[Model, Variables]":
     import jax.numpy as jnp
 
     from aejax.models.subspaces import local_subspaces

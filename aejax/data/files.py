@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, BinaryIO, NamedTuple
+from types import MappingProxyType, ModuleType
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from aejax.base import ArrayLike
 from aejax.data.csv_files import Column, parse_csv, shown
 from aejax.storage import aside
 
@@ -144,7 +145,7 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
     return Selection(table.values[:, order], tuple(name for name in table.columns if name not in set(columns)))
 
 
-def write_table(path: str | os.PathLike[str], table: Mapping[str, Any]) -> None:
+def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) -> None:
     """Writes columns to a file, in the format that its suffix names.
 
     The file is written under another name in the same folder and renamed when it is complete, so that no reader
@@ -262,7 +263,7 @@ def _parse_npz(data: bytes) -> tuple[list[Column], bool]:
         return _array_columns(_array(partial(arrays.get, chosen[0])), columns)
 
 
-def _parquet() -> tuple[Any, Any]:
+def _parquet() -> tuple[ModuleType, ModuleType]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -291,7 +292,7 @@ def _parse_parquet(data: bytes) -> list[Column]:
     return columns
 
 
-def _arrow_numbers(arrow: Any) -> tuple[Callable[[Any], bool], ...]:
+def _arrow_numbers(arrow: ModuleType) -> tuple[Callable[[object], bool], ...]:
     return arrow.types.is_integer, arrow.types.is_floating, arrow.types.is_decimal, arrow.types.is_null
 
 

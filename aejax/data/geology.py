@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -199,7 +198,7 @@ def cross_hole_survey(shape: Sequence[int], cell: float, spacing: float) -> tupl
     )
 
 
-def travel_times(lengths: ArrayLike, x: ArrayLike, velocities: tuple[float, float]) -> Any:
+def travel_times(lengths: ArrayLike, x: ArrayLike, velocities: tuple[float, float]) -> Array:
     """Travel times through a section of two facies: the forward function of cross-hole radar.
 
     A cell's slowness is (1 - x) / velocities[0] + x / velocities[1]: exact for x of 0 and 1; for a probability x in

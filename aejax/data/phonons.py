@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from aejax.base import ArrayLike
+
+if TYPE_CHECKING:
+    from phonopy import Phonopy
 
 # Bound coherent scattering lengths in fm, isotopes and spins averaged (Sears 1992, Neutron News 3, 26).
 SCATTERING_LENGTHS: dict[str, float] = {
@@ -44,7 +49,7 @@ class Modes(NamedTuple):
     properties: dict[str, float]
 
 
-def read_force_constants(path: str | Path) -> Any:
+def read_force_constants(path: str | Path) -> "Phonopy":
     """A crystal from a self-contained phonopy file, compressed or not.
 
     Args:
@@ -72,8 +77,8 @@ def read_force_constants(path: str | Path) -> Any:
 
 
 def phonon_modes(
-    crystal: Any,
-    momentum: Any,
+    crystal: "Phonopy",
+    momentum: ArrayLike,
     *,
     num_directions: int = 100,
     seed: int = 0,
@@ -155,7 +160,7 @@ def phonon_modes(
 
 def powder_map(
     modes: Modes,
-    energy: Any,
+    energy: ArrayLike,
     *,
     temperature: float,
     force_constant_scale: float = 1.0,
@@ -222,7 +227,7 @@ def powder_map(
     return (fine @ gaussian).astype(np.float32)
 
 
-def map_properties(crystal: Mapping[str, float], temperature: Any, force_constant_scale: Any) -> np.ndarray:
+def map_properties(crystal: Mapping[str, float], temperature: ArrayLike, force_constant_scale: ArrayLike) -> np.ndarray:
     """Columns to predict maps of one crystal from: its properties, temperature and force-constant scale.
 
     What is positive enters as a logarithm, and energies as the force constants stretch them, since that is what a map

@@ -7,12 +7,15 @@ its temperature is a sensor. The level varies and is controlled by the outlet va
 """
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from aejax.base import Array
+
+_Number = float | Array
 
 SENSORS = (
     "feed_concentration",
@@ -101,26 +104,26 @@ class PlantData(NamedTuple):
 class _Fault(NamedTuple):
     """What a fault changes, at the present moment; zero for nothing."""
 
-    temperature_bias: Any  # K
-    concentration_bias: Any  # mol/L
-    stuck: Any  # 1 where the coolant valve does not move
-    fouling: Any  # share of the heat transfer lost
-    decay: Any  # share of the rate constant lost
-    feed: Any  # mol/L added to the feed
+    temperature_bias: Array  # K
+    concentration_bias: Array  # mol/L
+    stuck: Array  # 1 where the coolant valve does not move
+    fouling: Array  # share of the heat transfer lost
+    decay: Array  # share of the rate constant lost
+    feed: Array  # mol/L added to the feed
 
 
 class _State(NamedTuple):
-    volume: Any  # L
-    concentration: Any  # mol/L
-    temperature: Any  # K
-    jacket: Any  # K
-    coolant_valve: Any  # 0 to 1
-    outlet_valve: Any  # 0 to 1
-    temperature_integral: Any  # of the controllers, as valve positions
-    level_integral: Any
+    volume: _Number  # L
+    concentration: _Number  # mol/L
+    temperature: _Number  # K
+    jacket: _Number  # K
+    coolant_valve: _Number  # 0 to 1
+    outlet_valve: _Number  # 0 to 1
+    temperature_integral: _Number  # of the controllers, as valve positions
+    level_integral: _Number
 
 
-def reaction_rate(concentration: Any, temperature: Any) -> Any:
+def reaction_rate(concentration: _Number, temperature: _Number) -> Array:
     """Arrhenius rate of A -> B, k0 exp(-E / (R T)) c.
 
     Args:
@@ -138,8 +141,13 @@ def reaction_rate(concentration: Any, temperature: Any) -> Any:
 
 
 def balances(
-    state: Any, feed: tuple[Any, Any, Any], coolant: tuple[Any, Any], outlet_flow: Any, fouling: Any, decay: Any
-) -> tuple[Any, Any, Any, Any]:
+    state: tuple[_Number, _Number, _Number, _Number],
+    feed: tuple[_Number, _Number, _Number],
+    coolant: tuple[_Number, _Number],
+    outlet_flow: _Number,
+    fouling: _Number,
+    decay: _Number,
+) -> tuple[_Number, _Number, _Number, _Number]:
     """Time derivatives of volume, concentration, temperature and jacket temperature, per minute.
 
     Args:
@@ -206,7 +214,7 @@ def _simulate_all(keys: Array, num_samples: int, fault: int, fault_start: int) -
     return jax.vmap(lambda key: _simulate(key, num_samples, fault, fault_start))(keys)
 
 
-def _simulate(key: Array, num_samples: int, fault: Any, fault_start: Any) -> PlantData:
+def _simulate(key: Array, num_samples: int, fault: int, fault_start: int) -> PlantData:
     setpoint_key, disturbance_key, noise_key = jax.random.split(key, 3)
     num_minutes = _WARM_UP + num_samples
     setpoints = _setpoints(setpoint_key, num_minutes)
@@ -255,11 +263,11 @@ def _disturbances(key: Array, num_minutes: int) -> Array:
     return jnp.array([_DISTURBANCE_SCALE], jnp.float32) * jax.lax.scan(step, draws[0], draws)[1]
 
 
-def _fault(fault: Any, minutes: Any) -> _Fault:
+def _fault(fault: int, minutes: Array) -> _Fault:
     active = (minutes >= 0).astype(jnp.float32)
     slowly = active * (1 - jnp.exp(-jnp.maximum(minutes, 0).astype(jnp.float32) / 60))
 
-    def share(name: str, size: Any) -> Any:
+    def share(name: str, size: Array) -> Array:
         return jnp.where(fault == FAULTS.index(name), size, 0.0)
 
     return _Fault(
@@ -272,13 +280,13 @@ def _fault(fault: Any, minutes: Any) -> _Fault:
     )
 
 
-def _inputs(setpoint: Array, disturbance: Array, fault: _Fault) -> tuple[tuple[Any, Any, Any], Any]:
+def _inputs(setpoint: Array, disturbance: Array, fault: _Fault) -> tuple[tuple[Array, Array, Array], Array]:
     feed_concentration = NOMINAL_FEED_CONCENTRATION + disturbance[0] + fault.feed
     feed = (feed_concentration, NOMINAL_FEED_TEMPERATURE + disturbance[1], setpoint[1] + disturbance[3])
     return feed, NOMINAL_COOLANT_TEMPERATURE + disturbance[2]
 
 
-def _flows(state: _State) -> tuple[Any, Any]:
+def _flows(state: _State) -> tuple[_Number, Array]:
     """Coolant and outlet flow; a valve's flow is its opening's, the outlet's grows with the root of the level too."""
     coolant = LARGEST_COOLANT_FLOW * state.coolant_valve
     return coolant, LARGEST_OUTLET_FLOW * state.outlet_valve * jnp.sqrt(state.volume / NOMINAL_VOLUME)
@@ -323,7 +331,7 @@ def _derivative(state: _State, setpoint: Array, disturbance: Array, fault: _Faul
     )
 
 
-def _pi(error: Any, integral: Any, gain: float, reset: float) -> tuple[Any, Any]:
+def _pi(error: _Number, integral: _Number, gain: float, reset: float) -> tuple[Array, Array]:
     """The opening that a PI controller wants, and the rate of its integral, which stops at the valve's ends."""
     wanted = integral + gain * error
     rate = gain / reset * error
@@ -331,7 +339,7 @@ def _pi(error: Any, integral: Any, gain: float, reset: float) -> tuple[Any, Any]
     return jnp.clip(wanted, 0, 1), jnp.where(winds_up, 0, rate)
 
 
-def _rk4(derivative: Any, state: _State) -> _State:
+def _rk4(derivative: Callable[[_State], _State], state: _State) -> _State:
     step = 1 / _STEPS_PER_MINUTE
 
     def moved(slope: _State, by: float) -> _State:

@@ -1,12 +1,13 @@
 """Signals at another sampling rate."""
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
+from aejax.base import ArrayLike
 
-def resample(x: Any, rate: float, new_rate: float) -> np.ndarray:
+
+def resample(x: ArrayLike, rate: float, new_rate: float) -> np.ndarray:
     """Samples a band-limited signal at another rate, by cutting or extending its Fourier series.
 
     The signal is continued by its point reflection at both ends, so that they do not meet as a jump. Sample k lies at

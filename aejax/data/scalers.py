@@ -1,11 +1,13 @@
 """Standardisation of columns, fitted on training rows and undone exactly."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from aejax.base import ArrayLike
+from aejax.base import Array, ArrayLike
+
+Values = TypeVar("Values", np.ndarray, Array)
 
 
 class Scaler(NamedTuple):
@@ -75,7 +77,7 @@ def constant_columns(scaler: Scaler, x: ArrayLike) -> np.ndarray:
     return _deviation(_checked(x), scaler.mean) <= _rounding(x)
 
 
-def scale(scaler: Scaler, x: Any) -> Any:
+def scale(scaler: Scaler, x: Values) -> Values:
     """Applies the map, (x - mean) / scale.
 
     Args:
@@ -92,7 +94,7 @@ def scale(scaler: Scaler, x: Any) -> Any:
     return (x - scaler.mean) / scaler.scale
 
 
-def unscale(scaler: Scaler, x: Any) -> Any:
+def unscale(scaler: Scaler, x: Values) -> Values:
     """Undoes `scale`, x * scale + mean.
 
     Args:

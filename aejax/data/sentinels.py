@@ -1,15 +1,15 @@
 """Numbers that stand for something else, such as -999 for a missing value."""
 
-from typing import Any
-
 import numpy as np
+
+from aejax.base import ArrayLike
 
 _FEWEST = 3
 _FEWEST_OTHERS = 5  # fewer are switches and classes
 _FARTHEST = 10.0
 
 
-def find_sentinels(x: Any) -> list[tuple[int, float, int]]:
+def find_sentinels(x: ArrayLike) -> list[tuple[int, float, int]]:
     """The smallest or largest value of a column that repeats itself far away from all other values.
 
     Far is ten times the range of the other values. A sensor at the end of its scale is not that far away, and a fault

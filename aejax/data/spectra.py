@@ -1,12 +1,10 @@
 """Maps of intensity over momentum and energy transfer: how they are stretched, and a wider family made of them."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array
+from aejax.base import Array, ArrayLike
 
 # Where stretched maps may have their highest band, in units of the largest energy: most of what solids have.
 _LOWEST_CUTOFF, _HIGHEST_CUTOFF = 0.05, 1.05
@@ -17,7 +15,7 @@ _SHARE_MIXED = 0.3
 _BLOCK = 512
 
 
-def cutoff(maps: Any, energy: Any) -> np.ndarray:
+def cutoff(maps: ArrayLike, energy: ArrayLike) -> np.ndarray:
     """The energy under which 95 % of the first moment of the intensity lies: where the highest strong band ends.
 
     The first moment, since the Bose factor puts most of the intensity itself at low energies. Energy gain counts as
@@ -87,7 +85,9 @@ def stretch(maps: Array, momentum: Array, energy: Array, momentum_factor: Array,
     return jax.vmap(one)(maps, momentum_factor, energy_factor)
 
 
-def widen(key: Array, maps: Any, momentum: Any, energy: Any, num_maps: int) -> tuple[np.ndarray, np.ndarray]:
+def widen(
+    key: Array, maps: ArrayLike, momentum: ArrayLike, energy: ArrayLike, num_maps: int
+) -> tuple[np.ndarray, np.ndarray]:
     """A wider family of maps: stretched to any cut-off, jittered, and mixed with one another.
 
     Each new map is a given one whose energies are stretched so that its cut-off falls where it was drawn (uniform in

@@ -5,10 +5,12 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from aejax.base import ArrayLike
 from aejax.storage import aside, open_npz
 
 FORMATS = {
@@ -154,7 +156,7 @@ def _constant_or_not_finite(x: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~(np.isfinite(lowest) & np.isfinite(highest) & (highest > lowest)))
 
 
-def signal_to_noise(x: Any, arrival: Any, sampling_rate: float) -> np.ndarray:
+def signal_to_noise(x: ArrayLike, arrival: ArrayLike, sampling_rate: float) -> np.ndarray:
     """The mean square in the 10 s after the arrival over that before it, where the mean is taken from both.
 
     Args:
@@ -354,7 +356,7 @@ def _of_numbers(stream: Any, path: Path) -> list[Any]:
     return of_numbers
 
 
-def _library(name: str, kind: str) -> Any:
+def _library(name: str, kind: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -393,7 +395,7 @@ def _interval(file: Any, path: Path) -> float:
     return interval
 
 
-def _as_type(trace: np.ndarray, dtype: Any) -> np.ndarray:
+def _as_type(trace: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
         return np.clip(np.rint(trace), limits.min, limits.max).astype(dtype)

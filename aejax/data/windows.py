@@ -1,12 +1,16 @@
 """Lagged windows: rows in time made into rows that hold their own past."""
 
-from typing import Any
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
+from aejax.base import Array
 
-def lagged(x: Any, num_lags: int) -> Any:
+Rows = TypeVar("Rows", np.ndarray, Array)
+
+
+def lagged(x: Rows, num_lags: int) -> Rows:
     """Puts beside each row the rows before it, so that a static model sees dynamics (Ku, Storer & Georgakis 1995).
 
     Args:
@@ -36,7 +40,7 @@ def lagged(x: Any, num_lags: int) -> Any:
     return np.concatenate(parts, axis=1) if isinstance(x, np.ndarray) else jnp.concatenate(parts, axis=1)
 
 
-def by_lag(windows: Any, num_lags: int) -> Any:
+def by_lag(windows: Rows, num_lags: int) -> Rows:
     """Takes windows apart again.
 
     Args:

@@ -1,13 +1,15 @@
 """The parts that every autoencoder is made of: an encoder, a decoder and a likelihood over one set of variables."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
-from aejax.base import Array, Batch, Variables
+from aejax.base import Adversary, Array, Batch, Model, Variables
+
+Conditional = TypeVar("Conditional", Model, Adversary)
 
 
 class Coder(NamedTuple):
@@ -138,7 +140,7 @@ def coder(
     return Coder(init, encode, decode, mean, nll, mse, sample)
 
 
-def conditional(model: Any) -> Any:
+def conditional(model: Conditional) -> Conditional:
     """A Model or Adversary that refuses to begin without conditions.
 
     Example:
@@ -193,7 +195,7 @@ def complete(x: Array, event_shape: Sequence[int]) -> Array:
     return jnp.where(jnp.isnan(x), 0, x)
 
 
-def _check_network(name: str, network: Any) -> None:
+def _check_network(name: str, network: object) -> None:
     if network is None or isinstance(network, nets.Network):
         return
     kind = getattr(network, "__name__", type(network).__name__)

@@ -1,10 +1,10 @@
 """The deep autoencoder of Hinton & Salakhutdinov, and its start from a stack of Boltzmann machines."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from aejax import losses
-from aejax.base import Model, Variables
+from aejax.base import Array, Model, Variables
 from aejax.models.autoencoder import autoencoder
 from aejax.models.registry import factory
 
@@ -53,7 +53,7 @@ def deep_autoencoder(
     return autoencoder(event_shape, latent_dim, hidden_dims=hidden_dims, activation=activation, likelihood=likelihood)
 
 
-def unroll(machines: Sequence[Any], template: Variables) -> Variables:
+def unroll(machines: Sequence[Mapping[str, Array]], template: Variables) -> Variables:
     """The variables of a dense autoencoder whose layers are a stack of Boltzmann machines, up and down again.
 
     Args:

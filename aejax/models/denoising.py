@@ -1,17 +1,17 @@
 """Learning to undo a corruption: the wrapper that makes any model a denoising one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses
-from aejax.base import Array, Aux, Batch, Model, Variables
+from aejax.base import Array, Aux, Batch, Model, PyTree, Variables
 from aejax.models.autoencoder import autoencoder
 from aejax.models.registry import factory
 
-Corruption = Callable[[Array, Array, Any], Array]
+Corruption = Callable[[Array, Array, float | Array], Array]
 
 
 class DenoisingHparams(NamedTuple):
@@ -25,7 +25,7 @@ class DenoisingHparams(NamedTuple):
 
     noise_level: float | Array
     emphasis: float | Array
-    model: Any
+    model: PyTree
 
 
 def gaussian_noise(key: Array, x: Array, noise_level: float | Array) -> Array:

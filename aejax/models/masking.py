@@ -1,13 +1,12 @@
 """Denoising by a mask over the short-time spectrum."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
-from aejax.base import Array, Aux, Batch, Model, Variables
+from aejax.base import Array, Aux, Batch, Model, PyTree, Variables
 from aejax.data.spectrograms import inverse_stft, num_frames, stft
 from aejax.models.autoencoder import autoencoder
 from aejax.recipes import remembered
@@ -94,7 +93,7 @@ def masking_autoencoder(
     decoder = nets.Network(lambda key, z, cond=None: {}, synthesise)  # noqa: ARG005
     model = autoencoder(event_shape, 2 * frames * bins, encoder=encoder, decoder=decoder)
 
-    def loss(key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True) -> tuple[Array, Aux]:
+    def loss(key: Array, variables: Variables, batch: Batch, hparams: PyTree, train: bool = True) -> tuple[Array, Aux]:
         del hparams
         z, collections = mask(nets.select(variables, "encoder"), batch.x, batch.cond, key, train)
         error = synthesise({}, z)[0] - (batch.x if batch.target is None else batch.target)

@@ -1,13 +1,13 @@
 """Autoencoders with a discrete code: a learned codebook (VQ), and a fixed grid (FSQ)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
-from aejax.base import Array, Aux, Batch, Latent, Model, Variables
+from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
 from aejax.models.autoencoder import autoencoder
 from aejax.models.coder import coder
 from aejax.models.registry import factory
@@ -318,7 +318,7 @@ def fsq_autoencoder(
 def _on_grid(network: nets.Network, levels: tuple[int, ...]) -> nets.Network:
     """The network with its output (n, d) rounded to so many levels in each dimension, -1 and 1 the outermost."""
 
-    def apply(*args: Any, **options: Any) -> tuple[Array, Variables]:
+    def apply(*args: PyTree, **options: PyTree) -> tuple[Array, Variables]:
         z, collections = network.apply(*args, **options)
         half_width = (jnp.asarray(levels, z.dtype)[None, :] - 1) / 2
         offset = half_width % 1

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -30,7 +30,7 @@ def factory(function: Factory) -> Factory:
     names = tuple(inspect.signature(function).parameters)
 
     @functools.wraps(function)
-    def build(*args: Any, **kwargs: Any) -> Any:
+    def build(*args: object, **kwargs: object) -> Model | Adversary:
         # More positional arguments than the factory has are left for it to refuse.
         for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
             _refuse_several(name, value)
@@ -40,7 +40,7 @@ def factory(function: Factory) -> Factory:
     return build  # type: ignore[return-value]
 
 
-def _refuse_several(name: str, value: Any) -> None:
+def _refuse_several(name: str, value: object) -> None:
     if isinstance(value, jax.Array | np.ndarray) and value.ndim:
         raise ValueError(
             f"{name}: found an array of shape {value.shape}, expected a number or a tuple of numbers; several values "

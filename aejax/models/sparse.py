@@ -1,13 +1,13 @@
 """The sparse autoencoder: a code of many units of which few are active."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
-from aejax.base import Array, Aux, Batch, Latent, Model, Variables
+from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
 from aejax.models.coder import coder
 from aejax.models.registry import factory
 
@@ -184,7 +184,7 @@ def dictionary(variables: Variables) -> Array:
     return kernel / jnp.maximum(jnp.linalg.norm(kernel, axis=1, keepdims=True), 1e-12)
 
 
-def _tied(params: Any, latent_dim: int) -> Any:
+def _tied(params: PyTree, latent_dim: int) -> PyTree:
     """Atoms of unit length, and the encoder their transpose: each unit begins by reading what it writes."""
     kernel = params["encoder"]["layer_0"]["kernel"]
     num_inputs = params["decoder"]["layer_0"]["kernel"].shape[1]
@@ -196,7 +196,9 @@ def _tied(params: Any, latent_dim: int) -> Any:
 
 
 def _kl() -> _Code:
-    def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
+    def penalty(
+        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
+    ) -> Array:
         del params, pre, norms
         rate = jax.vmap(lambda unit: losses.mean_examples(unit, batch), in_axes=1)(z)
         return jnp.sum(losses.kl_sparsity(rate, hparams.target_rate))
@@ -205,7 +207,9 @@ def _kl() -> _Code:
 
 
 def _l1() -> _Code:
-    def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
+    def penalty(
+        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
+    ) -> Array:
         del params, pre, hparams
         return losses.mean_examples(jnp.sum(z * norms[None, :], axis=1), batch)
 
@@ -213,13 +217,15 @@ def _l1() -> _Code:
 
 
 def _topk(num_active: int) -> _Code:
-    def activate(params: Any, pre: Array) -> Array:
+    def activate(params: dict[str, Array], pre: Array) -> Array:
         del params
         largest, units = jax.lax.top_k(pre, num_active)
         rows = jnp.arange(pre.shape[0])[:, None]
         return jnp.zeros_like(pre).at[rows, units].set(jax.nn.relu(largest))
 
-    def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
+    def penalty(
+        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
+    ) -> Array:
         del params, pre, norms, batch, hparams
         return jnp.zeros((), z.dtype)
 
@@ -230,11 +236,13 @@ def _jumprelu() -> _Code:
     def init(size: int) -> dict[str, Array]:
         return {"log_threshold": jnp.full((size,), jnp.log(_FIRST_THRESHOLD), jnp.float32)}
 
-    def activate(params: Any, pre: Array) -> Array:
+    def activate(params: dict[str, Array], pre: Array) -> Array:
         threshold = jnp.exp(params["log_threshold"])[None, :]
         return jax.nn.relu(pre) * _step(pre, threshold)
 
-    def penalty(params: Any, pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams) -> Array:
+    def penalty(
+        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
+    ) -> Array:
         del z, norms, hparams
         active = _step(jax.lax.stop_gradient(pre), jnp.exp(params["log_threshold"])[None, :])
         return losses.mean_examples(jnp.sum(active, axis=1), batch)
@@ -249,7 +257,7 @@ def _step(pre: Array, threshold: Array) -> Array:
 
 
 @_step.defjvp
-def _step_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _step_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     (pre, threshold), (_, change) = primals, tangents
     near = (jnp.abs(pre - threshold) < _BANDWIDTH / 2) / _BANDWIDTH
     return _step(pre, threshold), -near * change

@@ -1,7 +1,6 @@
 """What hidden layers of all kinds share: activations, normalisation, Dropout, conditions, checks of sizes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 # Layers are called layer_0, layer_1, ... and the normalisation behind layer i norm_i: that is the order in which
 # ``interop`` pairs them with the layers of a PyTorch module.
-def after_layer(module: Any, h: Array, index: int, train: bool) -> Array:
+def after_layer(module: nn.Module, h: Array, index: int, train: bool) -> Array:
     """BatchNorm, activation and Dropout behind hidden layer ``index`` of a module that is being traced."""
     if module.batch_norm:
         # PyTorch's momentum of 0.1 is 0.9 here; the running variance is the biased one. The "fast" variance, a mean of

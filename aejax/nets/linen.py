@@ -3,13 +3,12 @@
 import re
 import zlib
 from collections.abc import Callable
-from typing import Any
 
 import flax.errors
 import flax.linen as nn
 import jax
 
-from aejax.base import Array, Variables
+from aejax.base import Array, PyTree, Variables
 from aejax.nets.signature import arguments_of
 
 _ABSENT = (flax.errors.ScopeCollectionNotFound, flax.errors.ScopeVariableNotFoundError)
@@ -72,7 +71,7 @@ def linen_functions(module: nn.Module) -> tuple[Callable[..., Variables], Callab
             ) from error
         if not train:
             return output, state
-        found: Any = jax.tree.structure(updated)
+        found: object = jax.tree.structure(updated)
         if found != jax.tree.structure(state):
             raise ValueError(
                 f"{name}: found values sown into {' or '.join(state)}, expected variables there only; sow into another "
@@ -80,7 +79,9 @@ def linen_functions(module: nn.Module) -> tuple[Callable[..., Variables], Callab
             )
         return output, updated
 
-    def call(collections: Variables, key: Array | None, call: Any, train: bool) -> tuple[Array, Variables]:
+    def call(
+        collections: Variables, key: Array | None, call: tuple[list[PyTree], dict[str, PyTree]], train: bool
+    ) -> tuple[Array, Variables]:
         """The output, and the collections that may change. Tried again where the module turns out to want more."""
         arguments, options = call
         may_change = [collection for collection in collections if collection != "params"]

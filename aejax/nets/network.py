@@ -3,12 +3,12 @@
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 
-from aejax.base import Array, Variables
+from aejax.base import Array, PyTree, Variables
 from aejax.nets.linen import linen_functions
 from aejax.nets.signature import arguments_of
 from aejax.recipes import remembered
@@ -28,7 +28,7 @@ class Network(NamedTuple):
 
 
 @remembered
-def as_network(network: nn.Module | Network | tuple[Callable[..., Any], Callable[..., Any]] | Callable) -> Network:
+def as_network(network: nn.Module | Network | tuple[Callable[..., PyTree], Callable[..., Array]] | Callable) -> Network:
     """Makes pure functions of a network of another kind.
 
     A module's ``__call__`` takes (x), (x, cond), (x, train) or (x, cond, train), by position or by keyword; ``train``
@@ -83,12 +83,12 @@ def as_network(network: nn.Module | Network | tuple[Callable[..., Any], Callable
     )
 
 
-def _is_nnx(network: Any) -> bool:
+def _is_nnx(network: object) -> bool:
     # Whoever has such a module has imported nnx.
     return "flax.nnx" in sys.modules and isinstance(network, sys.modules["flax.nnx"].Module)
 
 
-def _of_functions(init_params: Callable[..., Any], apply_params: Callable[..., Any]) -> Network:
+def _of_functions(init_params: Callable[..., PyTree], apply_params: Callable[..., Array]) -> Network:
     """A Network of init (key, x) -> params and apply (params, x) -> output."""
     arrange_init = arguments_of(init_params, "init", ("key", "x"), ("cond",))
     arrange_apply = arguments_of(apply_params, "apply", ("params", "x"), ("cond", "train", "key"))
@@ -166,7 +166,7 @@ def join(**parts: Variables) -> Variables:
         >>> join(encoder={"params": 1}, decoder={"params": 2, "batch_stats": 3})
         {'params': {'encoder': 1, 'decoder': 2}, 'batch_stats': {'decoder': 3}}
     """
-    joined: dict[str, dict[str, Any]] = {}
+    joined: dict[str, Variables] = {}
     for part, collections in parts.items():
         for name, values in collections.items():
             joined.setdefault(name, {})[part] = values

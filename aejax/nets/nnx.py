@@ -2,14 +2,13 @@
 
 import warnings
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from aejax.base import Array, Variables
+from aejax.base import Array, PyTree, Variables
 from aejax.nets.signature import arguments_of
 
 
@@ -104,7 +103,7 @@ def _abstract(factory: Callable[[nnx.Rngs], nnx.Module]) -> nnx.Module:
     return module
 
 
-def _collections(leaves: dict[tuple[Any, ...], Any]) -> Variables:
+def _collections(leaves: Mapping[tuple[Hashable, ...], PyTree]) -> Variables:
     """Nested dictionaries of what a module holds, streams and sown values aside."""
     collections: Variables = {}
     for path, leaf in leaves.items():
@@ -118,14 +117,14 @@ def _collections(leaves: dict[tuple[Any, ...], Any]) -> Variables:
     return collections
 
 
-def _place(path: tuple[Any, ...], leaf: Any) -> tuple[str, ...]:
+def _place(path: tuple[Hashable, ...], leaf: object) -> tuple[str, ...]:
     """Where a value stands in the collections; numbers of a list's members as text, like linen's names."""
     names = {nnx.Param: "params", nnx.BatchStat: "batch_stats"}
     collection = next((name for kind, name in names.items() if isinstance(leaf, kind)), "state")
     return (collection, *map(str, path))
 
 
-def _filled(path: tuple[Any, ...], leaf: Any, collections: Variables, key: Array | None) -> Any:
+def _filled(path: tuple[Hashable, ...], leaf: PyTree, collections: Variables, key: Array | None) -> PyTree:
     """A leaf with its value of the collections; a stream's key follows from its path, and its count begins anew."""
     if isinstance(leaf, nnx.RngKey):
         # Without a key there is something in its place that cannot be drawn from.
@@ -133,13 +132,13 @@ def _filled(path: tuple[Any, ...], leaf: Any, collections: Variables, key: Array
         return leaf.replace(jnp.zeros(shape) if key is None else _stream_key(key, path, shape))
     if isinstance(leaf, nnx.RngState):
         return leaf.replace(jnp.zeros(leaf.get_value().shape, leaf.get_value().dtype))
-    value: Any = collections
+    value: PyTree = collections
     for part in _place(path, leaf):
         value = value[part]
     return leaf.replace(value) if isinstance(leaf, nnx.Variable) else value
 
 
-def _stream_key(key: Array, path: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+def _stream_key(key: Array, path: tuple[Hashable, ...], shape: tuple[int, ...]) -> Array:
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     key = jax.random.fold_in(key, zlib.crc32("/".join(map(str, path)).encode()))

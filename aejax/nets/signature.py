@@ -2,15 +2,19 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from aejax.base import PyTree
 
 # Names of the argument that switches between training and inference, and what they are in training.
 _MODES = {"train": True, "training": True, "is_training": True, "deterministic": False, "use_running_average": False}
 
 
 def arguments_of(
-    function: Callable[..., Any], owner: str, leading: Sequence[str] = ("x",), known: Sequence[str] = ("cond", "train")
-) -> Callable[..., tuple[list[Any], dict[str, Any]]]:
+    function: Callable[..., object],
+    owner: str,
+    leading: Sequence[str] = ("x",),
+    known: Sequence[str] = ("cond", "train"),
+) -> Callable[..., tuple[list[PyTree], dict[str, PyTree]]]:
     """Reads a signature once, so that the function can be called with what it takes.
 
     Args:
@@ -52,14 +56,14 @@ def arguments_of(
             f"{expected[-1]} only; give it a default, or a name of these"
         )
 
-    def arrange(*first: Any, **values: Any) -> tuple[list[Any], dict[str, Any]]:
+    def arrange(*first: PyTree, **values: PyTree) -> tuple[list[PyTree], dict[str, PyTree]]:
         if values.get("cond") is not None and not any(p.name == "cond" for p in positional + keyword_only):
             raise ValueError(
                 f"cond: found conditions of shape {values['cond'].shape}, expected None since {owner} takes none; give "
                 "it an argument cond, or leave the conditions out"
             )
 
-        def value(parameter: inspect.Parameter) -> Any:
+        def value(parameter: inspect.Parameter) -> PyTree:
             if parameter.name in names and parameter.name in _MODES:
                 return bool(values.get("train")) == _MODES[parameter.name]
             found = values.get(parameter.name) if parameter.name in names else None

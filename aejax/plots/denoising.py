@@ -1,19 +1,19 @@
 """Pictures of denoising: arrays in, Axes out."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aejax.base import ArrayLike
 from aejax.plots.style import BLUE, GREY, ORANGE, new_figure, tidy
 
 _RANGE_DB = 50
 
 
 def wiggles_and_spectrograms(
-    traces: Mapping[str, Any],
+    traces: Mapping[str, ArrayLike],
     sampling_rate: float,
     arrival: float | None = None,
     unit: str = "amplitude",
@@ -70,7 +70,7 @@ def wiggles_and_spectrograms(
     return grid
 
 
-def gain_by_ratio(snr_db: Any, gains: Mapping[str, Any], ax: Axes | None = None) -> Axes:
+def gain_by_ratio(snr_db: ArrayLike, gains: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
     """The gain of each mixture over its input ratio, and its mean in bands of 3 dB.
 
     Args:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from aejax.base import ArrayLike
 from aejax.plots.style import (
     BLUE,
     GREY,
@@ -24,7 +25,7 @@ from aejax.plots.style import (
 )
 
 
-def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: Axes | None = None) -> Axes:
+def loss_curves(history: Mapping[str, ArrayLike], best_epoch: int | None = None, ax: Axes | None = None) -> Axes:
     """Training and validation loss by epoch.
 
     Args:
@@ -67,7 +68,7 @@ def loss_curves(history: Mapping[str, Any], best_epoch: int | None = None, ax: A
     return tidy(ax)
 
 
-def explained_variance_bars(values: Any, columns: Sequence[str], ax: Axes | None = None) -> Axes:
+def explained_variance_bars(values: ArrayLike, columns: Sequence[str], ax: Axes | None = None) -> Axes:
     """R^2 of each column as a bar, the best on top.
 
     Args:
@@ -93,10 +94,10 @@ def explained_variance_bars(values: Any, columns: Sequence[str], ax: Axes | None
 
 
 def reconstructions(
-    x: Any,
-    reconstruction: Any,
+    x: ArrayLike,
+    reconstruction: ArrayLike,
     columns: Sequence[str],
-    explained_variance: Any,
+    explained_variance: ArrayLike,
     num_panels: int = 6,
     figure: Figure | None = None,
 ) -> np.ndarray:
@@ -138,10 +139,10 @@ def reconstructions(
 
 
 def parity(
-    x: Any,
-    reconstruction: Any,
+    x: ArrayLike,
+    reconstruction: ArrayLike,
     columns: Sequence[str],
-    explained_variance: Any,
+    explained_variance: ArrayLike,
     num_panels: int = 12,
     figure: Figure | None = None,
 ) -> np.ndarray:
@@ -179,7 +180,9 @@ def parity(
     return panels
 
 
-def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes | None = None) -> Axes:
+def latent_scatter(
+    z: ArrayLike, colour: ArrayLike | None = None, colour_label: str = "", ax: Axes | None = None
+) -> Axes:
     """The two dimensions of the codes that vary most, or the only one against the row.
 
     Args:
@@ -212,7 +215,11 @@ def latent_scatter(z: Any, colour: Any = None, colour_label: str = "", ax: Axes 
 
 
 def score_histogram(
-    scores: Any, threshold: float, other: Any = None, other_label: str = "faulty rows", ax: Axes | None = None
+    scores: ArrayLike,
+    threshold: float,
+    other: ArrayLike | None = None,
+    other_label: str = "faulty rows",
+    ax: Axes | None = None,
 ) -> Axes:
     """Anomaly scores of normal rows with the threshold, and of other rows beside them.
 
@@ -232,10 +239,10 @@ def score_histogram(
         >>> score_histogram(np.arange(1.0, 9.0), 7.5).get_ylabel()
         'share of rows'
     """
-    groups = [("normal rows, held out", BLUE, scores), (other_label, RED, other)]
+    given = [("normal rows, held out", BLUE, scores), (other_label, RED, other)]
     groups = [
         (label, colour, np.asarray(values, float)[np.isfinite(values)])
-        for label, colour, values in groups
+        for label, colour, values in given
         if values is not None
     ]
     together = np.concatenate([values for _, _, values in groups])
@@ -261,7 +268,7 @@ def score_histogram(
     return tidy(ax)
 
 
-def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | None = None) -> Axes:
+def score_chart(scores: ArrayLike, threshold: float, faulty: ArrayLike | None = None, ax: Axes | None = None) -> Axes:
     """A control chart: the score of each row, the limit, and the rows known to be faulty shaded.
 
     Args:
@@ -285,12 +292,12 @@ def score_chart(scores: Any, threshold: float, faulty: Any = None, ax: Axes | No
 
 
 def contribution_bars(
-    contributions: Any,
+    contributions: ArrayLike,
     columns: Sequence[str],
     num_bars: int = 10,
     ax: Axes | None = None,
     *,
-    normal: Any = None,
+    normal: ArrayLike | None = None,
     label: str = "contribution (1 is normal)",
 ) -> Axes:
     """How much each column contributes to an anomaly, the largest on top.
@@ -310,10 +317,10 @@ def contribution_bars(
         >>> contribution_bars(np.array([1.0, 9.0]), ["a", "b"]).get_yticklabels()[-1].get_text()
         'b'
     """
-    contributions = np.atleast_2d(np.asarray(contributions, float)).mean(axis=0)
-    order = np.argsort(contributions)[-num_bars:]
+    mean = np.atleast_2d(np.asarray(contributions, float)).mean(axis=0)
+    order = np.argsort(mean)[-num_bars:]
     ax = ax or new_figure(height=1 + 0.25 * max(len(order), 4)).subplots()
-    ax.barh(range(len(order)), contributions[order], color=BLUE)
+    ax.barh(range(len(order)), mean[order], color=BLUE)
     if normal is not None:
         ax.plot(np.asarray(normal, float)[order], range(len(order)), "|", color=RED, ms=8, mew=2, label="normal rows")
         ax.legend(frameon=False, fontsize=8, loc="lower right")
@@ -323,10 +330,10 @@ def contribution_bars(
 
 
 def samples_against_data(
-    samples: Any,
-    data: Any,
+    samples: ArrayLike,
+    data: ArrayLike,
     columns: Sequence[str],
-    distance: Any,
+    distance: ArrayLike,
     num_panels: int = 12,
     figure: Figure | None = None,
 ) -> np.ndarray:
@@ -364,7 +371,7 @@ def samples_against_data(
     return panels
 
 
-def _hardest_first(explained_variance: Any, num_panels: int) -> tuple[np.ndarray, np.ndarray]:
+def _hardest_first(explained_variance: ArrayLike, num_panels: int) -> tuple[np.ndarray, np.ndarray]:
     """(c,) R², and (panels,) the columns where it is lowest."""
     r2 = np.asarray(explained_variance, float)
     return r2, np.argsort(np.nan_to_num(r2, nan=1.0))[:num_panels]

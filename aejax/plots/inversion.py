@@ -1,16 +1,21 @@
 """Pictures of an inversion: sections side by side, rays, data against their fit. Arrays in, Axes out."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aejax.base import ArrayLike
 from aejax.plots.style import new_figure, tidy
 
 
 def posterior_sections(
-    truth: Any, mean: Any, spread: Any, draws: Any, cell: float = 1.0, label: str = "x", figure: Figure | None = None
+    truth: ArrayLike,
+    mean: ArrayLike,
+    spread: ArrayLike,
+    draws: ArrayLike,
+    cell: float = 1.0,
+    label: str = "x",
+    figure: Figure | None = None,
 ) -> np.ndarray:
     """Truth, posterior mean, posterior spread and some draws of vertical sections, side by side.
 
@@ -60,7 +65,7 @@ def posterior_sections(
     return axes
 
 
-def calibration_curve(levels: Any, coverage: Any, label: str | None = None, ax: Axes | None = None) -> Axes:
+def calibration_curve(levels: ArrayLike, coverage: ArrayLike, label: str | None = None, ax: Axes | None = None) -> Axes:
     """How often intervals hold the truth beside how often they should: on the diagonal where they are right.
 
     Args:

@@ -1,18 +1,18 @@
 """Pictures of process monitoring: arrays in, Axes out."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from aejax.base import ArrayLike
 from aejax.plots.style import chart_panel, new_figure
 
 
 def control_chart(
-    statistics: Mapping[str, Any],
+    statistics: Mapping[str, ArrayLike],
     limits: Mapping[str, float],
-    is_alarm: Any = None,
+    is_alarm: ArrayLike | None = None,
     fault_row: int | None = None,
     figure: Figure | None = None,
 ) -> np.ndarray:

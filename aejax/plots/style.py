@@ -1,12 +1,12 @@
 """What all pictures share. Figures are made without pyplot, so that no backend and no global state is touched."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, LogLocator, NullFormatter
+
+from aejax.base import ArrayLike
 
 # Okabe & Ito (2008): told apart with any kind of colour vision.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
@@ -55,7 +55,7 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def chart_panel(ax: Axes, values: np.ndarray, limit: float, shaded: Any, shaded_label: str) -> None:
+def chart_panel(ax: Axes, values: np.ndarray, limit: float, shaded: ArrayLike | None, shaded_label: str) -> None:
     """Values over the rows against their limit, some rows shaded, on an axis that shows small alarms beside large ones.
 
     It is logarithmic; where values are negative, only beyond the limit, and linear below it.

@@ -1,21 +1,21 @@
 """Pictures of maps of intensity over momentum and energy transfer: arrays in, Axes out."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from aejax.base import ArrayLike
 from aejax.plots.style import new_figure
 
 
 def maps_side_by_side(
-    maps: Any,
-    momentum: Any,
-    energy: Any,
+    maps: ArrayLike,
+    momentum: ArrayLike,
+    energy: ArrayLike,
     *,
     titles: Sequence[str] | None = None,
-    axes: Any = None,
+    axes: np.ndarray | Sequence[Axes] | None = None,
 ) -> np.ndarray:
     """Rows of maps, each row on one colour scale, so that what differs in a row is seen as it is.
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from aejax import metrics, tasks
-from aejax.base import Batch, Model
+from aejax.base import Array, Batch, Model
 from aejax.data.files import Table, select_columns
 from aejax.data.scalers import scale, unscale
 from aejax.runs import Run
@@ -210,7 +210,7 @@ def _spread(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _as_table(run: Run, x: np.ndarray, cond: Any) -> dict[str, np.ndarray]:
+def _as_table(run: Run, x: np.ndarray, cond: np.ndarray | Array | None) -> dict[str, np.ndarray]:
     by_name = dict(zip(run.columns, x.T, strict=True))
     if cond is not None:
         by_name |= dict(zip(run.config.condition_columns, np.asarray(cond).T, strict=True))

@@ -42,7 +42,8 @@ def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.
 def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: Scaler) -> Batch:
     """Scaled float32 rows; NaN where missing."""
     scaled = scale(scaler, x).astype(np.float32)
-    return Batch(scaled, cond=scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None)
+    scaled_cond = scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None
+    return Batch(scaled, cond=scaled_cond)  # type: ignore[arg-type]
 
 
 def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from aejax import losses, metrics, nets
-from aejax.base import Array, Aux, Batch, Objective, Variables
+from aejax.base import Array, Aux, Batch, Objective, PyTree, Variables
 from aejax.optimizers import adam
 from aejax.tasks.rows import over_rows
 from aejax.training import fit
@@ -16,7 +16,7 @@ _HIDDEN_DIMS = (64, 64)
 _NUM_EPOCHS = 60
 
 
-def two_sample_auroc(key: Array, first: Any, second: Any) -> float:
+def two_sample_auroc(key: Array, first: np.ndarray | Array, second: np.ndarray | Array) -> float:
     """The classifier two-sample test (Lopez-Paz & Oquab 2017): how well a network tells two samples apart.
 
     The columns are standardised by those of both samples together. A dense network is trained on one half of the rows,
@@ -78,7 +78,7 @@ def _classifier() -> tuple[nets.Network, Objective]:
     def init(key: Array, batch: Batch) -> Variables:
         return network.init(key, batch.x[:1])
 
-    def loss(key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True) -> tuple[Array, Aux]:
+    def loss(key: Array, variables: Variables, batch: Batch, hparams: PyTree, train: bool = True) -> tuple[Array, Aux]:
         del key, hparams, train
         assert batch.target is not None
         value = losses.bernoulli().nll({}, batch.target[:, 0], _logit(network, variables, batch)).mean()

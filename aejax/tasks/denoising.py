@@ -1,11 +1,10 @@
 """Denoising signals: training on mixtures, applying to records of any length, and measuring what was gained."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from aejax.base import Array, Fitted, Model, Variables
+from aejax.base import Array, ArrayLike, Fitted, Model, Variables
 from aejax.data.resampling import resample
 from aejax.models.masking import masking_autoencoder
 from aejax.optimizers import adam
@@ -23,19 +22,19 @@ _SHORTEST_WINDOW, _WINDOW_STEP = 256, 64
 
 def fit_denoiser(
     key: Array,
-    events: Any,
-    noise: Any,
+    events: ArrayLike,
+    noise: ArrayLike,
     *,
     model: Model | None = None,
     num_samples: int = NUM_SAMPLES,
-    arrival: Any = None,
+    arrival: ArrayLike | None = None,
     arrival_range: tuple[float, float] = (-0.3, 0.9),
-    event_groups: Any = None,
-    noise_groups: Any = None,
+    event_groups: ArrayLike | None = None,
+    noise_groups: ArrayLike | None = None,
     snr_db: tuple[float, float] = (-5.0, 10.0),
     noise_only: float = 0.05,
     strong: float = 0.2,
-    event_snr_db: Any = None,
+    event_snr_db: ArrayLike | None = None,
     num_rounds: int = 96,
     num_pairs: int = 512,
     batch_size: int = 64,
@@ -123,7 +122,7 @@ def fit_denoiser(
 def denoise(
     model: Model,
     variables: Variables,
-    traces: Any,
+    traces: ArrayLike,
     *,
     num_samples: int = NUM_SAMPLES,
     sampling_rate: float = 100.0,
@@ -238,7 +237,7 @@ def _denoise_record(
     return (total / weight)[:length]
 
 
-def gain(noisy: Any, clean: Any, estimate: Any) -> np.ndarray:
+def gain(noisy: ArrayLike, clean: ArrayLike, estimate: ArrayLike) -> np.ndarray:
     """The rise of the signal-to-noise ratio, 10 log10(sum (noisy - clean)^2 / sum (estimate - clean)^2).
 
     Args:
@@ -259,7 +258,7 @@ def gain(noisy: Any, clean: Any, estimate: Any) -> np.ndarray:
         return 10 * np.log10(before / after)
 
 
-def correlation(first: Any, second: Any) -> np.ndarray:
+def correlation(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     """The correlation coefficient of waveforms at zero lag.
 
     Args:
@@ -273,14 +272,14 @@ def correlation(first: Any, second: Any) -> np.ndarray:
         >>> round(float(correlation([1.0, 2.0, 3.0], [2.0, 4.0, 6.5])), 3)
         0.998
     """
-    first, second = (np.asarray(array, float) for array in (first, second))
-    first, second = (array - array.mean(axis=-1, keepdims=True) for array in (first, second))
-    size = np.sqrt(np.sum(first**2, axis=-1) * np.sum(second**2, axis=-1))
+    arrays = (np.asarray(array, float) for array in (first, second))
+    one, other = (array - array.mean(axis=-1, keepdims=True) for array in arrays)
+    size = np.sqrt(np.sum(one**2, axis=-1) * np.sum(other**2, axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.sum(first * second, axis=-1) / size
+        return np.sum(one * other, axis=-1) / size
 
 
-def pick_onset(traces: Any, begin: Any = 0, end: Any = None) -> np.ndarray:
+def pick_onset(traces: ArrayLike, begin: ArrayLike = 0, end: ArrayLike | None = None) -> np.ndarray:
     """The sample at which a wave arrives: where splitting a piece in two variances explains it best.
 
     The minimum over k of Akaike's criterion AIC(k) = k log var(x[:k]) + (n - k) log var(x[k:]) (Maeda 1985), within a
@@ -337,7 +336,7 @@ def _running_variance(piece: np.ndarray) -> np.ndarray:
 
 
 def onset_error(
-    clean: Any, estimate: Any, arrival: Any, *, sampling_rate: float = 100.0, search: float = 2.0
+    clean: ArrayLike, estimate: ArrayLike, arrival: ArrayLike, *, sampling_rate: float = 100.0, search: float = 2.0
 ) -> np.ndarray:
     """How much later the onset is picked in the estimate than in the clean signal, by the same picker.
 

@@ -1,12 +1,14 @@
 """What the units of a code mean, which of them are dead, and how likely rows are."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables, required
+from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
+from aejax.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -23,7 +25,7 @@ class Sensitivity(NamedTuple):
     rms: np.ndarray
 
 
-def sensitivity(model: Model, variables: Variables, x: Any) -> Sensitivity:
+def sensitivity(model: Model, variables: Variables, x: RowsLike) -> Sensitivity:
     """The Jacobian of the code by the inputs, averaged over rows: it names the input variables of each unit.
 
     A source text reads the weights of a layer in the middle of the network instead; their rows are hidden units, not
@@ -53,7 +55,7 @@ def sensitivity(model: Model, variables: Variables, x: Any) -> Sensitivity:
     return Sensitivity(mean.sum(axis=0) / count, np.sqrt(square.sum(axis=0) / count))
 
 
-def name_units(found: Sensitivity, columns: Any, num_columns: int = 3) -> list[list[tuple[str, float]]]:
+def name_units(found: Sensitivity, columns: Sequence[str], num_columns: int = 3) -> list[list[tuple[str, float]]]:
     """The inputs that each unit of a code answers to most.
 
     Args:
@@ -77,7 +79,7 @@ def name_units(found: Sensitivity, columns: Any, num_columns: int = 3) -> list[l
     return [[(columns[i], float(mean[i])) for i in inputs] for inputs, mean in zip(order, found.mean, strict=True)]
 
 
-def dead_units(z: Any, tolerance: float = 1e-3) -> np.ndarray:
+def dead_units(z: ArrayLike, tolerance: float = 1e-3) -> np.ndarray:
     """Units whose code is the same for all rows, and so tells nothing about any.
 
     Args:
@@ -94,7 +96,7 @@ def dead_units(z: Any, tolerance: float = 1e-3) -> np.ndarray:
     return np.ptp(np.asarray(z), axis=0) <= tolerance
 
 
-def log_likelihood(key: Array, model: Model, variables: Variables, x: Any, num_samples: int = 100) -> np.ndarray:
+def log_likelihood(key: Array, model: Model, variables: Variables, x: RowsLike, num_samples: int = 100) -> np.ndarray:
     """The importance-weighted bound on log p(x) of each row (Burda, Grosse & Salakhutdinov 2016, eq. 8).
 
     It rises to log p(x) with the number of samples, and is the evidence lower bound, by one draw, at 1.

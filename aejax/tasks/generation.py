@@ -1,7 +1,6 @@
 """New rows from a generative model: from its prior, from a mixture fitted to its codes, along lines between codes."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ def generate(
     model: Model | Adversary,
     variables: Variables,
     num_samples: int,
-    cond: Any = None,
+    cond: ArrayLike | None = None,
     mixture: Mixture | None = None,
 ) -> Array:
     """Draws new rows, observation noise included.
@@ -55,7 +54,12 @@ def generate(
 
 
 def interpolate(
-    model: Model, variables: Variables, first: ArrayLike, second: ArrayLike, num_steps: int = 9, cond: Any = None
+    model: Model,
+    variables: Variables,
+    first: ArrayLike,
+    second: ArrayLike,
+    num_steps: int = 9,
+    cond: ArrayLike | None = None,
 ) -> Array:
     """The rows that lie between two rows in the code: the decoder along the straight line from one code to the other.
 
@@ -88,7 +92,9 @@ def interpolate(
     return _decode(model, variables, _line(num_steps, z), _repeated(cond, num_steps))
 
 
-def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values: ArrayLike, cond: Any = None) -> Array:
+def traverse(
+    model: Model, variables: Variables, z: ArrayLike, dim: int, values: ArrayLike, cond: ArrayLike | None = None
+) -> Array:
     """What one dimension of the code does: the decoder while it takes the given values and the others stay.
 
     Args:
@@ -119,7 +125,7 @@ def traverse(model: Model, variables: Variables, z: ArrayLike, dim: int, values:
     return _decode(model, variables, _varied(dim, z, values), _repeated(cond, values.shape[0]))
 
 
-def _repeated(cond: Any, num_rows: int) -> Array | None:
+def _repeated(cond: ArrayLike | None, num_rows: int) -> Array | None:
     return None if cond is None else jnp.tile(jnp.asarray(cond, jnp.float32), (num_rows, 1))
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Draw, Drawn, PyTree
+from aejax.base import Array, ArrayLike, Batch, Draw, Drawn, PyTree
 
 # The ends of a noise record are faded into each other over this many samples, at most.
 _FADE = 256
@@ -40,20 +40,20 @@ class Mixtures(NamedTuple):
 
 def mixtures(
     key: Array,
-    events: Any,
-    noise: Any,
+    events: ArrayLike,
+    noise: ArrayLike,
     num: int,
     snr_db: tuple[float, float] = (-5.0, 10.0),
     *,
     num_samples: int = 3072,
-    arrival: Any = None,
+    arrival: ArrayLike | None = None,
     arrival_range: tuple[float, float] = (0.05, 0.5),
-    event_groups: Any = None,
-    noise_groups: Any = None,
+    event_groups: ArrayLike | None = None,
+    noise_groups: ArrayLike | None = None,
     augment: bool = False,
     noise_only: float = 0.0,
     strong: float = 0.0,
-    event_snr_db: Any = None,
+    event_snr_db: ArrayLike | None = None,
 ) -> Mixtures:
     """Draws pairs: a piece of a clean event, and the same with noise from another place.
 
@@ -119,7 +119,12 @@ def mixtures(
 
 
 def mixture_source(
-    events: Any, noise: Any, snr_db: tuple[float, float] = (-5.0, 10.0), *, num_samples: int = 3072, **options: Any
+    events: ArrayLike,
+    noise: ArrayLike,
+    snr_db: tuple[float, float] = (-5.0, 10.0),
+    *,
+    num_samples: int = 3072,
+    **options: Any,
 ) -> Drawn:
     """A Source of pairs that are drawn afresh in each step, with augmentation: ``x`` is noisy, ``target`` is clean.
 
@@ -180,19 +185,19 @@ class _Arrays(NamedTuple):
 
 
 def _arrays(
-    events: Any,
-    noise: Any,
+    events: ArrayLike,
+    noise: ArrayLike,
     snr_db: tuple[float, float],
     *,
     num_samples: int,
     augment: bool,
-    arrival: Any = None,
+    arrival: ArrayLike | None = None,
     arrival_range: tuple[float, float] = (0.05, 0.5),
-    event_groups: Any = None,
-    noise_groups: Any = None,
+    event_groups: ArrayLike | None = None,
+    noise_groups: ArrayLike | None = None,
     noise_only: float = 0.0,
     strong: float = 0.0,
-    event_snr_db: Any = None,
+    event_snr_db: ArrayLike | None = None,
 ) -> _Arrays:
     events, noise = _records("events", events), _records("noise", noise)
     needed = shortest_record(num_samples) if augment else num_samples + 1
@@ -261,24 +266,26 @@ def longest_piece(length: int) -> int:
     return max(int((length - 2) / _FASTEST), 0)
 
 
-def _records(name: str, records: Any) -> np.ndarray:
+def _records(name: str, records: ArrayLike) -> np.ndarray:
     """Checks records and takes their mean from them, in double precision: offsets can be large."""
     records = np.asarray(records)
     if records.ndim != 2 or len(records) == 0:
         raise ValueError(f"{name}: found shape {records.shape}, expected (records, samples)")
     # By its extremes: the mean of equal numbers need not be that number.
     varies = records.max(axis=1) > records.min(axis=1)
-    records = records - records.mean(axis=1, keepdims=True, dtype=np.float64)
-    spread = np.sqrt(np.mean(records**2, axis=1, keepdims=True))
+    centred = records - records.mean(axis=1, keepdims=True, dtype=np.float64)
+    spread = np.sqrt(np.mean(centred**2, axis=1, keepdims=True))
     bad = np.flatnonzero(~(np.isfinite(spread[:, 0]) & varies))
     if len(bad):
         raise ValueError(
             f"{name}: record {bad[0]} is constant or not finite ({len(bad)} such); leave dead channels and gaps out"
         )
-    return (records / spread).astype(np.float32)
+    return (centred / spread).astype(np.float32)
 
 
-def _places(event_groups: Any, noise_groups: Any, num_events: int, num_noises: int) -> tuple[np.ndarray, np.ndarray]:
+def _places(
+    event_groups: ArrayLike | None, noise_groups: ArrayLike | None, num_events: int, num_noises: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Groups as numbers; without any, each event is of a place where there is no noise."""
     if (event_groups is None) != (noise_groups is None):
         raise ValueError("event_groups, noise_groups: found one of them, expected both or neither")

@@ -1,12 +1,13 @@
 """A Gaussian mixture over codes: where the codes of the data really are, which the prior only hopes for."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Batch, Latent, Model, Variables, required
+from aejax.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -29,7 +30,7 @@ class Mixture(NamedTuple):
     cholesky: Array
 
 
-def fit_mixture(key: Array, model: Model, variables: Variables, x: Any, num_components: int = 10) -> Mixture:
+def fit_mixture(key: Array, model: Model, variables: Variables, x: RowsLike, num_components: int = 10) -> Mixture:
     """Fits a mixture to the codes of rows, as a second sampler beside the prior (Ghosh et al. 2020, section 4).
 
     Codes of a VAE are draws of q(z | x), whose aggregate the decoder was trained on; means alone would be too narrow.
@@ -117,7 +118,7 @@ def _codes(key: Array, latent: Latent) -> Array:
     return latent.mean + jnp.exp(0.5 * latent.log_var) * jax.random.normal(key, latent.mean.shape, latent.mean.dtype)
 
 
-def _latent(model: Model, variables: Variables, batch: Batch) -> Any:
+def _latent(model: Model, variables: Variables, batch: Batch) -> Latent:
     return required(model.encode, "encode")(variables, batch.x, batch.cond)
 
 

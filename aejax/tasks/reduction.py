@@ -1,14 +1,13 @@
 """Compressing rows to codes and back."""
 
-from typing import Any
-
 import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Latent, Model, Variables, required
+from aejax.batches import RowsLike
 from aejax.tasks.rows import over_rows
 
 
-def encode(model: Model | Adversary, variables: Variables, x: Any) -> Latent:
+def encode(model: Model | Adversary, variables: Variables, x: RowsLike) -> Latent:
     """The codes of any number of rows, block by block. Inside ``jit``, ``vmap`` or ``grad`` call ``model.encode``.
 
     Args:
@@ -33,7 +32,7 @@ def encode(model: Model | Adversary, variables: Variables, x: Any) -> Latent:
     return over_rows(_encode, model, variables, x)
 
 
-def reconstruct(model: Model | Adversary, variables: Variables, x: Any) -> np.ndarray:
+def reconstruct(model: Model | Adversary, variables: Variables, x: RowsLike) -> np.ndarray:
     """Rows after the bottleneck: for a denoising model, denoised; missing values filled in.
 
     Inside ``jit``, ``vmap`` or ``grad`` call ``model.decode(variables, model.encode(variables, x).mean)``.
@@ -80,7 +79,7 @@ def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
     return max(1, min(int(np.searchsorted(held, share - 1e-9)) + 1, x.shape[1] - 1))
 
 
-def check_encodes(model: Any) -> None:
+def check_encodes(model: object) -> None:
     """Refuses what has no encoder or no decoder.
 
     Args:

@@ -2,18 +2,19 @@
 
 import functools
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import jax
 import numpy as np
 
-from aejax.base import Batch
-from aejax.batches import as_arrays, as_batch
+from aejax.base import Batch, PyTree
+from aejax.batches import RowsLike, as_arrays, as_batch
 
 _BLOCK = 16384
 
 
-def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, **options: Hashable) -> Any:
+def over_rows(
+    function: Callable[..., PyTree], model: Hashable, arguments: PyTree, x: RowsLike, **options: Hashable
+) -> PyTree:
     """Applies a compiled function to rows, in blocks that bound the memory it takes.
 
     The last block is padded to a power of two, so that tables of any length share a handful of compiled programs.
@@ -37,7 +38,7 @@ def over_rows(function: Callable[..., Any], model: Any, arguments: Any, x: Any, 
     # What the arrays hold is checked block by block, while it is in the cache.
     rows, arguments = jax.device_get(rows), jax.device_put(arguments)
     num_rows = len(rows.x)
-    blocks: list[Any] = []
+    blocks: list[PyTree] = []
     running = None
     for begin in range(0, num_rows, _BLOCK):
         result = _compiled(function, model, tuple(options.items()), arguments, _block(rows, begin))
@@ -61,6 +62,10 @@ def _block(rows: Batch, begin: int) -> Batch:
 
 @functools.partial(jax.jit, static_argnames=("function", "model", "options"))
 def _compiled(
-    function: Callable[..., Any], model: Any, options: tuple[tuple[str, Any], ...], arguments: Any, batch: Batch
-) -> Any:
+    function: Callable[..., PyTree],
+    model: Hashable,
+    options: tuple[tuple[str, Hashable], ...],
+    arguments: PyTree,
+    batch: Batch,
+) -> PyTree:
     return function(model, arguments, batch, **dict(options))

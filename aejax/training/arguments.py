@@ -14,6 +14,7 @@ from aejax.base import (
     Adversary,
     Algorithm,
     Array,
+    ArrayLike,
     Batch,
     Drawn,
     Model,
@@ -24,14 +25,14 @@ from aejax.base import (
     Stream,
     Variables,
 )
-from aejax.batches import as_batch
+from aejax.batches import RowsLike, as_batch
 from aejax.training.engine import Data, Keys, Plan, steps_for, training_rows, validation_rows
 from aejax.training.sources import take
 
 _LEARNING_RATE = 1e-3
 
 
-def check_key(key: Any) -> Array:
+def check_key(key: Array) -> Array:
     """The key, or the stack of keys.
 
     Raises:
@@ -49,7 +50,7 @@ def check_key(key: Any) -> Array:
     return key
 
 
-def refuse_with_an_algorithm(**options: Any) -> None:
+def refuse_with_an_algorithm(**options: object) -> None:
     """An Algorithm was made with its optimizer, and what it is to be trained with stands in its hyperparameters.
 
     Raises:
@@ -67,7 +68,7 @@ def refuse_with_an_algorithm(**options: Any) -> None:
             )
 
 
-def learning_rate_of(value: Any) -> Array:
+def learning_rate_of(value: float | Array | None) -> Array:
     """The learning rate as an array, 1e-3 for None.
 
     Raises:
@@ -89,7 +90,7 @@ def learning_rate_of(value: Any) -> Array:
     return rate
 
 
-def hparams_of(model: Objective | Model | Adversary | Algorithm, hparams: Any) -> Any:
+def hparams_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree) -> PyTree:
     """The hyperparameters of a Model, an Adversary or an Algorithm: its defaults for None.
 
     Raises:
@@ -129,7 +130,7 @@ def hparams_as_arrays(hparams: PyTree) -> PyTree:
     )
 
 
-def hparams_over(hparams: PyTree, over: Mapping[str, Any]) -> PyTree:
+def hparams_over(hparams: PyTree, over: Mapping[str, ArrayLike]) -> PyTree:
     """Hyperparameters with a leading axis of settings.
 
     Args:
@@ -209,7 +210,7 @@ def check_variables(
 
 def data_and_plan(
     source: Source,
-    validation: Any,
+    validation: float | RowsLike,
     num_epochs: int,
     batch_size: int,
     patience: int | None,
@@ -357,7 +358,7 @@ def _share(validation: Any) -> float:
     return share
 
 
-def _numbers(name: str, value: Any) -> Array:
+def _numbers(name: str, value: ArrayLike) -> Array:
     try:
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
             return jnp.asarray(value, jnp.float32)

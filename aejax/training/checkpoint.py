@@ -1,14 +1,15 @@
 """Checkpoints between the parts of a run, written by Orbax: aside, then renamed."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax import storage
+from aejax.base import Array, PyTree
 from aejax.training.engine import Keys, Run
 from aejax.training.fingerprints import Fingerprint, differences
 
@@ -98,7 +99,7 @@ class Checkpoints:
             return self._fitting(restored, template)
         return None
 
-    def _fitting(self, restored: dict[str, Any], template: Run) -> Run:
+    def _fitting(self, restored: dict[str, PyTree], template: Run) -> Run:
         """What was read, as a Run like the template; refused where it is one of another kind."""
         arrays = _to_arrays(template)
         expected, found = (_flat(_shapes(tree)) for tree in (arrays, restored))
@@ -134,46 +135,46 @@ class Checkpoints:
         self._manager.close()
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_arrays(run: Run) -> dict[str, Any]:
+def _to_arrays(run: Run) -> dict[str, PyTree]:
     """A run as nested dictionaries of plain arrays: Orbax stores neither named tuples nor typed keys as they are."""
     leaves = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, run)._asdict()
     trees = {name: _numbered(jax.tree.leaves(leaves[name])) for name in _TREES}
     return {**leaves, **trees, "keys": leaves["keys"]._asdict()}
 
 
-def _shapes(arrays: Any) -> Any:
+def _shapes(arrays: Mapping[str, PyTree]) -> dict[str, PyTree]:
     """The same tree of shapes and types, of arrays or of what Orbax knows about them."""
     return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), dict(arrays))
 
 
-def _flat(shapes: Any) -> dict[str, str]:
+def _flat(shapes: PyTree) -> dict[str, str]:
     leaves = jax.tree.leaves_with_path(shapes)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): f"{s.dtype}{s.shape}" for path, s in leaves}
 
 
-def _of_length(values: Any, num_epochs: int) -> Any:
+def _of_length(values: np.ndarray, num_epochs: int) -> np.ndarray:
     """A history cut or filled up along its last axis."""
     values = np.asarray(jax.device_get(values))[..., :num_epochs]
     missing = num_epochs - values.shape[-1]
     return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
 
 
-def _numbered(leaves: list[Any]) -> dict[str, Any]:
+def _numbered(leaves: list[Array]) -> dict[str, PyTree]:
     return {f"{index:04d}": leaf for index, leaf in enumerate(leaves)}
 
 
-def _from_arrays(arrays: dict[str, Any], template: Run) -> Run:
+def _from_arrays(arrays: dict[str, PyTree], template: Run) -> Run:
     plain = template._asdict()
     for name in _TREES:
         structure = jax.tree.structure(plain[name])
         arrays[name] = jax.tree.unflatten(structure, [arrays[name][index] for index in sorted(arrays[name])])
     run = Run(**{**arrays, "keys": Keys(**arrays["keys"])})
 
-    def as_template(leaf: Any, like: Any) -> Any:
+    def as_template(leaf: PyTree, like: Array) -> Array:
         leaf = jax.device_put(leaf)
         return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
 

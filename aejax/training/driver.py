@@ -10,12 +10,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from aejax.base import Fitted
+from aejax.base import Fitted, PyTree
 from aejax.training.checkpoint import Checkpoints
 from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, Run
 from aejax.training.progress import Report
@@ -82,7 +83,7 @@ class Place(NamedTuple):
 
 def drive(
     run: Run,
-    advance: Callable[[Run, Any, Clock], Run],
+    advance: Callable[[Run, PyTree, Clock], Run],
     plan: Plan,
     origin: int,
     blocks: Blocks | None,
@@ -277,7 +278,7 @@ def _interruptible() -> Iterator[threading.Event]:
         yield event
         return
 
-    def handle(signum: int, frame: Any) -> None:  # noqa: ARG001
+    def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         event.set()
         signal.signal(signal.SIGINT, default)
 

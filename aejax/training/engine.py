@@ -8,7 +8,7 @@ cutting it compiles nothing. An epoch is so many steps, at whose end the variabl
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, ParamSpec
+from typing import Literal, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +146,7 @@ class Clock(NamedTuple):
 
 
 @functools.cache
-def program(function: Callable[..., Run], donated: tuple[str, ...]) -> Any:
+def program(function: Callable[..., Run], donated: tuple[str, ...]) -> Callable[..., Run]:
     """The compiled function of (algorithm, plan, axes, ...).
 
     On a CPU LLVM's first level of optimisation takes a half to a third of the time of the last one, and a training step

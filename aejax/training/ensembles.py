@@ -1,17 +1,18 @@
 """Many fits in one compiled program: over keys, over hyperparameters, or over both."""
 
 from collections.abc import Mapping
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from aejax.base import Array, Fitted
+from aejax.base import Array, ArrayLike, Fitted
 from aejax.training.arguments import check_key, keys_ndim
-from aejax.training.fitting import FitOptions, Fittable, fit_members
+from aejax.training.fitting import FitOptions, Fittable, SourceLike, fit_members
 
 
-def ensemble(keys: Array, model: Fittable, x: Any, **options: Unpack[FitOptions]) -> Fitted:
+def ensemble(keys: Array, model: Fittable, x: SourceLike, **options: Unpack[FitOptions]) -> Fitted:
     """Trains one model for each of several keys, in one compiled program.
 
     Args:
@@ -41,7 +42,9 @@ def ensemble(keys: Array, model: Fittable, x: Any, **options: Unpack[FitOptions]
     return fit_members(keys, model, x, ("key",), {}, options)
 
 
-def sweep(key: Array, model: Fittable, x: Any, *, over: Mapping[str, Any], **options: Unpack[FitOptions]) -> Fitted:
+def sweep(
+    key: Array, model: Fittable, x: SourceLike, *, over: Mapping[str, ArrayLike], **options: Unpack[FitOptions]
+) -> Fitted:
     """Trains one model for each of several hyperparameters, in one compiled program.
 
     Args:
@@ -97,7 +100,7 @@ def member(fitted: Fitted, *index: int) -> Fitted:
     if len(index) != len(shape) or any(not -size <= place < size for place, size in zip(index, shape, strict=True)):
         raise IndexError(f"index: found {index}, expected a place in each leading axis of these fits, {shape}")
 
-    def one(leaf: Any) -> Any:
+    def one(leaf: Array | np.ndarray) -> Array | np.ndarray:
         if not isinstance(leaf, jax.Array):
             return leaf[index]
         for place in index:

@@ -2,12 +2,11 @@
 
 import hashlib
 import sys
-from typing import Any
 
 import jax
 import numpy as np
 
-from aejax.base import Batch, PyTree, Variables
+from aejax.base import Array, Batch, PyTree, Variables
 from aejax.training.engine import Data, Plan
 
 Fingerprint = dict[str, str]
@@ -16,7 +15,7 @@ Fingerprint = dict[str, str]
 _ENGINE = "2"
 
 
-def fingerprint(data: Data, plan: Plan, hparams: PyTree, variables: Variables, **options: Any) -> Fingerprint:
+def fingerprint(data: Data, plan: Plan, hparams: PyTree, variables: Variables, **options: object) -> Fingerprint:
     """Describes what the result of a run follows from beside its key.
 
     Functions, such as an optimizer's or a model's, cannot be compared and are left out, as are the batches of a stream
@@ -77,7 +76,7 @@ def _digests(arrays: PyTree, name: str) -> Fingerprint:
     return {f"{name}{jax.tree_util.keystr(path)}": _digest(leaf) for path, leaf in jax.tree.leaves_with_path(arrays)}
 
 
-def _digest(field: Any) -> str:
+def _digest(field: Array | None) -> str:
     if field is None:
         return "None"
     array = np.ascontiguousarray(jax.device_get(field))

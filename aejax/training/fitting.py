@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from aejax.base import (
     Adversary,
     Algorithm,
     Array,
+    ArrayLike,
     Drawn,
     Fitted,
     Model,
@@ -23,8 +24,10 @@ from aejax.base import (
     Rows,
     Source,
     Stream,
+    TrainState,
     Variables,
 )
+from aejax.batches import RowsLike
 from aejax.contracts import as_fittable, check_shapes
 from aejax.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training import engine
@@ -48,23 +51,25 @@ from aejax.training.progress import ProgressBar, Report
 from aejax.training.sources import Blocks, on_device, rows, stream
 
 Fittable = Objective | Model | Adversary | Algorithm
+# Whatever ``as_source`` takes.
+SourceLike: TypeAlias = Source | RowsLike | Iterator[RowsLike]
 
 
 class FitOptions(TypedDict, total=False):
     """The options of ``fit``, which ``ensemble`` and ``sweep`` take as well; described there."""
 
-    validation: Any
+    validation: float | RowsLike
     num_epochs: int
     batch_size: int
     steps_per_epoch: int | None
-    learning_rate: Any
+    learning_rate: float | Array | None
     hparams: PyTree
     optimizer: Optimizer | None
     ema_decay: float | None
     anneal: Anneal | None
     patience: int | None
     variables: Variables | None
-    state: Any
+    state: TrainState | None
     checkpoint_dir: str | Path | None
     checkpoint_seconds: float
     resume: bool
@@ -74,20 +79,20 @@ class FitOptions(TypedDict, total=False):
 def fit(
     key: Array,
     model: Fittable,
-    x: Any,
+    x: SourceLike,
     *,
-    validation: float | Any = 0.1,
+    validation: float | RowsLike = 0.1,
     num_epochs: int = 100,
     batch_size: int = 64,
     steps_per_epoch: int | None = None,
-    learning_rate: Any = None,
-    hparams: Any = None,
+    learning_rate: float | Array | None = None,
+    hparams: PyTree = None,
     optimizer: Optimizer | None = None,
     ema_decay: float | None = None,
     anneal: Anneal | None = None,
     patience: int | None = None,
     variables: Variables | None = None,
-    state: Any = None,
+    state: TrainState | None = None,
     checkpoint_dir: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
     resume: bool = False,
@@ -180,7 +185,7 @@ def fit(
 
 
 def fit_members(
-    key: Array, model: Fittable, x: Any, axes: tuple[str, ...], over: Mapping[str, Any], given: FitOptions
+    key: Array, model: Fittable, x: SourceLike, axes: tuple[str, ...], over: Mapping[str, ArrayLike], given: FitOptions
 ) -> Fitted:
     """What ``fit``, ``ensemble`` and ``sweep`` share.
 
@@ -195,7 +200,7 @@ def fit_members(
     Returns:
         Fitted, with the leading axes.
     """
-    defaults: dict[str, Any] = dict(fit.__kwdefaults__ or {})
+    defaults: dict[str, object] = dict(fit.__kwdefaults__ or {})
     if unknown := given.keys() - defaults.keys():
         raise TypeError(f"found option {', '.join(sorted(unknown))}, expected one of {', '.join(defaults)}")
     options = SimpleNamespace(**{**defaults, **given})
@@ -268,14 +273,14 @@ def fit_members(
 def train(
     key: Array,
     model: Fittable,
-    x: Any,
-    hparams: Any = None,
+    x: SourceLike,
+    hparams: PyTree = None,
     *,
-    validation: float | Any = 0,
+    validation: float | RowsLike = 0,
     num_epochs: int = 100,
     batch_size: int = 64,
     steps_per_epoch: int | None = None,
-    learning_rate: Any = None,
+    learning_rate: float | Array | None = None,
     optimizer: Optimizer | None = None,
     ema_decay: float | None = None,
     anneal: Anneal | None = None,
@@ -334,7 +339,7 @@ def train(
     return Fitted(run.best, run.state, history)
 
 
-def as_source(x: Any) -> Source:
+def as_source(x: SourceLike) -> Source:
     """A Source as it is, an iterator as a stream, and all else as rows.
 
     Example:
@@ -349,7 +354,7 @@ def as_source(x: Any) -> Source:
 def _algorithm(
     model: Fittable,
     hparams: PyTree,
-    learning_rate: Any,
+    learning_rate: float | Array | None,
     optimizer: Optimizer | None,
     ema_decay: float | None,
     anneal: Anneal | None,
@@ -370,7 +375,7 @@ def _algorithm(
     return model, own_hparams
 
 
-def _rate(optimizer: Optimizer, learning_rate: Any) -> Array | None:
+def _rate(optimizer: Optimizer, learning_rate: float | Array | None) -> Array | None:
     """The learning rate as an array; None for an optimizer that has its own."""
     if takes_rate(optimizer):
         return learning_rate_of(learning_rate)

@@ -1,14 +1,13 @@
 """Greedy layer-by-layer pretraining of a deep autoencoder by restricted Boltzmann machines."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from aejax.algorithms import contrastive_divergence
-from aejax.base import Array, Batch, Model, Variables
-from aejax.batches import as_batch
+from aejax.base import Array, Batch, Model, PyTree, Variables
+from aejax.batches import RowsLike, as_batch
 from aejax.models.deep import unroll
 from aejax.models.rbm import RBM, Units, rbm
 from aejax.training.driver import DivergenceError
@@ -18,7 +17,7 @@ from aejax.training.fitting import fit
 def pretrain(
     key: Array,
     model: Model,
-    x: Any,
+    x: RowsLike,
     *,
     visible: Units = "gaussian",
     num_epochs: int = 20,
@@ -103,5 +102,5 @@ def pretrain(
 
 
 @functools.partial(jax.jit, static_argnames="machine")
-def _hidden(machine: RBM, params: Any, v: Array) -> Array:
+def _hidden(machine: RBM, params: PyTree, v: Array) -> Array:
     return machine.hidden_mean(params, v)

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def duration(seconds: float) -> str:
         >>> duration(3725)
         '1 h 2 min'
     """
-    whole: Any = round(seconds)
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

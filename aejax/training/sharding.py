@@ -2,16 +2,17 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from aejax.base import PyTree
+
 _AXIS = "member"
 
 
-def over(axes: tuple[str, ...], function: Callable[..., Any], run: Any, data: Any, hparams: Any) -> Any:
+def over(axes: tuple[str, ...], function: Callable[..., PyTree], run: PyTree, data: PyTree, hparams: PyTree) -> PyTree:
     """Maps a function of (run, data, hparams) over leading axes, the first of them spread over all devices.
 
     On a CPU members follow one another. XLA computes a batch of small matrix products on one core and vectorised
@@ -31,7 +32,9 @@ def over(axes: tuple[str, ...], function: Callable[..., Any], run: Any, data: An
     return _over(axes, function, run, data, hparams, run_axes=axes)
 
 
-def over_origin(axes: tuple[str, ...], function: Callable[..., Any], origin: Any, data: Any, hparams: Any) -> Any:
+def over_origin(
+    axes: tuple[str, ...], function: Callable[..., PyTree], origin: PyTree, data: PyTree, hparams: PyTree
+) -> PyTree:
     """As ``over``, where what a run begins from has the axis of keys only: every setting begins from the same keys."""
     return _over(axes, function, origin, data, hparams, run_axes=("key",))
 
@@ -43,12 +46,12 @@ def in_lockstep(axes: tuple[str, ...]) -> bool:
 
 def _over(
     axes: tuple[str, ...],
-    function: Callable[..., Any],
-    run: Any,
-    data: Any,
-    hparams: Any,
+    function: Callable[..., PyTree],
+    run: PyTree,
+    data: PyTree,
+    hparams: PyTree,
     run_axes: tuple[str, ...],
-) -> Any:
+) -> PyTree:
     for axis in reversed(axes):
         function = _mapped(function, axis in run_axes, axis == "hparams")
     if not axes or jax.device_count() == 1:
@@ -56,12 +59,12 @@ def _over(
     return _spread(function, axes[0] in run_axes, axes[0] == "hparams")(run, data, hparams)
 
 
-def _mapped(function: Callable[..., Any], over_run: bool, over_hparams: bool) -> Callable[..., Any]:
+def _mapped(function: Callable[..., PyTree], over_run: bool, over_hparams: bool) -> Callable[..., PyTree]:
     if in_lockstep((_AXIS,)):
         return jax.vmap(function, in_axes=(0 if over_run else None, None, 0 if over_hparams else None))
 
-    def mapped(run: Any, data: Any, hparams: Any) -> Any:
-        def one(moving: tuple[Any, Any]) -> Any:
+    def mapped(run: PyTree, data: PyTree, hparams: PyTree) -> PyTree:
+        def one(moving: tuple[PyTree, PyTree]) -> PyTree:
             return function(moving[0] if over_run else run, data, moving[1] if over_hparams else hparams)
 
         return jax.lax.map(one, (run if over_run else None, hparams if over_hparams else None))
@@ -69,7 +72,7 @@ def _mapped(function: Callable[..., Any], over_run: bool, over_hparams: bool) ->
     return mapped
 
 
-def _spread(function: Callable[..., Any], over_run: bool, over_hparams: bool) -> Callable[..., Any]:
+def _spread(function: Callable[..., PyTree], over_run: bool, over_hparams: bool) -> Callable[..., PyTree]:
     """Gives each device its part of the members; where they do not divide, the last member is computed repeatedly."""
     num_devices = jax.device_count()
     mesh = jax.make_mesh((num_devices,), (_AXIS,), axis_types=(AxisType.Auto,))
@@ -77,7 +80,7 @@ def _spread(function: Callable[..., Any], over_run: bool, over_hparams: bool) ->
     specs = (apart if over_run else alike, alike, apart if over_hparams else alike)
     sharded = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=apart, check_vma=False)
 
-    def spread(run: Any, data: Any, hparams: Any) -> Any:
+    def spread(run: PyTree, data: PyTree, hparams: PyTree) -> PyTree:
         mapped = [part for part, moves in ((run, over_run), (hparams, over_hparams)) if moves]
         num_members = jax.tree.leaves(mapped)[0].shape[0]
         fill = functools.partial(_filled, -num_members % num_devices)
@@ -89,11 +92,11 @@ def _spread(function: Callable[..., Any], over_run: bool, over_hparams: bool) ->
     return spread
 
 
-def _filled(num_more: int, members: Any) -> Any:
+def _filled(num_more: int, members: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.concatenate([leaf, *[leaf[-1:]] * num_more]) if num_more else leaf, members)
 
 
-def gathered(arrays: Any) -> Any:
+def gathered(arrays: PyTree) -> PyTree:
     """Brings arrays that lie on several devices back to the default one."""
 
     def gather(leaf: jax.Array) -> jax.Array:

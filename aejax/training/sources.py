@@ -2,17 +2,16 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream
-from aejax.batches import as_batch
+from aejax.batches import RowsLike, as_batch
 
 
-def rows(x: Any) -> Rows:
+def rows(x: RowsLike) -> Rows:
     """Rows by number, on the device: what ``fit`` makes of an array.
 
     Args:
@@ -57,7 +56,7 @@ def drawn(draw: Draw, arrays: PyTree = ()) -> Drawn:
     return Drawn(jax.tree.map(jnp.asarray, arrays), draw)
 
 
-def stream(batches: Callable[[int], Iterable[Any]] | Iterator[Any]) -> Stream:
+def stream(batches: Callable[[int], Iterable[RowsLike]] | Iterator[RowsLike]) -> Stream:
     """Batches that the host makes, one for each step, and moves to the device while earlier ones are computed.
 
     Args:
@@ -90,13 +89,13 @@ def take(arrays: Batch, rows: Array) -> Batch:
     return jax.tree.map(lambda array: jnp.take(array, rows, axis=0, mode="clip"), arrays)
 
 
-def _first(batches: Iterable[Any]) -> Any:
+def _first(batches: Iterable[RowsLike]) -> RowsLike:
     for batch in batches:
         return batch
     raise ValueError("stream: found no batch at all, expected batches without an end")
 
 
-def _complete(x: Any) -> Batch:
+def _complete(x: RowsLike) -> Batch:
     """A Batch that has a mask whether or not something is missing, so that all batches are of one structure."""
     batch = as_batch(x)
     return batch if batch.mask is not None else batch._replace(mask=jnp.ones(batch.x.shape, bool))

@@ -1,7 +1,7 @@
 """How far an inversion is to be believed: the decoder's own error, what draws predict with it, and their coverage."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ class ApproximationError(NamedTuple):
 
 
 def approximation_error(
-    model: Model | Adversary, variables: Variables, observe: Observe, x: Any, z: ArrayLike
+    model: Model | Adversary, variables: Variables, observe: Observe, x: ArrayLike, z: ArrayLike
 ) -> ApproximationError:
     """Mean and covariance of observe(x) - observe(decode(z)) over held-out rows.
 
@@ -72,7 +72,7 @@ def posterior_predictive(
     variables: Variables,
     quantity: Observe,
     draws: ArrayLike,
-    x: Any,
+    x: ArrayLike,
     z: ArrayLike,
     *,
     noise: ArrayLike = 0.0,
@@ -122,7 +122,7 @@ def posterior_predictive(
     num_values = left_out.mean.size
     spread = np.asarray(noise, float)
     if not (np.isfinite(spread) & (spread >= 0)).all() or spread.shape not in ((), (num_values,)):
-        raise ValueError(f"noise: found {noise}, expected standard deviations of at least 0, one or {num_values}")
+        raise ValueError(f"noise: found {noise!s}, expected standard deviations of at least 0, one or {num_values}")
     values = np.asarray(_quantities(model, quantity, variables, draws.reshape(-1, *dims)), float)
     error_key, noise_key = jax.random.split(key)
     # A part of the quantity that the decoder never misses has no variance, which Cholesky does not take.
@@ -153,10 +153,10 @@ def interval_coverage(draws: ArrayLike, truth: ArrayLike, level: float = 0.9) ->
 
 
 @functools.partial(jax.jit, static_argnames=("model", "observe"))
-def _observed_error(model: Any, observe: Observe, variables: Variables, x: Array, z: Array) -> Array:
+def _observed_error(model: Model | Adversary, observe: Observe, variables: Variables, x: Array, z: Array) -> Array:
     return jax.lax.map(lambda row: observe(row[0]) - observe(decode_one(model, variables, row[1])), (x, z))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "quantity"))
-def _quantities(model: Any, quantity: Observe, variables: Variables, z: Array) -> Array:
+def _quantities(model: Model | Adversary, quantity: Observe, variables: Variables, z: Array) -> Array:
     return jax.lax.map(lambda code: quantity(decode_one(model, variables, code)), z, batch_size=_DRAWS_AT_ONCE)

@@ -1,12 +1,12 @@
 """Have Markov chains converged, and how many independent draws are they worth?"""
 
-from typing import Any
-
 import numpy as np
 from jax.scipy.special import ndtri
 
+from aejax.base import ArrayLike
 
-def rank_normalised_r_hat(draws: Any) -> np.ndarray:
+
+def rank_normalised_r_hat(draws: ArrayLike) -> np.ndarray:
     """Split R-hat of ranks, the larger of that of the draws and that of their distances from the median.
 
     The first sees chains that differ in place, the second chains that differ in width. At most 1.01 is asked for where
@@ -33,7 +33,7 @@ def rank_normalised_r_hat(draws: Any) -> np.ndarray:
     return np.maximum(_r_hat(_normal_scores(halves)), _r_hat(_normal_scores(folded)))
 
 
-def effective_sample_size(draws: Any) -> np.ndarray:
+def effective_sample_size(draws: ArrayLike) -> np.ndarray:
     """The number of independent draws whose mean would be as precise: of the ranks, "bulk" (Vehtari et al. 2021).
 
     The chains' autocorrelations are summed in pairs while these decrease and stay positive (Geyer 1992).
@@ -70,7 +70,7 @@ def effective_sample_size(draws: Any) -> np.ndarray:
     return np.where(np.isfinite(total) & (total > 0), size / time, np.nan)
 
 
-def _split(draws: Any) -> np.ndarray:
+def _split(draws: ArrayLike) -> np.ndarray:
     """Each chain as two halves, so that a drift within chains shows as a difference between them."""
     draws = np.asarray(draws, float)
     if draws.ndim != 3 or draws.shape[1] < 4:

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from aejax.base import Adversary, Array, ArrayLike, Model, Variables
+from aejax.base import Adversary, Array, ArrayLike, Model, PyTree, Variables
 from aejax.tasks.inversion.problem import Observe, Problem, decode_one, log_density_at, make_problem, misfit_at
 from aejax.tasks.mixture import Mixture, sample_mixture
 
@@ -17,6 +17,8 @@ _RELATIVE_DECREASE = 1e-5
 _MOST_STALLED = 2
 _MOST_TRIALS = 10
 _ROWS_AT_ONCE = 64
+# Code, the optimizer's state, the objective before, steps in a row that hardly lowered it, steps.
+_Carry = tuple[Array, PyTree, Array, Array, Array]
 
 
 class Optima(NamedTuple):
@@ -120,7 +122,7 @@ def chain_starts(found: Optima, num_chains: int) -> Array:
 def refine(
     model: Model | Adversary,
     variables: Variables,
-    x: Any,
+    x: ArrayLike,
     z: ArrayLike,
     *,
     noise: float = 0.3,
@@ -174,11 +176,11 @@ def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> 
     optimizer = optax.lbfgs(linesearch=search)
     value_and_gradient = optax.value_and_grad_from_state(objective)
 
-    def goes_on(carry: Any) -> Array:
+    def goes_on(carry: _Carry) -> Array:
         _, _, _, num_stalled, step = carry
         return (step < num_steps) & (num_stalled < _MOST_STALLED)
 
-    def advance(carry: Any) -> Any:
+    def advance(carry: _Carry) -> _Carry:
         z, state, before, num_stalled, step = carry
         value, gradient = value_and_gradient(z, state=state)
         updates, state = optimizer.update(gradient, state, z, value=value, grad=gradient, value_fn=objective)
@@ -190,7 +192,7 @@ def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> 
 
 
 @functools.partial(jax.jit, static_argnames=("model", "observe", "num_steps"))
-def _maximise(model: Any, observe: Observe, num_steps: int, problem: Problem, start: Array) -> Optima:
+def _maximise(model: Model | Adversary, observe: Observe, num_steps: int, problem: Problem, start: Array) -> Optima:
     def one(z: Array) -> Array:
         return _minimise(lambda z: -log_density_at(model, observe, problem, z), z, num_steps)
 
@@ -204,7 +206,13 @@ def _maximise(model: Any, observe: Observe, num_steps: int, problem: Problem, st
 
 @functools.partial(jax.jit, static_argnames=("model", "num_steps"))
 def _refine(
-    model: Any, num_steps: int, variables: Variables, x: Array, z: Array, precision: Array, cond: Array | None
+    model: Model | Adversary,
+    num_steps: int,
+    variables: Variables,
+    x: Array,
+    z: Array,
+    precision: Array,
+    cond: Array | None,
 ) -> Array:
     def one(row: tuple[Array, Array]) -> Array:
         x, z = row

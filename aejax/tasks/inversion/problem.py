@@ -1,7 +1,7 @@
 """What is given: data, forward function, noise and prior; and the density of a code that follows from them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +90,7 @@ def make_problem(
             raise ValueError("noise: found a covariance that is not positive definite") from error
     else:
         if not (np.isfinite(spread) & (spread > 0)).all() or spread.shape not in ((), (1,), y.shape):
-            raise ValueError(f"noise: found {noise}, expected positive standard deviations, one or {y.size}")
+            raise ValueError(f"noise: found {noise!s}, expected positive standard deviations, one or {y.size}")
         whitening = 1 / np.broadcast_to(spread, y.shape)
     cond = None if cond is None else jnp.asarray(cond, jnp.float32)
     z = jax.ShapeDtypeStruct(prior.mean.shape[1:], jnp.float32)
@@ -104,18 +104,18 @@ def make_problem(
     return Problem(variables, y, jnp.asarray(whitening, jnp.float32), prior, cond)
 
 
-def residuals(model: Any, observe: Observe, problem: Problem, z: Array) -> Array:
+def residuals(model: Model | Adversary, observe: Observe, problem: Problem, z: Array) -> Array:
     """In units of the noise, uncorrelated."""
     error = problem.y - observe(decode_one(model, problem.variables, z, problem.cond))
     return problem.whitening @ error if problem.whitening.ndim == 2 else problem.whitening * error
 
 
-def log_density_at(model: Any, observe: Observe, problem: Problem, z: Array) -> Array:
+def log_density_at(model: Model | Adversary, observe: Observe, problem: Problem, z: Array) -> Array:
     """Log p(z | y) up to a constant."""
     misfit = 0.5 * jnp.sum(jnp.square(residuals(model, observe, problem, z)))
     return mixture_log_density(problem.prior, z[None])[0] - misfit
 
 
-def misfit_at(model: Any, observe: Observe, problem: Problem, z: Array) -> Array:
+def misfit_at(model: Model | Adversary, observe: Observe, problem: Problem, z: Array) -> Array:
     """The root mean square of the residuals, in units of the noise."""
     return jnp.sqrt(jnp.mean(jnp.square(residuals(model, observe, problem, z))))

@@ -4,13 +4,14 @@ import functools
 import importlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Array, ArrayLike, Model, Variables
+from aejax.base import Adversary, Array, ArrayLike, Model, PyTree, Variables
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
 from aejax.tasks.inversion.maxima import chain_starts, maximum_a_posteriori
 from aejax.tasks.inversion.problem import Observe, Problem, log_density_at, make_problem, misfit_at, residuals
@@ -112,7 +113,7 @@ def posterior(
     began = time.monotonic()
     frames = _frames(model, observe, problem, start)
     state, parameters = _warm_up(model, observe, num_warmup, problem, jax.random.split(warmup_key, num_chains), frames)
-    blocks: list[Any] = []
+    blocks: list[tuple[np.ndarray, ...]] = []
     done, adapted = 0, time.monotonic()
     # In blocks of one size, so that one program serves all; draws beyond the number asked for are left out.
     while done < num_samples:
@@ -140,7 +141,7 @@ def posterior(
     )
 
 
-def _blackjax() -> Any:
+def _blackjax() -> ModuleType:
     try:
         return importlib.import_module("blackjax")
     except ImportError as error:
@@ -158,7 +159,7 @@ class _Frame(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("model", "observe"))
-def _frames(model: Any, observe: Observe, problem: Problem, start: Array) -> _Frame:
+def _frames(model: Model | Adversary, observe: Observe, problem: Problem, start: Array) -> _Frame:
     weight, mean = jnp.exp(problem.prior.log_weight), problem.prior.mean
     centred = mean - (weight @ mean)[None, :]
     within = jnp.einsum("k,kij,klj->il", weight, problem.prior.cholesky, problem.prior.cholesky)
@@ -174,11 +175,11 @@ def _frames(model: Any, observe: Observe, problem: Problem, start: Array) -> _Fr
 
 @functools.partial(jax.jit, static_argnames=("model", "observe", "num_warmup"))
 def _warm_up(
-    model: Any, observe: Observe, num_warmup: int, problem: Problem, keys: Array, frames: _Frame
-) -> tuple[Any, Any]:
+    model: Model | Adversary, observe: Observe, num_warmup: int, problem: Problem, keys: Array, frames: _Frame
+) -> tuple[PyTree, dict[str, PyTree]]:
     blackjax = _blackjax()
 
-    def one(key: Array, frame: _Frame) -> tuple[Any, Any]:
+    def one(key: Array, frame: _Frame) -> tuple[PyTree, dict[str, PyTree]]:
         adaptation = blackjax.window_adaptation(
             blackjax.nuts, lambda u: log_density_at(model, observe, problem, frame.code(u))
         )
@@ -189,15 +190,23 @@ def _warm_up(
 
 @functools.partial(jax.jit, static_argnames=("model", "observe"))
 def _draw(
-    model: Any, observe: Observe, problem: Problem, keys: Array, frames: _Frame, state: Any, parameters: Any
-) -> tuple[Any, Any]:
+    model: Model | Adversary,
+    observe: Observe,
+    problem: Problem,
+    keys: Array,
+    frames: _Frame,
+    state: PyTree,
+    parameters: dict[str, PyTree],
+) -> tuple[PyTree, tuple[Array, ...]]:
     """A block of draws of each chain: states to go on from; z, log density, misfit, acceptance and divergence."""
     blackjax = _blackjax()
 
-    def one(key: Array, frame: _Frame, state: Any, parameters: Any) -> tuple[Any, Any]:
+    def one(
+        key: Array, frame: _Frame, state: PyTree, parameters: dict[str, PyTree]
+    ) -> tuple[PyTree, tuple[Array, ...]]:
         kernel = blackjax.nuts(lambda u: log_density_at(model, observe, problem, frame.code(u)), **parameters).step
 
-        def step(state: Any, key: Array) -> tuple[Any, Any]:
+        def step(state: PyTree, key: Array) -> tuple[PyTree, tuple[Array, ...]]:
             state, info = kernel(key, state)
             z = frame.code(state.position)
             misfit = misfit_at(model, observe, problem, z)

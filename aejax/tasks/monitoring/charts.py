@@ -1,8 +1,10 @@
 """Control charts: smoothing, alarm rules, and what is plotted against its limits."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from aejax.base import ArrayLike
 
 
 class Chart(NamedTuple):
@@ -28,7 +30,7 @@ class Chart(NamedTuple):
     is_alarm: np.ndarray
 
 
-def ewma(values: Any, smoothing: float, initial: Any = 1.0) -> np.ndarray:
+def ewma(values: ArrayLike, smoothing: float, initial: ArrayLike = 1.0) -> np.ndarray:
     """The exponentially weighted moving average, s_t = (1 - a) s_{t-1} + a v_t (Roberts 1959).
 
     A small shift that lasts adds up while noise averages out; a mean delay of (1 - a) / a rows is the price.
@@ -59,7 +61,7 @@ def ewma(values: Any, smoothing: float, initial: Any = 1.0) -> np.ndarray:
     return averages
 
 
-def votes(is_above: Any, rule: tuple[int, int]) -> np.ndarray:
+def votes(is_above: ArrayLike, rule: tuple[int, int]) -> np.ndarray:
     """The k-of-n alarm rule against chatter: an alarm where at least k of the last n rows are above.
 
     Args:

@@ -1,12 +1,13 @@
 """Anomalies by a model's score, with a false alarm rate that holds: split conformal detection."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Model, Variables, required
+from aejax.batches import RowsLike
 from aejax.losses import observed
 from aejax.tasks.rows import over_rows
 
@@ -43,7 +44,7 @@ class Detection(NamedTuple):
     contribution: np.ndarray
 
 
-def score(key: Array, model: Model | Adversary, variables: Variables, x: Any) -> np.ndarray:
+def score(key: Array, model: Model | Adversary, variables: Variables, x: RowsLike) -> np.ndarray:
     """The anomaly score of each row, in the units of the model: see its factory.
 
     Args:
@@ -69,7 +70,7 @@ def score(key: Array, model: Model | Adversary, variables: Variables, x: Any) ->
     return over_rows(_score, model, (key, variables), x)
 
 
-def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: Any) -> Calibration:
+def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: RowsLike) -> Calibration:
     """Scores normal rows that the model was not trained on.
 
     The source texts take the threshold from the training rows, whose errors are smaller than those of new rows: the
@@ -143,7 +144,7 @@ def detect(
     key: Array,
     model: Model | Adversary,
     variables: Variables,
-    x: Any,
+    x: RowsLike,
     calibration: Calibration,
     false_alarm_rate: float = 0.01,
 ) -> Detection:

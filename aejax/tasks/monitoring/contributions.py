@@ -1,22 +1,22 @@
 """Which sensors an alarm is about."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model
+from aejax.base import Array, Batch, Model, Variables
+from aejax.batches import RowsLike
 from aejax.data.windows import by_lag
 from aejax.tasks.monitoring.monitor import Monitor
-from aejax.tasks.monitoring.statistics import rescaled, whitened
+from aejax.tasks.monitoring.statistics import Whitening, rescaled, whitened
 from aejax.tasks.monitoring.windows import as_rows, row_windows
 
 _BLOCK = 64
 
 
-def contributions(monitor: Monitor, x: Any) -> np.ndarray:
+def contributions(monitor: Monitor, x: RowsLike) -> np.ndarray:
     r"""By how much the mean of T² and SPE, in units of their limits, would fall if a sensor were free to read anything.
 
     That mean is a squared length |f(x)|² (Yue & Qin 2001), to which what is above its limit adds most. Freeing the
@@ -52,10 +52,12 @@ def contributions(monitor: Monitor, x: Any) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_lags"))
-def _contributions(model: Model, num_lags: int, arguments: Any, windows: Array, cond: Array | None) -> Array:
+def _contributions(
+    model: Model, num_lags: int, arguments: tuple[Variables, Whitening], windows: Array, cond: Array | None
+) -> Array:
     variables, whitening = arguments
 
-    def of_row(inputs: Any) -> Array:
+    def of_row(inputs: tuple[Array, Array | None]) -> Array:
         window, row_cond = inputs
         seen = ~jnp.isnan(window)
 

@@ -4,13 +4,14 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, Batch, Model, Variables
+from aejax.batches import RowsLike
 from aejax.data.scalers import Scaler, constant_columns, fit_scaler, scale
 from aejax.models import autoencoder
 from aejax.tasks.monitoring.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
@@ -19,7 +20,7 @@ from aejax.tasks.monitoring.conformal import Calibration, check_rate, p_values, 
 from aejax.tasks.monitoring.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
 from aejax.tasks.monitoring.windows import as_rows, row_windows
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
-from aejax.training import fit
+from aejax.training import Report, fit
 
 # Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
 # compiled. A scan of one row would be compiled into another program, with other roundings.
@@ -94,7 +95,7 @@ class StreamState(NamedTuple):
 
 def fit_monitor(
     key: Array,
-    x: Any,
+    x: RowsLike,
     *,
     factory: Callable[[tuple[int, ...], int], Model] = linear_autoencoder,
     latent_dim: int | None = None,
@@ -107,7 +108,7 @@ def fit_monitor(
     num_epochs: int = 200,
     batch_size: int = 64,
     learning_rate: float = 1e-3,
-    progress: Any = False,
+    progress: bool | Callable[[Report], None] = False,
 ) -> Monitor:
     """Learns normal operation of a process from rows in time.
 
@@ -184,7 +185,7 @@ def fit_monitor(
     _warn_of_slow_columns(rows[:, ~is_constant])
     # Nothing says how far a column may move that stood still: divided by infinity, it takes no part.
     scaler = scaler._replace(scale=np.where(is_constant, np.inf, scaler.scale))
-    lagged: Any = row_windows(scaler, rows, num_lags)
+    lagged = row_windows(scaler, rows, num_lags)
     windows = Batch(lagged, cond=cond)  # type: ignore[arg-type]
     # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
     whole = np.arange(num_lags, len(rows))
@@ -233,7 +234,7 @@ def fit_monitor(
 
 
 def recalibrate(
-    monitor: Monitor, x: Any = None, *, false_alarm_rate: float | None = None, limits: str = "rows"
+    monitor: Monitor, x: RowsLike | None = None, *, false_alarm_rate: float | None = None, limits: str = "rows"
 ) -> Monitor:
     """Sets the limits anew, without training.
 
@@ -259,7 +260,7 @@ def recalibrate(
     return monitor._replace(held_out=held_out, limit=limit, rate=obtained)
 
 
-def watch(monitor: Monitor, x: Any, state: StreamState | None = None) -> tuple[Chart, StreamState]:
+def watch(monitor: Monitor, x: RowsLike, state: StreamState | None = None) -> tuple[Chart, StreamState]:
     """Judges new rows, all at once or as they come.
 
     Row by row, block by block or the whole series gives the same numbers to the last bit.
@@ -323,7 +324,7 @@ def _scan(
     model: Model,
     num_lags: int,
     alarm_rule: tuple[int, int],
-    arguments: Any,
+    arguments: tuple[Variables, Whitening, float, Statistics],
     state: StreamState,
     rows: Array,
     cond: Array | None,
@@ -331,7 +332,9 @@ def _scan(
 ) -> tuple[tuple[Array, Array, Array], StreamState]:
     variables, whitening, smoothing, limit = arguments
 
-    def step(state: StreamState, inputs: Any) -> tuple[StreamState, tuple[Array, Array, Array]]:
+    def step(
+        state: StreamState, inputs: tuple[Array, Array | None, Array]
+    ) -> tuple[StreamState, tuple[Array, Array, Array]]:
         row, row_cond, is_row = inputs
         past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
         window = jnp.concatenate([row[None], past])

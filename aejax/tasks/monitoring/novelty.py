@@ -2,20 +2,21 @@
 
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Model, Variables
+from aejax.base import Array, ArrayLike, Model, PyTree, Variables
+from aejax.batches import RowsLike
 from aejax.data.scalers import Scaler, fit_scaler, scale
 from aejax.models import denoising_autoencoder
 from aejax.tasks.monitoring.statistics import parts
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
-from aejax.training import FitOptions, ensemble, sweep
+from aejax.training import FitOptions, Report, ensemble, sweep
 
 # Rows are compared with references in blocks of at most this many numbers.
 _NUM_DISTANCES = 1 << 23
@@ -51,7 +52,7 @@ class Detector(NamedTuple):
     scaler: Scaler
 
 
-def fit_reference(model: Model, variables: Variables, x: Any) -> Reference:
+def fit_reference(model: Model, variables: Variables, x: RowsLike) -> Reference:
     """Codes and residuals of normal rows, to compare new rows with.
 
     Args:
@@ -70,7 +71,7 @@ def fit_reference(model: Model, variables: Variables, x: Any) -> Reference:
 
 
 def nearest_score(
-    model: Model, variables: Variables, reference: Reference, x: Any, num_neighbors: int = 1
+    model: Model, variables: Variables, reference: Reference, x: RowsLike, num_neighbors: int = 1
 ) -> np.ndarray:
     """Scores rows by the nearest normal code and the nearest normal residual.
 
@@ -130,17 +131,17 @@ def default_model(num_columns: int) -> tuple[Model, dict[str, list[float]]]:
 
 def fit_detector(
     key: Array,
-    x: Any,
+    x: ArrayLike,
     *,
     model: Model | None = None,
-    hparams: Any = None,
-    over: Mapping[str, Any] | None = None,
+    hparams: PyTree = None,
+    over: Mapping[str, ArrayLike] | None = None,
     num_members: int = 1,
     num_steps: int = 2500,
     batch_size: int = 64,
     learning_rate: float = 2e-3,
     max_references: int = 20_000,
-    progress: Any = False,
+    progress: bool | Callable[[Report], None] = False,
 ) -> Detector:
     """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
 
@@ -205,7 +206,7 @@ def fit_detector(
     return Detector(model, variables, references, scaler)
 
 
-def novelty_score(detector: Detector, x: Any, num_neighbors: int = 1) -> np.ndarray:
+def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> np.ndarray:
     """How novel each row is: ``nearest_score``, averaged over the members.
 
     Args:

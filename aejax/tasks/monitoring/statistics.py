@@ -1,11 +1,12 @@
 """Hotelling's T² of a code, SPE of a residual, and what both together say about a row."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables, required
+from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
+from aejax.batches import RowsLike
 from aejax.losses import observed
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -41,7 +42,7 @@ class Statistics(NamedTuple):
     combined: np.ndarray
 
 
-def shrunk_covariance(x: Any, smallest: float = 0.01) -> np.ndarray:
+def shrunk_covariance(x: ArrayLike, smallest: float = 0.01) -> np.ndarray:
     """The covariance of few rows in many columns, drawn towards that of independent columns (Ledoit & Wolf 2004).
 
     The columns are brought to one scale first, so that a quiet sensor is not drowned by the loud ones; the share of
@@ -66,20 +67,20 @@ def shrunk_covariance(x: Any, smallest: float = 0.01) -> np.ndarray:
     x = np.asarray(x, np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"x: found shape {x.shape}, expected (rows, columns) and at least 2 rows")
-    x = x - x.mean(axis=0)
-    scale = np.maximum(x.std(axis=0), smallest)
-    x = x / scale
-    num_rows, num_columns = x.shape
-    covariance = x.T @ x / num_rows
+    centred = x - x.mean(axis=0)
+    scale = np.maximum(centred.std(axis=0), smallest)
+    rows = centred / scale
+    num_rows, num_columns = rows.shape
+    covariance = rows.T @ rows / num_rows
     mean_variance = np.trace(covariance) / num_columns
     distance = np.sum(np.square(covariance - mean_variance * np.eye(num_columns)))
-    error = (np.sum(np.square(np.sum(np.square(x), axis=1))) / num_rows - np.sum(np.square(covariance))) / num_rows
+    error = (np.sum(np.square(np.sum(np.square(rows), axis=1))) / num_rows - np.sum(np.square(covariance))) / num_rows
     share = np.clip(error / distance, 0, 1) if distance > 0 else 1.0
     shrunk = (1 - share) * covariance + share * max(mean_variance, 1e-6) * np.eye(num_columns)
     return shrunk * np.outer(scale, scale)
 
 
-def fit_whitening(model: Model, variables: Variables, x: Any) -> Whitening:
+def fit_whitening(model: Model, variables: Variables, x: RowsLike) -> Whitening:
     """Measures the codes and residuals of normal rows.
 
     Args:
@@ -131,7 +132,7 @@ def rescaled(whitening: Whitening, t2: float, spe: float) -> Whitening:
     )
 
 
-def statistics(model: Model, variables: Variables, whitening: Whitening, x: Any) -> Statistics:
+def statistics(model: Model, variables: Variables, whitening: Whitening, x: RowsLike) -> Statistics:
     """T², SPE and both together, row by row.
 
     T² = (z - m)' S⁻¹ (z - m) / E with the mean m and shrunk covariance S of normal codes; SPE is the same of the

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from aejax.base import Batch, Model
+from aejax.base import Batch, Model, PyTree
 from aejax.data.scalers import Scaler
 from aejax.storage import aside, flatten, unflatten
 from aejax.tasks.monitoring.blocks import ObtainedRate
@@ -22,7 +22,7 @@ from aejax.tasks.monitoring.statistics import Statistics, Whitening
 _FORMAT = "2"
 
 
-def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[str, Any] | None = None) -> None:
+def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[str, object] | None = None) -> None:
     """Writes a monitor, to one side and then renamed.
 
     Args:
@@ -119,6 +119,6 @@ def load_monitor(path: str | os.PathLike[str], model: Model, num_conditions: int
     )
 
 
-def _arrays(monitor: Monitor) -> dict[str, Any]:
+def _arrays(monitor: Monitor) -> dict[str, PyTree]:
     parts = {part: getattr(monitor, part)._asdict() for part in ("scaler", "whitening", "held_out", "limit")}
     return {"variables": monitor.variables, **parts}

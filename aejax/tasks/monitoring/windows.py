@@ -1,16 +1,14 @@
 """Rows of a process in time, and the windows that a monitor sees of them."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
-from aejax.batches import as_arrays, as_batch
+from aejax.batches import RowsLike, as_arrays, as_batch
 from aejax.data.scalers import Scaler, scale
 from aejax.data.windows import lagged
 
 
-def as_rows(x: Any, num_columns: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def as_rows(x: RowsLike, num_columns: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of a table or a Batch.
 
     Args:

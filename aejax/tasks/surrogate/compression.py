@@ -1,13 +1,14 @@
 """Compressing maps to few numbers, with codes that fit the decoder and not only the encoder."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses
-from aejax.base import Array, Batch, Model, Variables, required
+from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
+from aejax.batches import RowsLike
 from aejax.data.spectra import cutoff, widen
 from aejax.models.subspaces import local_subspaces
 from aejax.tasks.reduction import check_encodes
@@ -37,9 +38,9 @@ class Compression(NamedTuple):
 
 def fit_compression(
     key: Array,
-    maps: Any,
-    momentum: Any,
-    energy: Any,
+    maps: ArrayLike,
+    momentum: ArrayLike,
+    energy: ArrayLike,
     *,
     num_numbers: int = 20,
     num_regions: int = 24,
@@ -112,7 +113,9 @@ def fit_compression(
     return Compression(model, {"params": {"basis": jnp.asarray(basis, jnp.float32)}})
 
 
-def compress(model: Model, variables: Variables, x: Any, *, error: Error = "sqrt", num_steps: int = 10) -> np.ndarray:
+def compress(
+    model: Model, variables: Variables, x: RowsLike, *, error: Error = "sqrt", num_steps: int = 10
+) -> np.ndarray:
     """Codes of maps: the encoder's, refined so that the decoder fits each map best.
 
     An encoder answers for all maps at once and is off for each by a little (the amortisation gap; Cremer, Li & Duvenaud
@@ -147,7 +150,7 @@ def compress(model: Model, variables: Variables, x: Any, *, error: Error = "sqrt
 
 
 def codes_and_metrics(
-    model: Model, variables: Variables, x: Any, *, error: Error = "sqrt", num_steps: int = 10
+    model: Model, variables: Variables, x: RowsLike, *, error: Error = "sqrt", num_steps: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
     """The codes of ``compress``, and what changing them costs: J'J, with the decoder's Jacobian on the error's scale.
 
@@ -180,7 +183,7 @@ def codes_and_metrics(
     return over_rows(_refine, model, variables, x, error=error, num_steps=num_steps)
 
 
-def expand(model: Model, variables: Variables, z: Any, cond: Any = None) -> np.ndarray:
+def expand(model: Model, variables: Variables, z: ArrayLike, cond: ArrayLike | None = None) -> np.ndarray:
     """Maps of codes: the decoder, for any number of rows.
 
     Args:
@@ -200,12 +203,12 @@ def expand(model: Model, variables: Variables, z: Any, cond: Any = None) -> np.n
     """
     check_encodes(model)
     z = np.asarray(z, np.float32)
-    maps = np.array(over_rows(_decode, model, variables, Batch(z, cond=cond)))
+    maps = np.array(over_rows(_decode, model, variables, Batch(z, cond=cond)))  # type: ignore[arg-type]
     maps[np.isnan(z).any(axis=1)] = np.nan
     return maps
 
 
-def through_components(train: Any, maps: Any, num_components: int) -> np.ndarray:
+def through_components(train: ArrayLike, maps: ArrayLike, num_components: int) -> np.ndarray:
     """Maps through principal components of others: the plain answer that a compression is to be compared with.
 
     Args:
@@ -227,7 +230,7 @@ def through_components(train: Any, maps: Any, num_components: int) -> np.ndarray
     return mean + ((maps - mean).reshape(len(maps), -1) @ directions.T @ directions).reshape(maps.shape)
 
 
-def explained(maps: Any, reconstruction: Any, mean: Any, mask: Any = None) -> float:
+def explained(maps: ArrayLike, reconstruction: ArrayLike, mean: ArrayLike, mask: ArrayLike | None = None) -> float:
     """R² = 1 - sum (x - x̂)² / sum (x - mean)², over all elements of all maps together.
 
     Args:
@@ -249,7 +252,7 @@ def explained(maps: Any, reconstruction: Any, mean: Any, mask: Any = None) -> fl
     return float(1 - left / np.sum(np.square(maps - mean), where=seen))
 
 
-def check_maps(maps: Any, momentum: Any, energy: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def check_maps(maps: ArrayLike, momentum: ArrayLike, energy: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Maps and their axes as arrays that fit each other.
 
     Raises:

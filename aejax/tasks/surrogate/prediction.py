@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses, nets
-from aejax.base import Array, Aux, Batch, Latent, Model, Objective, Variables, required
-from aejax.batches import as_batch
+from aejax.base import Array, ArrayLike, Aux, Batch, Latent, Model, Objective, PyTree, Variables, required
+from aejax.batches import RowsLike, as_batch
 from aejax.optimizers import adam
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -71,10 +71,10 @@ def fit_surrogate(
     key: Array,
     model: Model,
     variables: Variables,
-    properties: Any,
-    x: Any,
+    properties: ArrayLike,
+    x: RowsLike,
     *,
-    groups: Any = None,
+    groups: ArrayLike | None = None,
     error: Error = "sqrt",
     num_members: int = 5,
     hidden_dims: tuple[int, ...] = (128, 128),
@@ -149,7 +149,7 @@ def fit_surrogate(
     # Trained are the networks alone: the decoder joins them in the Surrogate.
     objective = Objective(predictor.init, predictor.loss)
 
-    def train(keys: Array, rows: Batch, validation: Any, num_rows: int) -> Any:
+    def train(keys: Array, rows: Batch, validation: float | Batch, num_rows: int) -> PyTree:
         num_steps = num_epochs * -(-num_rows // _BATCH_SIZE)
         return ensemble(
             keys,
@@ -175,7 +175,7 @@ def fit_surrogate(
     return Surrogate(predictor, {"params": params, "frozen": frozen}, mean, scale)
 
 
-def predict(surrogate: Surrogate, properties: Any) -> Prediction:
+def predict(surrogate: Surrogate, properties: ArrayLike) -> Prediction:
     """Maps from properties, and how far the members differ.
 
     Args:
@@ -201,7 +201,7 @@ def predict(surrogate: Surrogate, properties: Any) -> Prediction:
     return Prediction(np.mean(maps, axis=0), factor * np.hypot(np.std(maps, axis=0), floor), np.stack(codes))
 
 
-def widening(x: Any, mean: Any, spread: Any, coverage: float = 0.95) -> Widening:
+def widening(x: ArrayLike, mean: ArrayLike, spread: ArrayLike, coverage: float = 0.95) -> Widening:
     """By how much a spread is too narrow, from maps that were held out: split conformal (Lei et al. 2018, section 5.2).
 
     Give it to the Surrogate, ``surrogate._replace(widening=...)``. Of maps like those held out, two spreads then hold
@@ -236,15 +236,15 @@ def widening(x: Any, mean: Any, spread: Any, coverage: float = 0.95) -> Widening
     observed = np.isfinite(x)
     if not observed.any():
         raise ValueError("x: found no observed pixel, expected maps that were held out")
-    off, spread = np.abs(x - mean)[observed], spread[observed]
-    floor = float(np.quantile(spread[spread > 0], 0.05) if spread.any() else np.sqrt(np.mean(np.square(off))))
-    width = 2 * np.hypot(spread, floor)
+    off, width = np.abs(x - mean)[observed], spread[observed]
+    floor = float(np.quantile(width[width > 0], 0.05) if width.any() else np.sqrt(np.mean(np.square(off))))
+    width = 2 * np.hypot(width, floor)
     # The floor is 0 only where there is neither spread nor error.
     ratio = np.divide(off, width, out=np.zeros_like(off), where=width > 0)
     return Widening(float(np.quantile(ratio, coverage, method="higher")), floor)
 
 
-def _checked(properties: Any, num_rows: int | None, num_columns: int | None = None) -> np.ndarray:
+def _checked(properties: ArrayLike, num_rows: int | None, num_columns: int | None = None) -> np.ndarray:
     properties = np.asarray(properties, float)
     if properties.ndim != 2 or num_rows not in (None, len(properties)):
         rows = "n" if num_rows is None else num_rows
@@ -258,7 +258,7 @@ def _checked(properties: Any, num_rows: int | None, num_columns: int | None = No
     return properties
 
 
-def _checked_groups(groups: Any, num_rows: int) -> np.ndarray:
+def _checked_groups(groups: ArrayLike, num_rows: int) -> np.ndarray:
     groups = np.asarray(groups)
     if groups.shape != (num_rows,):
         raise ValueError(f"groups: found shape {groups.shape}, expected ({num_rows},), a group for each map")
@@ -315,7 +315,7 @@ def predictor_model(
         del cond
         return required(model.decode, "decode")(variables["frozen"]["model"], z)
 
-    def loss(key: Array, variables: Variables, batch: Batch, hparams: Any, train: bool = True) -> tuple[Array, Aux]:
+    def loss(key: Array, variables: Variables, batch: Batch, hparams: PyTree, train: bool = True) -> tuple[Array, Aux]:
         del key, hparams, train
         off = encode(variables, batch.x, batch.cond).mean - batch.x[:, 0]
         errors = jnp.sum(jnp.square(jnp.einsum("ncd,nd->nc", batch.x[:, 1:], off)), axis=1)
