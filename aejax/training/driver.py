@@ -164,7 +164,7 @@ class _Pace:
     """How many steps, and blocks of validation rows, take about half a second."""
 
     def __init__(self, plan: Plan):
-        self._plan, self._steps, self._blocks, self._is_compiled = plan, 1, 1, False
+        self._plan, self._steps, self._blocks = plan, 1, 1
 
     def next_part(self, place: Place) -> tuple[int, int]:
         """The step to stop at, and the most blocks of validation rows before that."""
@@ -176,10 +176,7 @@ class _Pace:
         return (whole_epochs if whole_epochs > place.step else until), self._blocks
 
     def measure(self, before: Place, after: Place, seconds: float) -> None:
-        """Learns from a part; not from the first one, which compiles."""
-        if not self._is_compiled:
-            self._is_compiled = True
-            return
+        """Learns from a part. The first one may compile: the next one is then as short."""
         share = _SECONDS_PER_PART / max(seconds, 1e-6)
         if after.step > before.step:
             self._steps = max(1, min(_GROWTH * self._steps, int(share * (after.step - before.step))))

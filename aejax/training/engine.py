@@ -311,22 +311,24 @@ def run_until(
 
 def _train(algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, end: Array) -> Run:
     """Steps up to ``end``, within one epoch."""
-    first = clock.origin + clock.epoch * plan.steps_per_epoch
+    first, names = clock.origin + clock.epoch * plan.steps_per_epoch, list(run.means)
 
     def step(carry: PyTree, number: Array) -> PyTree:
         variables, opt_state, means, failed_step = carry
         state = TrainState(number, variables, opt_state, run.state.key)
         state, metrics = algorithm.step(state, batch_at(plan, run.keys, data, number), hparams)
-        is_finite = functools.reduce(jnp.logical_and, (jnp.isfinite(metric) for metric in metrics.values()))
-        failed_step = jnp.where((failed_step < 0) & ~is_finite, number, failed_step)
-        means = _mean_with(means, metrics, number - first)
+        # As one vector: each operation on a number of its own takes some microseconds.
+        values = jnp.stack([metrics[name].astype(jnp.float32) for name in names])
+        failed_step = jnp.where((failed_step < 0) & ~jnp.all(jnp.isfinite(values)), number, failed_step)
+        means = _mean_with(means, values, number - first)
         return _typed_as((state.variables, state.opt_state, means, failed_step), carry)
 
-    carry = (run.state.variables, run.state.opt_state, run.means, run.failed_step)
+    means = jnp.stack([run.means[name] for name in names])
+    carry = (run.state.variables, run.state.opt_state, means, run.failed_step)
     period = plan.steps_per_epoch
     variables, opt_state, means, failed_step = hoisting.loop(step, carry, clock.step, end, first, period)
     state = TrainState(jnp.maximum(run.state.step, end), variables, opt_state, run.state.key)
-    return run._replace(state=state, means=means, failed_step=failed_step)
+    return run._replace(state=state, means=dict(zip(names, means, strict=True)), failed_step=failed_step)
 
 
 def _validate(
@@ -339,7 +341,9 @@ def _validate(
     def evaluate(carry: tuple[Array, Metrics]) -> tuple[Array, Metrics]:
         block, means = carry
         metrics = _evaluate(algorithm, plan, run.keys, variables, data, hparams, block)
-        return block + 1, _mean_with(means, metrics, block)
+        return block + 1, {
+            name: _mean_with(mean, metrics[name].astype(jnp.float32), block) for name, mean in means.items()
+        }
 
     carry = (clock.block, run.val_means)
     # A loop of one round would be compiled all the same, and keep XLA from fusing what is in it.
@@ -448,12 +452,18 @@ def _first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
 
 def batch_shapes(plan: Plan, data: Data) -> Batch:
     """The shapes and types of what a step sees, as ``jax.ShapeDtypeStruct``."""
+    leaves, structure = jax.tree.flatten(data.train)
+    return _batch_shapes(plan, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
 
-    def first(data: Data) -> Batch:
-        keys = Keys(*jax.random.split(jax.random.key(0), 3))
-        return batch_at(plan, keys, data, data.train[0] if plan.source == "stream" else jnp.zeros((), jnp.int32))
 
-    return jax.eval_shape(first, data)
+@functools.lru_cache(maxsize=128)
+def _batch_shapes(plan: Plan, structure: PyTree, leaves: tuple[tuple[tuple[int, ...], object], ...]) -> Batch:
+    arrays = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+    if plan.source == "stream":
+        return jax.tree.map(lambda block: jax.ShapeDtypeStruct(block.shape[1:], block.dtype), arrays[1])
+    if plan.source == "drawn":
+        return jax.eval_shape(lambda arrays, key: plan.read(arrays, key, plan.batch_size), arrays, jax.random.key(0))
+    return jax.eval_shape(plan.read, arrays, jax.ShapeDtypeStruct((plan.batch_size,), jnp.int32))
 
 
 def _evaluate(
@@ -497,10 +507,9 @@ def steps_for(num_rows: int, batch_size: int) -> int:
     return math.ceil(num_rows / batch_size)
 
 
-def _mean_with(means: Metrics, metrics: Metrics, count: Array) -> Metrics:
+def _mean_with(means: Array, values: Array, count: Array) -> Array:
     """Running means with one value more: in the order of steps, so that cutting does not change them."""
-    share = 1 / (count + 1).astype(jnp.float32)
-    return {name: mean + (metrics[name].astype(jnp.float32) - mean) * share for name, mean in means.items()}
+    return means + (values - means) / (count + 1).astype(jnp.float32)
 
 
 def _typed_as(tree: PyTree, like: PyTree) -> PyTree:

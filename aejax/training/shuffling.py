@@ -1,19 +1,23 @@
 """A permutation that is computed, not stored: which row stands at a position, for any positions, without the others."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from aejax.base import Array
 
-# Beyond the bits of a row number. With fewer rounds the order of four rows is not yet uniform.
-_MORE_ROUNDS = 16
+# With 6 rounds neighbours of some tens of rows are still seen to stay together, and with 16 the order of six rows to be
+# uneven; below the number of rows that stands here the cost of more rounds does not matter.
+_ROUNDS, _ROUNDS_OF_FEW, _FEW = 8, 24, 64
 
 
 def permuted(key: Array, num_rows: int, positions: Array) -> Array:
-    """The rows at some positions of a random order, by the swap-or-not shuffle (Hoang, Morris & Rogaway 2012).
+    """The rows at some positions of a random order, by a Feistel network (Luby & Rackoff 1988; Black & Rogaway 2002).
 
-    In each round rows are paired at random, x with (k - x) mod n, and a hash of the pair says whether they change
-    places. Each round is a bijection, so all of them are, whatever the number of rows.
+    A number below a * b is a pair (u, v), and a round adds a hash of the one to the other: a bijection, whatever the
+    hash. Of a * b, at least ``num_rows`` and as little more as can be, the numbers that are no rows are mapped again
+    until they are.
 
     Args:
         key: PRNG key; another one gives another order.
@@ -27,21 +31,38 @@ def permuted(key: Array, num_rows: int, positions: Array) -> Array:
         >>> sorted(permuted(jax.random.key(0), 5, jnp.arange(5)).tolist())
         [0, 1, 2, 3, 4]
     """
-    n = jnp.uint32(num_rows)
-    num_rounds = num_rows.bit_length() + _MORE_ROUNDS
-    centres, salts = jax.random.bits(key, (2, num_rounds), jnp.uint32)
-    centres = centres % n
-    x = positions.astype(jnp.uint32)
-    for number in range(num_rounds):
-        centre = centres[number]
-        partner = jnp.where(centre >= x, centre - x, centre + (n - x))
-        x = jnp.where(_coin(jnp.maximum(x, partner), salts[number]), partner, x)
-    return x.astype(jnp.int32)
+    first, second = _sides(num_rows)
+    a, b = jnp.uint32(first), jnp.uint32(second)
+    num_rounds = _ROUNDS_OF_FEW if num_rows < _FEW else _ROUNDS
+    salts = jax.random.bits(key, (num_rounds,), jnp.uint32)
+
+    def mapped(x: Array) -> Array:
+        u, v = x // b, x % b
+        for number in range(num_rounds):
+            if number % 2:
+                v = (v + _hashed(u, salts[number]) % b) % b
+            else:
+                u = (u + _hashed(v, salts[number]) % a) % a
+        return u * b + v
+
+    rows = mapped(positions.astype(jnp.uint32))
+    if first * second > num_rows:
+        n = jnp.uint32(num_rows)
+        rows = jax.lax.while_loop(
+            lambda rows: jnp.any(rows >= n), lambda rows: jnp.where(rows >= n, mapped(rows), rows), rows
+        )
+    return rows.astype(jnp.int32)
 
 
-def _coin(x: Array, salt: Array) -> Array:
-    """A bit that looks random, the same for equal numbers: the highest one after two rounds of multiply and shift."""
+def _sides(num_rows: int) -> tuple[int, int]:
+    """Two numbers near the root of ``num_rows``, at least 2, whose product is as little above it as can be."""
+    root = max(2, math.isqrt(num_rows))
+    first = min(range(root, max(2, root // 4) - 1, -1), key=lambda side: side * math.ceil(num_rows / side))
+    return first, max(2, math.ceil(num_rows / first))
+
+
+def _hashed(x: Array, salt: Array) -> Array:
+    """Numbers that look random, the same for equal ones: two rounds of multiply and shift."""
     x = (x ^ salt) * jnp.uint32(0x9E3779B1)
     x = (x ^ (x >> jnp.uint32(15))) * jnp.uint32(0x85EBCA77)
-    x = (x ^ (x >> jnp.uint32(13))) * jnp.uint32(0xC2B2AE3D)
-    return (x >> jnp.uint32(31)).astype(bool)
+    return x ^ (x >> jnp.uint32(13))

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aejax.training.shuffling import permuted
+from aejax.training.shuffling import _sides, permuted
 
 
 def whole(key, num_rows):
     return permuted(key, num_rows, jnp.arange(num_rows, dtype=jnp.int32))
 
 
-@pytest.mark.parametrize("num_rows", [1, 2, 5, 64, 1000, 70_000])
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 5, 63, 64, 97, 1000, 1009, 70_000])
 def test_it_is_a_permutation(num_rows, key):
     found = whole(key, num_rows)
     assert found.dtype == jnp.int32
@@ -45,13 +45,23 @@ def test_neighbours_part(key):
     assert abs(np.corrcoef(shuffled[:-1], shuffled[1:])[0, 1]) < 4 / math.sqrt(70_000)
 
 
-def test_every_row_is_as_likely_at_every_position_and_beside_every_other(key):
-    """The first two rows of many orders of 1,000: which they are, and how far apart."""
-    num_rows, num_draws = 1000, 40_000
+@pytest.mark.parametrize("num_rows", [5, 40, 64, 1000, 1009])
+def test_every_row_is_as_likely_at_every_position_and_beside_every_other(num_rows, key):
+    """Which rows stand at some positions of many orders, and how far apart: neighbours, and those of one column."""
+    num_draws = 40_000
     keys = jax.random.split(key, num_draws)
-    drawn = np.asarray(jax.jit(jax.vmap(lambda key: permuted(key, num_rows, jnp.arange(2))))(keys))
-    for values, num_values in ((drawn[:, 0], 1000), (drawn[:, 1], 1000), ((drawn[:, 1] - drawn[:, 0]) % 1000 - 1, 999)):
-        counts = np.bincount(values, minlength=num_values)
+    apart = _sides(num_rows)[1]
+    positions = np.array([0, 1, apart % num_rows, num_rows - 1])
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: permuted(key, num_rows, jnp.asarray(positions))))(keys))
+    distances = [(drawn[:, j] - drawn[:, 0]) % num_rows - 1 for j in (1, 2, 3)]
+    for values, num_values in [(column, num_rows) for column in drawn.T] + [(d, num_rows - 1) for d in distances]:
         expected = num_draws / num_values
-        chi_square = ((counts - expected) ** 2 / expected).sum()
+        chi_square = ((np.bincount(values, minlength=num_values) - expected) ** 2 / expected).sum()
         assert abs(chi_square - (num_values - 1)) < 4 * math.sqrt(2 * (num_values - 1))
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 7, 64, 97, 1009, 6400, 104_729])
+def test_few_numbers_are_no_rows(num_rows):
+    first, second = _sides(num_rows)
+    assert first * second >= num_rows
+    assert first * second - num_rows <= max(3, math.isqrt(num_rows) // 10)
