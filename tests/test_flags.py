@@ -23,7 +23,7 @@ SWITCHES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.switches
 @pytest.mark.parametrize("switch", SWITCHES, ids="=".join)
 def test_the_laws_hold_under(switch):
     name, value = switch
