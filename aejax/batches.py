@@ -60,10 +60,13 @@ def as_batch(data: RowsLike) -> Batch:
     if any(isinstance(field, jax.core.Tracer) for field in batch):
         return _filled(jax.tree.map(jnp.asarray, batch), jnp)
     if any(isinstance(field, jax.Array) for field in batch):
-        batch = _each(_on_device, batch)
-        if _check(jax.device_get(_findings_on_device(batch))):
-            return _filled_on_device(batch)
-        return _each(_cast_on_device, batch)
+        on_device = _each(_on_device, batch)
+        findings = _findings_on_device(on_device)
+        if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(findings)):
+            has_gaps = _check(jax.device_get(findings))
+            return _filled_on_device(on_device) if has_gaps else _each(_cast_on_device, on_device)
+        # Inside jit all that is computed is traced, also of arrays whose values are known: look at these on the host.
+        batch = jax.device_get(batch)
     batch = _each(_cast, batch)
     if _check(_findings(batch, np)):
         batch = _filled(batch, np)

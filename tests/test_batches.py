@@ -251,3 +251,12 @@ def test_what_is_missing_is_no_bug_to_the_debugger():
 def test_complete_float32_rows_stay_where_they_are():
     x = jax.device_put(np.float32(ROWS), jax.devices()[-1])
     assert as_batch(x).x is x
+
+
+def test_known_arrays_of_jax_are_checked_inside_jit_too():
+    known = jnp.asarray([[1.0, jnp.nan], [2.0, 3.0]])
+    inside = jax.jit(lambda: as_batch(known))()
+    np.testing.assert_array_equal(inside.mask, [[True, False], [True, True]])
+    infinite = jnp.full((2, 2), jnp.inf)
+    with pytest.raises(ValueError, match="x: found an infinite value"):
+        jax.jit(lambda: as_batch(infinite).x)()
