@@ -124,15 +124,25 @@ def as_fittable(model: object) -> Objective | Model | Adversary | Algorithm:
     raise ValueError(f"model: found {name}, expected {expected}")
 
 
-def _shapes_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree) -> PyTree:
-    """The hyperparameters' shapes, once they are of the model's own type and hold numbers."""
+def hparams_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree) -> PyTree:
+    """The hyperparameters of a Model, an Adversary or an Algorithm: its defaults for None.
+
+    Raises:
+        ValueError: they are of another type than the defaults.
+    """
+    if hparams is None:
+        return model.hparams
     expected = type(model.hparams)
-    hparams = model.hparams if hparams is None else hparams
     if not isinstance(hparams, expected):
         raise ValueError(
             f"hparams: found {type(hparams).__name__} {hparams!r}, expected {expected.__name__} as in the model; give "
             "model.hparams._replace(...)"
         )
+    return hparams
+
+
+def _shapes_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree) -> PyTree:
+    """The hyperparameters' shapes, once they are of the model's own type and hold numbers."""
 
     def shape(path: PyTree, value: Any) -> jax.ShapeDtypeStruct:
         dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
@@ -141,7 +151,7 @@ def _shapes_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree
             raise ValueError(f"hparams: {name}: found {value!r}, expected a number or an array of numbers")
         return jax.ShapeDtypeStruct(np.shape(value), jnp.float32)
 
-    return jax.tree.map_with_path(shape, hparams, is_leaf=lambda value: isinstance(value, list))
+    return jax.tree.map_with_path(shape, hparams_of(model, hparams), is_leaf=lambda value: isinstance(value, list))
 
 
 def _check_objective(model: Objective | Model, key: Array, batch: Batch, hparams: PyTree) -> None:

@@ -11,14 +11,11 @@ import numpy as np
 
 from aejax import hoisting
 from aejax.base import (
-    Adversary,
     Algorithm,
     Array,
     ArrayLike,
     Batch,
     Drawn,
-    Model,
-    Objective,
     PyTree,
     Rows,
     Source,
@@ -88,23 +85,6 @@ def learning_rate_of(value: float | Array | None) -> Array:
     if not isinstance(rate, jax.core.Tracer) and not jax.device_get(rate) >= 0:
         raise ValueError(f"learning_rate: found {value}, expected at least 0")
     return rate
-
-
-def hparams_of(model: Objective | Model | Adversary | Algorithm, hparams: PyTree) -> PyTree:
-    """The hyperparameters of a Model, an Adversary or an Algorithm: its defaults for None.
-
-    Raises:
-        ValueError: they are of another type than the defaults.
-    """
-    if hparams is None:
-        return model.hparams
-    expected = type(model.hparams)
-    if not isinstance(hparams, expected):
-        raise ValueError(
-            f"hparams: found {type(hparams).__name__} {hparams!r}, expected {expected.__name__} as in the model; give "
-            "model.hparams._replace(...)"
-        )
-    return hparams
 
 
 def hparams_as_arrays(hparams: PyTree) -> PyTree:

@@ -28,7 +28,7 @@ from aejax.base import (
     Variables,
 )
 from aejax.batches import RowsLike
-from aejax.contracts import as_fittable, check_shapes
+from aejax.contracts import as_fittable, check_shapes, hparams_of
 from aejax.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training import engine
 from aejax.training.arguments import (
@@ -37,7 +37,6 @@ from aejax.training.arguments import (
     check_variables,
     data_and_plan,
     hparams_as_arrays,
-    hparams_of,
     hparams_over,
     keys_ndim,
     learning_rate_of,
@@ -325,15 +324,17 @@ def train(
         (3,)
     """
     check_key(key)
+    model = as_fittable(model)
     algorithm, hparams = _algorithm(model, hparams, learning_rate, optimizer, ema_decay, anneal)
     source = as_source(x)
     if isinstance(source, Stream):
         raise ValueError("x: found a stream, expected rows or a source that is drawn from; call aejax.fit for a stream")
     data, plan = data_and_plan(source, validation, num_epochs, batch_size, patience, steps_per_epoch)
-    run = engine.begin(algorithm, plan, (key, variables), data, hparams_as_arrays(hparams))
+    hparams = hparams_as_arrays(hparams)
+    run = engine.begin(algorithm, plan, (key, variables), data, hparams)
     numbers = (0, 0, 0, 0, plan.num_steps, np.iinfo(np.int32).max)
     clock = Clock(*(jnp.asarray(number, jnp.int32) for number in numbers))
-    run = engine.run_until(algorithm, plan, run, data, hparams_as_arrays(hparams), clock)
+    run = engine.run_until(algorithm, plan, run, data, hparams, clock)
     was_run = jnp.arange(plan.num_epochs) < run.epoch
     history: Any = {name: jnp.where(was_run, values, jnp.nan) for name, values in run.history.items()}
     return Fitted(run.best, run.state, history)
