@@ -39,6 +39,8 @@ _KINDS = {
 def as_batch(data: RowsLike) -> Batch:
     """Turns rows into a Batch of float32 arrays whose missing values are masked and filled with zero.
 
+    What a mask hides is filled with zero as well, in ``x`` and in ``target``: nobody can read it by mistake.
+
     Arrays of JAX are checked on the device where they lie. Inside ``jit`` shapes are checked, and values that are
     missing are masked; whether values are infinite cannot be known there.
 
@@ -63,8 +65,8 @@ def as_batch(data: RowsLike) -> Batch:
         on_device = _each(_on_device, batch)
         findings = _findings_on_device(on_device)
         if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(findings)):
-            has_gaps = _check(jax.device_get(findings))
-            return _filled_on_device(on_device) if has_gaps else _each(_cast_on_device, on_device)
+            to_fill = _check(jax.device_get(findings))
+            return _filled_on_device(on_device) if to_fill else _each(_cast_on_device, on_device)
         # Inside jit all that is computed is traced, also of arrays whose values are known: look at these on the host.
         batch = jax.device_get(batch)
     batch = _each(_cast, batch)
@@ -232,13 +234,16 @@ def _on_device(name: str, field: Array) -> Array:
 
 
 def _findings(batch: Batch, xp: ModuleType) -> dict[str, Array]:
-    """What the values must not be, and whether any is missing."""
+    """What the values must not be, and whether any is to be filled: missing, or a number that the mask hides."""
     batch = _each(functools.partial(_cast, xp=xp), batch)
     numbers = batch._replace(mask=None)._asdict()
     found = {f"{name} infinite": xp.isinf(field).any() for name, field in numbers.items() if field is not None}
-    found["missing"] = xp.isnan(batch.x).any()
-    if batch.target is not None:
-        found["missing"] |= xp.isnan(batch.target).any()
+    found["to fill"] = np.False_
+    for field in (batch.x, batch.target):
+        if field is not None:
+            found["to fill"] |= xp.isnan(field).any()
+            if batch.mask is not None:
+                found["to fill"] |= ((field != 0) & ~_along(batch.mask, field)).any()
     if batch.cond is not None:
         found["cond missing"] = xp.isnan(batch.cond).any()
     if batch.weight is not None:
@@ -247,7 +252,7 @@ def _findings(batch: Batch, xp: ModuleType) -> dict[str, Array]:
 
 
 def _check(found: dict[str, Array]) -> bool:
-    """Raises what was found; returns whether a value is missing."""
+    """Raises what was found; returns whether a value is to be filled."""
     for name in Batch._fields:
         if found.get(f"{name} infinite"):
             raise ValueError(
@@ -258,20 +263,24 @@ def _check(found: dict[str, Array]) -> bool:
         raise ValueError("cond: found a missing value (NaN); a condition must be known, leave these rows out")
     if found.get("weight negative"):
         raise ValueError("weight: found a negative or missing value, expected numbers of at least 0")
-    return bool(found["missing"])
+    return bool(found["to fill"])
 
 
 def _filled(batch: Batch, xp: ModuleType) -> Batch:
-    """Zeros where a value is missing, and a mask that says so."""
+    """Zeros where nothing was observed, and a mask that says so."""
     batch = _each(functools.partial(_cast, xp=xp), batch)
-    missing = xp.isnan(batch.x)
+    mask = ~xp.isnan(batch.x)
     if batch.target is not None:
-        missing |= xp.isnan(batch.target)
-        batch = batch._replace(target=xp.where(xp.isnan(batch.target), np.float32(0), batch.target))
-    mask = ~missing
+        mask &= ~xp.isnan(batch.target)
     if batch.mask is not None:
-        mask &= batch.mask.reshape(batch.mask.shape + (1,) * (mask.ndim - batch.mask.ndim))
-    return batch._replace(x=xp.where(missing, np.float32(0), batch.x), mask=mask)
+        mask &= _along(batch.mask, batch.x)
+    target = None if batch.target is None else xp.where(mask, batch.target, np.float32(0))
+    return batch._replace(x=xp.where(mask, batch.x, np.float32(0)), target=target, mask=mask)
+
+
+def _along(mask: Array, field: Array) -> Array:
+    """A mask of rows, or of elements, with the axes of the field."""
+    return mask.reshape(mask.shape + (1,) * (field.ndim - mask.ndim))
 
 
 _findings_on_device = jax.jit(functools.partial(_findings, xp=jnp))

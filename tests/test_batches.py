@@ -77,7 +77,16 @@ def test_a_masked_target_is_missing_and_a_masked_mask_hides():
     np.testing.assert_array_equal(batch.mask, ~np.isnan(GAPS))
     np.testing.assert_array_equal(batch.target, np.nan_to_num(GAPS))
     hidden = np.ma.array([True, True, False], mask=[False, True, False])
-    np.testing.assert_array_equal(as_batch(Batch(np.array(ROWS), mask=hidden)).mask, [True, False, False])
+    found = as_batch(Batch(np.array(ROWS), target=np.array(ROWS), mask=hidden))
+    np.testing.assert_array_equal(found.mask, [[True, True], [False, False], [False, False]])
+    np.testing.assert_array_equal(found.x, np.where(found.mask, ROWS, 0))
+    np.testing.assert_array_equal(found.target, found.x)
+
+
+def test_what_is_filled_already_is_taken_as_it_is():
+    batch = as_batch(Batch(np.array(ROWS), mask=np.array([True, False, True])))
+    again = as_batch(batch)
+    assert all(a is b for a, b in zip(again, batch, strict=True))
 
 
 def test_scores_do_not_see_what_is_masked(key):

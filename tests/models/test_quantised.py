@@ -7,8 +7,9 @@ import pytest
 
 import aejax
 from aejax import losses, models
-from aejax.algorithms import adam
-from aejax.base import Batch, as_batch
+from aejax.base import Batch
+from aejax.batches import as_batch
+from aejax.optimizers import adam
 from aejax.tasks import encode, generate, reconstruct
 from aejax.training import ensemble, fit
 

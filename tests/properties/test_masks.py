@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -120,7 +119,6 @@ def test_scores_follow_their_rows(x, mask, order):
     np.testing.assert_allclose(permuted, scores[order], rtol=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="as_batch leaves what stands under a given mask, and the encoder reads it")
 @given(ROWS, MASKS, st.sampled_from([0.0, -999.0, np.nan]))
 def test_what_a_mask_hides_never_changes_a_score(x, mask, number):
     covered = np.where(mask, x, np.float32(number))
