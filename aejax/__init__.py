@@ -1,12 +1,9 @@
 """Compressed and generative representations of scientific and industrial data, as pure functions in JAX."""
 
-from aejax import interop, losses, metrics, models, nets
-from aejax.algorithms import adversarial, contrastive_divergence, minimise
+from aejax import exchange, losses, metrics, models, nets
 from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState
-from aejax.batches import as_batch
-from aejax.contracts import check
-from aejax.optimizers import adam, warm_up
-from aejax.runs import Run, load_run, save_run
+from aejax.data.batches import as_batch
+from aejax.tables.run import Run, load_run, save_run
 from aejax.tasks import (
     Calibration,
     Detection,
@@ -46,6 +43,9 @@ from aejax.training import (
     sweep,
     train,
 )
+from aejax.training.algorithms import adversarial, contrastive_divergence, minimise
+from aejax.training.contracts import check
+from aejax.training.optimizers import adam, warm_up
 
 __version__ = "0.1.0"
 
@@ -80,10 +80,10 @@ __all__ = [
     "drawn",
     "encode",
     "ensemble",
+    "exchange",
     "fit",
     "fit_mixture",
     "generate",
-    "interop",
     "interpolate",
     "load_run",
     "log_likelihood",

@@ -1,6 +1,6 @@
 """``python -m aejax``."""
 
-from aejax.cli import main
+from aejax.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Batch
-from aejax.recipes import remembered
+from aejax.kernels.recipes import remembered
 
 _LOG_2PI = 1.8378770664093453
 

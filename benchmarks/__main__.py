@@ -13,7 +13,7 @@ import jax
 # One host device for each core: members of an ensemble are spread over them.
 jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
-from aejax.storage import write_json
+from aejax.artefacts.storage import write_json
 from benchmarks import pictures, sections
 from benchmarks.measuring import attainable, environment
 

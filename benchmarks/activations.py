@@ -11,10 +11,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from aejax import pages, tables
-from aejax.config import TrainConfig
-from aejax.data import plant
-from aejax.data.files import Table
+from aejax import tables
+from aejax.data.formats.tables import Table
+from aejax.reports import pages
+from aejax.simulate import plant
+from aejax.tables.config import TrainConfig
 
 NUM_SEEDS = 3
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import aejax
-from aejax import interop, losses, models
+from aejax import exchange, losses, models
 from aejax.base import Adversary, Batch
 from benchmarks import peers
 from benchmarks.measuring import Contestant
@@ -128,7 +128,7 @@ def rows_of(system: System, num_rows: int) -> Batch:
 
 def first_variables(system: System, batch: Batch) -> Any:
     """PyTorch's weights as our variables."""
-    return interop.from_state_dict(
+    return exchange.from_state_dict(
         state_of(system.module), zeros_like(system.model, jax.tree.map(lambda a: a[:1], batch))
     )
 

@@ -11,7 +11,7 @@ import pytest
 import aejax
 from aejax import losses, models
 from aejax.base import Adversary, Aux, Batch, Latent, Model
-from aejax.batches import as_batch
+from aejax.data.batches import as_batch
 from aejax.models.subspaces import local_subspaces
 from aejax.training import ensemble, fit, sweep
 from tests.conftest import REGISTRY

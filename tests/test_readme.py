@@ -21,7 +21,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 def test_the_commands_of_the_readme_exist(capsys):
-    from aejax import cli
+    from aejax.cli import main as cli
 
     commands = set(re.findall(r"^aejax ([\w-]+)", README.read_text(), flags=re.MULTILINE))
     assert {"train", "evaluate", "detect", "encode", "reconstruct", "generate", "report"} <= commands

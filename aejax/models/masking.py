@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Model, PyTree, Variables
 from aejax.data.spectrograms import inverse_stft, num_frames, stft
+from aejax.kernels.recipes import remembered
 from aejax.models.autoencoder import autoencoder
-from aejax.recipes import remembered
 
 # In the logarithm of magnitudes beside their root mean square: what lies 80 dB below it counts as silence.
 _MAGNITUDE_FLOOR = 1e-4

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Batch, Variables
-from aejax.recipes import remembered
+from aejax.kernels.recipes import remembered
 
 Units = Literal["bernoulli", "gaussian"]
 

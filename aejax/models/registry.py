@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from aejax.base import Adversary, Model
-from aejax.recipes import remembered
+from aejax.kernels.recipes import remembered
 
 MODELS: dict[str, Callable[..., Model | Adversary]] = {}
 
@@ -17,7 +17,7 @@ Factory = TypeVar("Factory", bound=Callable[..., Model | Adversary])
 
 
 def factory(function: Factory) -> Factory:
-    """Registers a factory of models under its name, and lets it remember what it made (``aejax.recipes``).
+    """Registers a factory of models under its name, and lets it remember what it made (``aejax.kernels.recipes``).
 
     Args:
         function: a factory.

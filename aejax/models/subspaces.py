@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from aejax import losses
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
+from aejax.kernels.recipes import remembered
 from aejax.models.coder import complete
-from aejax.recipes import remembered
 
 # Directions that few observed elements determine are held at zero rather than blown up.
 _RIDGE = 1e-6

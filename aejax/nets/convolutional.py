@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from aejax import conv
 from aejax.base import Array
+from aejax.kernels import conv
+from aejax.kernels.recipes import remembered
 from aejax.nets.layers import after_layer, check_sizes, with_conditions
 from aejax.nets.network import Network, as_network
-from aejax.recipes import remembered
 
 
 class _Convolution(nn.Module):

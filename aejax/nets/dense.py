@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 
 from aejax.base import Array
+from aejax.kernels.recipes import remembered
 from aejax.nets.layers import ACTIVATIONS, after_layer, check_sizes, with_conditions
 from aejax.nets.network import Network, as_network
-from aejax.recipes import remembered
 
 
 class _MLP(nn.Module):

@@ -19,7 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 # Layers are called layer_0, layer_1, ... and the normalisation behind layer i norm_i: that is the order in which
-# ``interop`` pairs them with the layers of a PyTorch module.
+# ``exchange`` pairs them with the layers of a PyTorch module.
 def after_layer(module: nn.Module, h: Array, index: int, train: bool) -> Array:
     """BatchNorm, activation and Dropout behind hidden layer ``index`` of a module that is being traced."""
     if module.batch_norm:

@@ -9,9 +9,9 @@ import flax.linen as nn
 import jax
 
 from aejax.base import Array, PyTree, Variables
+from aejax.kernels.recipes import remembered
 from aejax.nets.linen import linen_functions
 from aejax.nets.signature import arguments_of
-from aejax.recipes import remembered
 
 
 class Network(NamedTuple):

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, Variables
+from aejax.kernels.recipes import remembered
 from aejax.nets.network import Network
-from aejax.recipes import remembered
 
 
 @remembered

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Variables
+from aejax.kernels.recipes import remembered
 from aejax.nets.dense import mlp
 from aejax.nets.network import Network, join, select
-from aejax.recipes import remembered
 
 
 @remembered

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from aejax.base import Array
+from aejax.kernels.recipes import remembered
 from aejax.nets.layers import ACTIVATIONS, check_sizes
 from aejax.nets.network import Network, as_network
-from aejax.recipes import remembered
 
 
 class _DilatedConvolutions(nn.Module):

@@ -8,11 +8,11 @@ import numpy as np
 
 from aejax import metrics, tasks
 from aejax.base import Array, Batch, Model
-from aejax.data.files import Table, select_columns
-from aejax.data.scalers import scale, unscale
-from aejax.runs import Run
+from aejax.data.columns.scalers import scale, unscale
+from aejax.data.formats.tables import Table, select_columns
 from aejax.tables.columns import Notice, has_conditions, scaled_batch, select
-from aejax.tasks.monitoring import Detection
+from aejax.tables.run import Run
+from aejax.tasks.anomaly import Detection
 
 # Standard deviations from the mean beyond which a condition is pointed out.
 _FAR = 3.0

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from aejax.base import Batch
-from aejax.config import TrainConfig
-from aejax.data.files import Table
-from aejax.data.scalers import Scaler, scale
-from aejax.runs import Source
+from aejax.data.columns.scalers import Scaler, scale
+from aejax.data.formats.tables import Table
+from aejax.tables.config import TrainConfig
+from aejax.tables.run import Source
 
 Notice = Callable[[str], None]
 

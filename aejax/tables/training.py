@@ -8,19 +8,20 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from aejax import config as configs
-from aejax import metrics, runs, tasks
+from aejax import metrics, tasks
 from aejax.base import Adversary, Batch, Model, Variables
-from aejax.config import TrainConfig
-from aejax.data.files import Table
-from aejax.data.scalers import Scaler, constant_columns, fit_scaler, unscale
-from aejax.data.sentinels import find_sentinels
-from aejax.optimizers import Optimizer, adam
-from aejax.runs import HeldOut, Run, Source
+from aejax.data.columns.scalers import Scaler, constant_columns, fit_scaler, unscale
+from aejax.data.columns.sentinels import find_sentinels
+from aejax.data.formats.tables import Table
+from aejax.tables import config as configs
+from aejax.tables import run as runs
 from aejax.tables.columns import Notice, check_columns, chosen_names, has_conditions, scaled_batch, select
+from aejax.tables.config import TrainConfig
+from aejax.tables.run import HeldOut, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
 from aejax.training import DivergenceError, Report, fit, pretrain
 from aejax.training.engine import steps_for
+from aejax.training.optimizers import Optimizer, adam
 
 _FEWEST_ROWS = 10
 _HELD_OUT_SHOWN = 1000
@@ -87,7 +88,7 @@ def train(
     """Trains a model on a table and writes the run folder.
 
     Args:
-        table: from ``aejax.data.files.read_table``.
+        table: from ``aejax.data.formats.tables.read_table``.
         config: the TrainConfig.
         folder: the run folder. It holds the config and checkpoints while training goes on.
         path: where the table is from, for the config.

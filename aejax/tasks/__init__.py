@@ -1,15 +1,15 @@
 """Tasks: what a person does with a fitted model. Whole applications are modules of their own.
 
-``aejax.tasks.monitoring`` watches a process, ``denoising`` cleans signals, ``surrogate`` compresses and predicts
+``aejax.tasks.anomaly`` watches a process, ``denoising`` cleans signals, ``surrogate`` compresses and predicts
 spectra, ``inversion`` finds models of the ground behind measurements.
 """
 
-from aejax.tasks import denoising, inversion, monitoring, surrogate
+from aejax.tasks import anomaly, denoising, inversion, surrogate
+from aejax.tasks.anomaly import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
 from aejax.tasks.generation import generate, interpolate, traverse
 from aejax.tasks.mixture import Mixture, fit_mixture, mixture_log_density, sample_mixture
-from aejax.tasks.monitoring import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.reduction import encode, reconstruct
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Detection",
     "Mixture",
     "Sensitivity",
+    "anomaly",
     "calibrate",
     "dead_units",
     "denoising",
@@ -28,7 +29,6 @@ __all__ = [
     "inversion",
     "log_likelihood",
     "mixture_log_density",
-    "monitoring",
     "name_units",
     "p_values",
     "reconstruct",

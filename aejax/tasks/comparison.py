@@ -8,9 +8,9 @@ import numpy as np
 
 from aejax import losses, metrics, nets
 from aejax.base import Array, Aux, Batch, Objective, PyTree, Variables
-from aejax.optimizers import adam
 from aejax.tasks.rows import over_rows
 from aejax.training import fit
+from aejax.training.optimizers import adam
 
 _HIDDEN_DIMS = (64, 64)
 _NUM_EPOCHS = 60

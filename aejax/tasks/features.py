@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
-from aejax.batches import RowsLike
+from aejax.data.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 

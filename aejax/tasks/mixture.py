@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Array, Batch, Latent, Model, Variables, required
-from aejax.batches import RowsLike
+from aejax.data.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Latent, Model, Variables, required
-from aejax.batches import RowsLike
+from aejax.data.batches import RowsLike
 from aejax.tasks.rows import over_rows
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from aejax.base import Batch, PyTree
-from aejax.batches import RowsLike, as_arrays, as_batch
+from aejax.data.batches import RowsLike, as_arrays, as_batch
 
 _BLOCK = 16384
 

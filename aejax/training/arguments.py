@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax import hoisting
 from aejax.base import (
     Algorithm,
     Array,
@@ -22,7 +21,8 @@ from aejax.base import (
     Stream,
     Variables,
 )
-from aejax.batches import RowsLike, as_batch
+from aejax.data.batches import RowsLike, as_batch
+from aejax.kernels import hoisting
 from aejax.training.engine import Data, Keys, Plan, steps_for, training_rows, validation_rows
 from aejax.training.sources import take
 
@@ -58,7 +58,7 @@ def refuse_with_an_algorithm(**options: object) -> None:
             instead = (
                 f"give hparams=algorithm.hparams._replace({name}=...)"
                 if name == "learning_rate"
-                else "give it where the Algorithm is made, such as aejax.algorithms.minimise"
+                else "give it where the Algorithm is made, such as aejax.training.algorithms.minimise"
             )
             raise ValueError(
                 f"{name}: found one with an Algorithm, expected it with a Model or an Adversary only; {instead}"

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax import storage
+from aejax.artefacts import storage
 from aejax.base import Array, PyTree
 from aejax.training.engine import Keys, Run
 from aejax.training.fingerprints import Fingerprint, differences

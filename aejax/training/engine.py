@@ -13,10 +13,10 @@ from typing import Literal, NamedTuple, ParamSpec
 import jax
 import jax.numpy as jnp
 
-from aejax import hoisting
 from aejax.base import Algorithm, Array, Batch, Metrics, PyTree, TrainState, Variables
+from aejax.kernels import hoisting
+from aejax.kernels.shuffling import permuted
 from aejax.training.sharding import in_lockstep, over, over_origin
-from aejax.training.shuffling import permuted
 from aejax.training.sources import take
 
 _P = ParamSpec("_P")

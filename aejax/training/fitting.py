@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.algorithms import AdversarialHparams, MinimiseHparams, adversarial, minimise
 from aejax.base import (
     Adversary,
     Algorithm,
@@ -27,10 +26,9 @@ from aejax.base import (
     TrainState,
     Variables,
 )
-from aejax.batches import RowsLike
-from aejax.contracts import as_fittable, check_shapes, hparams_of
-from aejax.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
+from aejax.data.batches import RowsLike
 from aejax.training import engine
+from aejax.training.algorithms import AdversarialHparams, MinimiseHparams, adversarial, minimise
 from aejax.training.arguments import (
     check_key,
     check_observed,
@@ -43,9 +41,11 @@ from aejax.training.arguments import (
     refuse_with_an_algorithm,
 )
 from aejax.training.checkpoint import Checkpoints
+from aejax.training.contracts import as_fittable, check_shapes, hparams_of
 from aejax.training.driver import drive
 from aejax.training.engine import Clock, Run
 from aejax.training.fingerprints import fingerprint
+from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training.progress import ProgressBar, Report
 from aejax.training.sources import Blocks, on_device, rows, stream
 

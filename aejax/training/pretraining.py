@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from aejax.algorithms import contrastive_divergence
 from aejax.base import Array, Batch, Model, PyTree, Variables
-from aejax.batches import RowsLike, as_batch
+from aejax.data.batches import RowsLike, as_batch
 from aejax.models.deep import unroll
 from aejax.models.rbm import RBM, Units, rbm
+from aejax.training.algorithms import contrastive_divergence
 from aejax.training.driver import DivergenceError
 from aejax.training.fitting import fit
 

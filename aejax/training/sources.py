@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream
-from aejax.batches import RowsLike, as_batch
+from aejax.data.batches import RowsLike, as_batch
 
 
 def rows(x: RowsLike) -> Rows:

@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from aejax.data.files import Table, read_table, select_columns, write_table
+from aejax.data.formats.tables import Table, read_table, select_columns, write_table
 
 
 def read(content, **options):
@@ -271,7 +271,10 @@ def test_standard_input(kind, tmp_path, monkeypatch):
 
 
 def test_a_pipe():
-    program = "from aejax.data.files import *; t = read_table('-'); write_table('-', dict(zip(t.columns, t.values.T)))"
+    program = (
+        "from aejax.data.formats.tables import *; t = read_table('-'); "
+        "write_table('-', dict(zip(t.columns, t.values.T)))"
+    )
     done = subprocess.run([sys.executable, "-c", program], input=b"a;b\n0,1;\n", capture_output=True, check=True)
     assert done.stdout.decode().splitlines() == ["a,b", "0.1,"]
 

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from aejax.data.csv_files import _ROWS_PER_BLOCK
-from aejax.data.files import read_table, write_table
+from aejax.data.formats.dialect import _ROWS_PER_BLOCK
+from aejax.data.formats.tables import read_table, write_table
 
 
 def test_timestamps_and_row_numbers_are_kept_as_they_stand():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aejax.data.scalers import constant_columns, fit_scaler, scale, unscale
+from aejax.data.columns.scalers import constant_columns, fit_scaler, scale, unscale
 
 
 @pytest.fixture

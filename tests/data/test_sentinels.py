@@ -1,6 +1,6 @@
 import numpy as np
 
-from aejax.data.sentinels import find_sentinels
+from aejax.data.columns.sentinels import find_sentinels
 
 OTHERS = [20.0, 21.0, 19.5, 20.5, 22.0]  # a range of 2.5
 

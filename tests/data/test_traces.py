@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aejax.data.traces import Events, noise_before, read_events, read_traces, signal_to_noise, write_traces
+from aejax.data.formats.traces import Events, noise_before, read_events, read_traces, signal_to_noise, write_traces
 
 
 @pytest.fixture

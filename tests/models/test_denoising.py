@@ -8,8 +8,8 @@ import pytest
 import aejax
 from aejax import models
 from aejax.base import Batch
-from aejax.data.synthetic import sinusoids
 from aejax.metrics import snr_db
+from aejax.simulate.synthetic import sinusoids
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])

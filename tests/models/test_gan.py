@@ -7,11 +7,11 @@ import pytest
 
 import aejax
 from aejax import losses, metrics, models
-from aejax.algorithms import adversarial
 from aejax.base import Batch
-from aejax.data.synthetic import temperature_dependent
-from aejax.optimizers import adam
+from aejax.simulate.synthetic import temperature_dependent
 from aejax.training import ensemble, fit
+from aejax.training.algorithms import adversarial
+from aejax.training.optimizers import adam
 
 
 def member_of(fitted, index):

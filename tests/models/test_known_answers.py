@@ -7,10 +7,10 @@ import pytest
 
 from aejax import losses, models
 from aejax.base import Batch
-from aejax.data import synthetic
-from aejax.optimizers import adam
+from aejax.simulate import synthetic
 from aejax.tasks import generate, reconstruct
 from aejax.training import ensemble, fit
+from aejax.training.optimizers import adam
 
 LOADING = np.array(jax.random.normal(jax.random.key(100), (2, 6))) * np.array([[2.0], [1.0]])
 

@@ -8,10 +8,10 @@ import pytest
 import aejax
 from aejax import losses, models
 from aejax.base import Batch
-from aejax.batches import as_batch
-from aejax.optimizers import adam
+from aejax.data.batches import as_batch
 from aejax.tasks import encode, generate, reconstruct
 from aejax.training import ensemble, fit
+from aejax.training.optimizers import adam
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

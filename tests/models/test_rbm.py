@@ -9,9 +9,9 @@ import pytest
 
 import aejax
 from aejax import models
-from aejax.algorithms import contrastive_divergence
 from aejax.base import Batch
 from aejax.training import fit, pretrain
+from aejax.training.algorithms import contrastive_divergence
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

@@ -7,12 +7,12 @@ import pytest
 
 from aejax import losses, models
 from aejax.base import Batch
-from aejax.data.dictionaries import mean_max_cosine, sparse_dictionary
 from aejax.models import sparse
-from aejax.optimizers import adam
+from aejax.simulate.dictionaries import mean_max_cosine, sparse_dictionary
 from aejax.tasks import dead_units, encode, name_units, sensitivity
 from aejax.tasks.features import Sensitivity
 from aejax.training import ensemble, fit
+from aejax.training.optimizers import adam
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

@@ -7,10 +7,10 @@ import pytest
 
 import aejax
 from aejax import losses, models
-from aejax.algorithms import minimise
 from aejax.base import Batch
-from aejax.data import synthetic
-from aejax.optimizers import adam, warm_up
+from aejax.simulate import synthetic
+from aejax.training.algorithms import minimise
+from aejax.training.optimizers import adam, warm_up
 
 
 @pytest.fixture(scope="module")

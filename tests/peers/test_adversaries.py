@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from aejax import interop, models
-from aejax.algorithms import adversarial
+from aejax import exchange, models
+from aejax.training.algorithms import adversarial
 from tests.peers import networks
 from tests.peers.peer import KEY, NUM_ROWS, NUM_STEPS, Peer, batch_of, close, shake, state_of, torched, zeros_like
 
@@ -67,7 +67,7 @@ def test_both_players_losses_and_gradients(name):
     adversary, (module, conditions) = ADVERSARIES[name](), players(name)
     shake(module)
     batch = batch_of(Peer(None, module, None, None, event_shape=(5,), num_conditions=conditions))
-    variables = interop.from_state_dict(state_of(module), zeros_like(adversary, batch))
+    variables = exchange.from_state_dict(state_of(module), zeros_like(adversary, batch))
     z = jax.random.normal(KEY, (7, 3))
     cond = None if batch.cond is None else batch.cond[:7]
     module.eval()
@@ -89,7 +89,7 @@ def test_both_players_losses_and_gradients(name):
         their_loss.backward(retain_graph=True)
         gradients = {key: np.zeros_like(v) for key, v in state_of(module).items()}
         gradients |= {key: p.grad.numpy() for key, p in module.named_parameters() if p.grad is not None}
-        other = interop.from_state_dict(gradients, variables)["params"][player]
+        other = exchange.from_state_dict(gradients, variables)["params"][player]
         for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(other), strict=True):
             close(a, b)
 
@@ -100,7 +100,7 @@ def test_both_players_loss_curves_of_twenty_steps(name):
     adversary, (module, conditions) = ADVERSARIES[name](), players(name)
     peer = Peer(None, module, None, None, event_shape=(5,), num_conditions=conditions)
     algorithm = adversarial(adversary)
-    variables = interop.from_state_dict(state_of(module), zeros_like(adversary, batch_of(peer)))
+    variables = exchange.from_state_dict(state_of(module), zeros_like(adversary, batch_of(peer)))
     state = algorithm.init(KEY, batch_of(peer), algorithm.hparams, variables)
     step = jax.jit(algorithm.step)
     optimizers = [torch.optim.Adam(part.parameters(), lr=1e-3) for part in (module.generator, module.discriminator)]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from aejax import interop, losses, models
-from aejax.algorithms import minimise
+from aejax import exchange, losses, models
+from aejax.training.algorithms import minimise
 from tests.peers import systems
 from tests.peers.peer import (
     KEY,
@@ -55,7 +55,7 @@ def peer(request):
 
 @pytest.fixture
 def variables(peer):
-    return interop.from_state_dict(state_of(peer.module), zeros_like(peer.model, batch_of(peer)))
+    return exchange.from_state_dict(state_of(peer.module), zeros_like(peer.model, batch_of(peer)))
 
 
 def test_outputs_in_inference_mode(peer, variables):
@@ -87,7 +87,7 @@ def test_loss_and_gradients(peer, variables, train):
     close(value, loss.item())
     gradients = {name: np.zeros_like(value) for name, value in state_of(peer.module).items()}
     gradients |= {name: p.grad.numpy() for name, p in peer.module.named_parameters() if p.grad is not None}
-    theirs = interop.from_state_dict(gradients, variables)["params"]
+    theirs = exchange.from_state_dict(gradients, variables)["params"]
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(theirs))
     for ours, other in zip(jax.tree.leaves(gradient), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(ours, other, rtol=0, atol=1e-5 * max(1.0, scale))
@@ -113,7 +113,7 @@ def test_the_loss_curve_and_the_running_statistics_of_twenty_steps(peer, variabl
         ours.append(float(metrics["loss"]))
         theirs.append(loss.item())
     np.testing.assert_allclose(ours, theirs, rtol=2e-5)
-    assert_same_statistics(state.variables, interop.from_state_dict(state_of(peer.module), variables), variables)
+    assert_same_statistics(state.variables, exchange.from_state_dict(state_of(peer.module), variables), variables)
 
 
 def assert_same_statistics(ours, theirs, first):

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aejax.data.files import read_table, write_table
+from aejax.data.formats.tables import read_table, write_table
 
 MISSING = ["", "NA", "nan", "-", "null", "#N/A"]
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-1000, 1000).map(float)

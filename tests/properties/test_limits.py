@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aejax.tasks.monitoring import Calibration, p_values, threshold
+from aejax.tasks.anomaly import Calibration, p_values, threshold
 
 # Few values, so that ties are frequent, and any values.
 SCORES = st.integers(0, 5).map(float) | st.floats(-1e6, 1e6)

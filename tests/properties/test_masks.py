@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from aejax import losses
 from aejax.base import Batch
 from aejax.models import autoencoder
-from aejax.tasks.monitoring import score
+from aejax.tasks.anomaly import score
 
 NUM_ROWS = 5
 SHAPES = [(NUM_ROWS, 3), (NUM_ROWS, 2, 2)]  # few, as each is compiled

@@ -12,7 +12,7 @@ from aejax import models
 from aejax.base import Batch, Latent
 from aejax.models.masking import masking_autoencoder
 from aejax.tasks.denoising import correlation, denoise, fit_denoiser, gain, onset_error, pick_onset
-from aejax.tasks.mixing import mixtures
+from aejax.tasks.denoising.mixing import mixtures
 
 RNG = np.random.default_rng(0)
 EVENTS, NOISE = RNG.standard_normal((6, 700)), RNG.standard_normal((8, 400)) + 3
@@ -281,7 +281,7 @@ def test_the_same_key_gives_the_same_denoiser(key):
 @pytest.mark.slow
 def test_real_earthquakes_of_stations_not_trained_on(key):
     """A small training: half a minute, and more than a band-pass gains, which is 4 dB."""
-    from aejax.data.traces import noise_before, read_events
+    from aejax.data.formats.traces import noise_before, read_events
 
     path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "seismic" / "ncedc_traces.npz"
     if not path.is_file():

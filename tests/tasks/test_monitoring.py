@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aejax import models
-from aejax.batches import as_batch
+from aejax.data.batches import as_batch
 from aejax.tasks import Calibration, calibrate, detect, p_values, threshold
 from aejax.training import fit
 from tests.conftest import REGISTRY

@@ -10,7 +10,7 @@ import pytest
 
 from aejax import metrics
 from aejax.models import autoencoder
-from aejax.tasks import monitoring
+from aejax.tasks import anomaly
 from tests.conftest import REGISTRY
 
 
@@ -24,11 +24,11 @@ def axis_model():
 
 def test_the_score_is_the_product_of_both_distances():
     model, variables = axis_model()
-    reference = monitoring.fit_reference(model, variables, np.array([[0.0, 0.0], [10.0, 1.0], [20.0, 5.0]]))
+    reference = anomaly.fit_reference(model, variables, np.array([[0.0, 0.0], [10.0, 1.0], [20.0, 5.0]]))
     x = np.array([[3.0, 3.0], [12.0, 9.0]])
-    found = monitoring.nearest_score(model, variables, reference, x)
+    found = anomaly.nearest_score(model, variables, reference, x)
     np.testing.assert_allclose(found, np.log([3.0 * 2.0, 2.0 * 4.0]), rtol=1e-4)
-    found = monitoring.nearest_score(model, variables, reference, x, num_neighbors=2)
+    found = anomaly.nearest_score(model, variables, reference, x, num_neighbors=2)
     np.testing.assert_allclose(found, np.log([3 * 7 * 2 * 2, 2 * 8 * 4 * 8]) / 2, rtol=1e-4)
 
 
@@ -37,17 +37,17 @@ def test_distances_are_exact_far_from_the_origin():
     rng = np.random.default_rng(0)
     model, variables = axis_model()
     normal = rng.integers(0, 1000, (500, 2)).astype(float)
-    reference = monitoring.fit_reference(model, variables, normal)
+    reference = anomaly.fit_reference(model, variables, normal)
     x = normal[:50] + 2**-6
-    np.testing.assert_allclose(monitoring.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
+    np.testing.assert_allclose(anomaly.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
 
 
 def test_the_nearer_of_two_rows_is_found_where_rounding_cannot_tell_them_apart():
     rng = np.random.default_rng(0)
     model, variables = axis_model()
     x = np.stack([rng.permutation(1000)[:250] for _ in range(2)], axis=1).astype(float)
-    reference = monitoring.fit_reference(model, variables, np.concatenate([x + 2**-5, x + 2**-6]))
-    np.testing.assert_allclose(monitoring.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
+    reference = anomaly.fit_reference(model, variables, np.concatenate([x + 2**-5, x + 2**-6]))
+    np.testing.assert_allclose(anomaly.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
 
 
 def test_a_detector_finds_what_lies_between_clusters():
@@ -55,25 +55,25 @@ def test_a_detector_finds_what_lies_between_clusters():
     rng = np.random.default_rng(0)
     centres = np.array([[6.0, 0, 0], [-6, 0, 0]])
     x = np.concatenate([centre + 0.5 * rng.standard_normal((150, 3)) for centre in centres])
-    detector = monitoring.fit_detector(jax.random.key(0), x, num_steps=300)
-    scores = monitoring.novelty_score(detector, np.concatenate([np.zeros((1, 3)), x[:100] + 0.01]))
+    detector = anomaly.fit_detector(jax.random.key(0), x, num_steps=300)
+    scores = anomaly.novelty_score(detector, np.concatenate([np.zeros((1, 3)), x[:100] + 0.01]))
     assert scores[0] > np.quantile(scores[1:], 0.95)
-    again = monitoring.fit_detector(jax.random.key(0), x, num_steps=300)
-    np.testing.assert_array_equal(monitoring.novelty_score(again, x[:5]), monitoring.novelty_score(detector, x[:5]))
+    again = anomaly.fit_detector(jax.random.key(0), x, num_steps=300)
+    np.testing.assert_array_equal(anomaly.novelty_score(again, x[:5]), anomaly.novelty_score(detector, x[:5]))
     gap = x[:2].copy()
     gap[0, 1] = np.nan
-    assert np.isfinite(monitoring.novelty_score(detector, gap)).all()
+    assert np.isfinite(anomaly.novelty_score(detector, gap)).all()
     with pytest.raises(ValueError, match=r"x: found shape \(2, 4\), expected \(rows, 3\)"):
-        monitoring.novelty_score(detector, np.zeros((2, 4)))
+        anomaly.novelty_score(detector, np.zeros((2, 4)))
     with pytest.raises(ValueError, match="num_neighbors: found 0"):
-        monitoring.novelty_score(detector, x, num_neighbors=0)
+        anomaly.novelty_score(detector, x, num_neighbors=0)
 
 
 def test_bad_options_are_named(rows, key):
     with pytest.raises(ValueError, match="a GAN has no encoder"):
-        monitoring.fit_detector(key, rows, model=REGISTRY["gan"])
+        anomaly.fit_detector(key, rows, model=REGISTRY["gan"])
     with pytest.raises(ValueError, match="num_members: found 0"):
-        monitoring.fit_detector(key, rows, num_members=0)
+        anomaly.fit_detector(key, rows, num_members=0)
 
 
 def test_a_small_outlier_set():
@@ -84,5 +84,5 @@ def test_a_small_outlier_set():
     x, y = np.asarray(content["X"], float), np.asarray(content["y"], int)
     normal = np.random.default_rng(0).permutation(np.flatnonzero(y == 0))
     train, test = normal[: len(normal) // 2], np.concatenate([normal[len(normal) // 2 :], np.flatnonzero(y == 1)])
-    detector = monitoring.fit_detector(jax.random.key(0), x[train], num_steps=300)
-    assert metrics.auroc(monitoring.novelty_score(detector, x[test]), y[test] == 1) > 0.97
+    detector = anomaly.fit_detector(jax.random.key(0), x[train], num_steps=300)
+    assert metrics.auroc(anomaly.novelty_score(detector, x[test]), y[test] == 1) > 0.97

@@ -11,8 +11,8 @@ import pytest
 
 from aejax import models
 from aejax.base import Batch
-from aejax.batches import as_batch
-from aejax.tasks import monitoring
+from aejax.data.batches import as_batch
+from aejax.tasks import anomaly
 from tests.conftest import REGISTRY
 
 # Short tables are quickly fitted, and some of the processes here are slow.
@@ -31,7 +31,7 @@ def process(num_rows, seed=0, num_columns=6):
 
 @pytest.fixture(scope="module")
 def monitor():
-    return monitoring.fit_monitor(
+    return anomaly.fit_monitor(
         jax.random.key(0), process(600), num_lags=1, false_alarm_rate=0.02, num_epochs=30, learning_rate=1e-2
     )
 
@@ -40,16 +40,16 @@ def test_shrunk_covariance_is_that_of_ledoit_and_wolf():
     covariance = pytest.importorskip("sklearn.covariance")
     x = np.random.default_rng(0).standard_normal((40, 25)) @ np.random.default_rng(1).standard_normal((25, 25))
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    np.testing.assert_allclose(monitoring.shrunk_covariance(x), covariance.ledoit_wolf(x)[0], rtol=1e-8)
+    np.testing.assert_allclose(anomaly.shrunk_covariance(x), covariance.ledoit_wolf(x)[0], rtol=1e-8)
 
 
 def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
     """The identity as model: T² is Hotelling's, with the covariance of the rows, and there is no residual."""
-    model = monitoring.linear_autoencoder((6,), 6)
+    model = anomaly.linear_autoencoder((6,), 6)
     eye = {"layer_0": {"kernel": jnp.eye(6), "bias": jnp.zeros(6)}}
     variables = {"params": {"encoder": eye, "decoder": eye}}
-    found = monitoring.statistics(model, variables, monitoring.fit_whitening(model, variables, rows), rows)
-    inverse = np.linalg.inv(monitoring.shrunk_covariance(rows))
+    found = anomaly.statistics(model, variables, anomaly.fit_whitening(model, variables, rows), rows)
+    inverse = np.linalg.inv(anomaly.shrunk_covariance(rows))
     t2 = np.einsum("ni,ij,nj->n", rows - rows.mean(0), inverse, rows - rows.mean(0))
     np.testing.assert_allclose(found.t2, t2 / t2.mean(), rtol=1e-3)
     np.testing.assert_allclose(found.spe, 0, atol=1e-6)
@@ -59,25 +59,25 @@ def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
 @pytest.mark.usefixtures("compiled_quickly")
 def test_statistics_and_nearest_scores_of_any_model(model, data, key):
     variables = model.init(key, as_batch(data))
-    whitening = monitoring.fit_whitening(model, variables, data)
-    found = monitoring.statistics(model, variables, whitening, data)
+    whitening = anomaly.fit_whitening(model, variables, data)
+    found = anomaly.statistics(model, variables, whitening, data)
     np.testing.assert_allclose([found.t2.mean(), found.spe.mean(), found.combined.mean()], 1, rtol=1e-3)
-    again = monitoring.statistics(model, variables, whitening, data)
+    again = anomaly.statistics(model, variables, whitening, data)
     np.testing.assert_array_equal(found.combined, again.combined)
-    reference = monitoring.fit_reference(model, variables, data)
+    reference = anomaly.fit_reference(model, variables, data)
     scores = [
-        monitoring.nearest_score(model, variables, reference, data._replace(x=data.x + shift))
+        anomaly.nearest_score(model, variables, reference, data._replace(x=data.x + shift))
         for shift in (8 * np.eye(6)[3], 0.05)
     ]
     assert scores[0].mean() > scores[1].mean()
 
 
 def test_a_gan_is_refused(rows, key):
-    for refuse in (monitoring.fit_whitening, monitoring.fit_reference):
+    for refuse in (anomaly.fit_whitening, anomaly.fit_reference):
         with pytest.raises(ValueError, match="a GAN has no encoder"):
             refuse(REGISTRY["gan"], {}, rows)
     with pytest.raises(ValueError, match="a GAN has no encoder"):
-        monitoring.fit_monitor(key, rows, factory=models.gan)
+        anomaly.fit_monitor(key, rows, factory=models.gan)
 
 
 @pytest.mark.parametrize("cuts", [(1, 2, 3, 40), tuple(range(1, 70)), (33,), (69,)])
@@ -86,10 +86,10 @@ def test_a_stream_equals_the_whole_series_to_the_bit(monitor, cuts):
     x[10, 2] = np.nan
     x[20] = np.nan
     x[40:, 0] += 30
-    whole, end = monitoring.watch(monitor, x)
+    whole, end = anomaly.watch(monitor, x)
     state, parts = None, []
     for block in np.split(x, cuts):
-        chart, state = monitoring.watch(monitor, block, state)
+        chart, state = anomaly.watch(monitor, block, state)
         parts.append(chart)
     for name, expected in zip(whole._fields, whole, strict=True):
         np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), expected, name)
@@ -102,34 +102,34 @@ def test_the_stream_is_smoothed_statistics_of_windows(monitor):
     x = process(50, seed=6)
     scaled = (x - monitor.scaler.mean) / monitor.scaler.scale
     windows = np.concatenate([scaled, np.concatenate([scaled[:1], scaled[:-1]])], axis=1)
-    raw = monitoring.statistics(monitor.model, monitor.variables, monitor.whitening, windows)
-    chart, _ = monitoring.watch(monitor, x)
-    np.testing.assert_allclose(chart.combined, monitoring.ewma(raw.combined, monitor.smoothing), rtol=1e-3)
+    raw = anomaly.statistics(monitor.model, monitor.variables, monitor.whitening, windows)
+    chart, _ = anomaly.watch(monitor, x)
+    np.testing.assert_allclose(chart.combined, anomaly.ewma(raw.combined, monitor.smoothing), rtol=1e-3)
     is_above = (chart.spe > np.float32(monitor.limit.spe)) | (chart.combined > np.float32(monitor.limit.combined))
     np.testing.assert_array_equal(chart.is_above, is_above)
-    np.testing.assert_array_equal(chart.is_alarm, monitoring.votes(chart.is_above, monitor.alarm_rule))
+    np.testing.assert_array_equal(chart.is_alarm, anomaly.votes(chart.is_above, monitor.alarm_rule))
 
 
 def test_the_limit_is_where_the_p_value_is_the_rate(monitor):
-    chart, _ = monitoring.watch(monitor, process(3000, seed=7))
+    chart, _ = anomaly.watch(monitor, process(3000, seed=7))
     np.testing.assert_array_equal(chart.is_above, chart.p_value <= monitor.rate.asked + 1e-12)
 
 
 def test_the_false_alarm_rate_on_new_normal_rows_is_near_the_one_asked(monitor):
-    chart, _ = monitoring.watch(monitor, process(6000, seed=8))
+    chart, _ = anomaly.watch(monitor, process(6000, seed=8))
     assert 0.002 < chart.is_above.mean() < 0.06
     assert monitor.rate.asked == 0.02
     assert abs(monitor.rate.obtained - 0.02) < 3 * max(monitor.rate.standard_error, 0.005)
-    other = monitoring.recalibrate(monitor, process(3000, seed=9), false_alarm_rate=0.1)
-    assert 0.06 < monitoring.watch(other, process(6000, seed=8))[0].is_above.mean() < 0.15
+    other = anomaly.recalibrate(monitor, process(3000, seed=9), false_alarm_rate=0.1)
+    assert 0.06 < anomaly.watch(other, process(6000, seed=8))[0].is_above.mean() < 0.15
 
 
 def test_a_shifted_sensor_is_found_and_named(monitor):
     x = process(200, seed=10)
     x[100:, 3] += 25
-    chart, _ = monitoring.watch(monitor, x)
+    chart, _ = anomaly.watch(monitor, x)
     assert chart.is_alarm[110:].mean() > 0.9
-    assert (monitoring.contributions(monitor, x)[110:].argmax(axis=1) == 3).mean() > 0.9
+    assert (anomaly.contributions(monitor, x)[110:].argmax(axis=1) == 3).mean() > 0.9
 
 
 def slow_process(seed, num_rows=1500):
@@ -142,20 +142,20 @@ def slow_process(seed, num_rows=1500):
 
 def test_few_independent_stretches_of_normal_operation_are_warned_of(key):
     with pytest.warns(UserWarning, match=r"the 300 rows hold only about 5 independent stretches"):
-        monitoring.fit_monitor(key, slow_process(1, 300), num_epochs=1)
+        anomaly.fit_monitor(key, slow_process(1, 300), num_epochs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        monitoring.fit_monitor(key, process(300), num_epochs=1)
+        anomaly.fit_monitor(key, process(300), num_epochs=1)
 
 
 def test_a_small_fault_of_a_slow_process_is_not_lost_in_its_t2(key):
     """Slow states make T² vary tenfold: beside it, neither the mean of both statistics nor T² tells of the fault."""
-    monitor = monitoring.fit_monitor(key, slow_process(1), num_epochs=30, learning_rate=1e-2)
-    chart, _ = monitoring.watch(monitor, slow_process(2))
+    monitor = anomaly.fit_monitor(key, slow_process(1), num_epochs=30, learning_rate=1e-2)
+    chart, _ = anomaly.watch(monitor, slow_process(2))
     assert chart.is_above.mean() < 0.1
     faulty = slow_process(3)
     faulty[700:, 5] += 1.2
-    chart, _ = monitoring.watch(monitor, faulty)
+    chart, _ = anomaly.watch(monitor, faulty)
     of_mean_alone = np.quantile(monitor.held_out.combined, 0.99)
     assert (chart.combined[720:] > of_mean_alone).mean() < 0.5
     assert chart.is_alarm[720:].mean() > 0.9
@@ -165,12 +165,12 @@ def test_contributions_of_a_linear_model_are_the_exact_reductions(monitor):
     """Freeing a sensor and minimising over what it reads gives the statistic less its contribution."""
     x = process(3, seed=11)
     x[:, 1] += 20
-    found = monitoring.contributions(monitor, x)[2, 1]
+    found = anomaly.contributions(monitor, x)[2, 1]
     scaled = ((x - monitor.scaler.mean) / monitor.scaler.scale).astype(np.float32)
 
     def combined(readings):
         window = jnp.asarray(scaled[2:0:-1]).at[:, 1].set(readings).reshape(1, -1)
-        parts = monitoring.whitened(monitor.model, monitor.variables, monitor.whitening, Batch(window))
+        parts = anomaly.whitened(monitor.model, monitor.variables, monitor.whitening, Batch(window))
         limits = (monitor.limit.t2, monitor.limit.spe)
         return sum(jnp.sum(part**2) / limit for part, limit in zip(parts, limits, strict=True))
 
@@ -183,22 +183,22 @@ def test_contributions_of_a_linear_model_are_the_exact_reductions(monitor):
 
 
 def test_smoothing_and_alarm_rule_have_known_answers():
-    np.testing.assert_allclose(monitoring.ewma(np.full(50, 3.0), 0.1)[[0, 49]], [1.2, 3 - 2 * 0.9**50])
-    np.testing.assert_array_equal(monitoring.ewma([1.0, 4.0], 1.0), [1, 4])
+    np.testing.assert_allclose(anomaly.ewma(np.full(50, 3.0), 0.1)[[0, 49]], [1.2, 3 - 2 * 0.9**50])
+    np.testing.assert_array_equal(anomaly.ewma([1.0, 4.0], 1.0), [1, 4])
     above = np.array([1, 0, 0, 1, 1, 0, 1, 0, 0, 0], bool)
-    np.testing.assert_array_equal(monitoring.votes(above, (1, 1)), above)
-    np.testing.assert_array_equal(monitoring.votes(above, (2, 3)), [0, 0, 0, 0, 1, 1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(anomaly.votes(above, (1, 1)), above)
+    np.testing.assert_array_equal(anomaly.votes(above, (2, 3)), [0, 0, 0, 0, 1, 1, 1, 0, 0, 0])
 
 
 def test_block_thresholds():
     score = np.random.default_rng(0).standard_normal(199).round(1)
-    calibration = monitoring.Calibration(score, np.ones(1))
+    calibration = anomaly.Calibration(score, np.ones(1))
     for rate in (0.01, 0.05, 0.2):  # blocks of one row are rows
-        assert monitoring.block_threshold(score, 1, rate) == monitoring.threshold(calibration, rate)
+        assert anomaly.block_threshold(score, 1, rate) == anomaly.threshold(calibration, rate)
     # By hand: 4 blocks of 5 rows, 0.5 * 5 - 1 = 1.5 blocks may be above: the first block, and half of the second.
     blocks = np.array([[9] * 5, [8, 8, 1, 1, 1], [0] * 5, [0] * 5], float).ravel()
-    assert monitoring.block_threshold(blocks, 5, 0.5) == 1
-    assert monitoring.block_threshold(blocks, 5, 0.1) == np.inf
+    assert anomaly.block_threshold(blocks, 5, 0.5) == 1
+    assert anomaly.block_threshold(blocks, 5, 0.1) == np.inf
 
 
 def test_block_limits_hold_where_rows_are_autocorrelated():
@@ -207,19 +207,19 @@ def test_block_limits_hold_where_rows_are_autocorrelated():
     rates = []
     for _ in range(300):
         series = np.repeat(rng.standard_normal(60), 10)
-        rates.append((rng.standard_normal(500) > monitoring.block_threshold(series, 10, 0.05)).mean())
+        rates.append((rng.standard_normal(500) > anomaly.block_threshold(series, 10, 0.05)).mean())
     assert np.mean(rates) < 0.05 + 3 * np.std(rates) / np.sqrt(300)
     assert np.mean(rates) > 0.02
 
 
 def test_a_block_is_judged_by_the_others_alone():
     # The limit of the last block is 12, the third highest of the 15 others; that of the others is 17.
-    assert monitoring.obtained_rate(np.arange(20.0), 5, 0.2).obtained == 0.25
+    assert anomaly.obtained_rate(np.arange(20.0), 5, 0.2).obtained == 0.25
 
 
 def test_obtained_rate_of_exchangeable_rows_is_the_asked_one():
     score = np.random.default_rng(2).standard_normal(20000)
-    found = monitoring.obtained_rate(score, monitoring.block_length(score), 0.05)
+    found = anomaly.obtained_rate(score, anomaly.block_length(score), 0.05)
     assert found.obtained == pytest.approx(0.05, abs=4 * found.standard_error)
 
 
@@ -237,45 +237,45 @@ def test_obtained_rate_of_exchangeable_rows_is_the_asked_one():
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        monitoring.fit_monitor(jax.random.key(0), process(100), **options)
+        anomaly.fit_monitor(jax.random.key(0), process(100), **options)
 
 
 def test_bad_rows_are_named(monitor):
     with pytest.raises(ValueError, match="x: found 5 columns, expected 6"):
-        monitoring.watch(monitor, np.zeros((3, 5)))
+        anomaly.watch(monitor, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="x: found 5 columns, expected 6"):
-        monitoring.contributions(monitor, np.zeros((3, 5)))
+        anomaly.contributions(monitor, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="cannot tell what is that rare"):
-        monitoring.recalibrate(monitor, process(50), false_alarm_rate=0.01)
+        anomaly.recalibrate(monitor, process(50), false_alarm_rate=0.01)
 
 
 def test_a_monitor_comes_back_from_its_file_to_the_bit(monitor, tmp_path):
     path = tmp_path / "new" / "monitor.safetensors"
-    monitoring.save_monitor(path, monitor, {"columns": list("abcdef")})
-    settings = monitoring.read_settings(path)
+    anomaly.save_monitor(path, monitor, {"columns": list("abcdef")})
+    settings = anomaly.read_settings(path)
     assert settings["notes"] == {"columns": list("abcdef")}
     assert [item.name for item in path.parent.iterdir()] == ["monitor.safetensors"]
-    again = monitoring.load_monitor(path, monitoring.linear_autoencoder((12,), settings["latent_dim"]))
+    again = anomaly.load_monitor(path, anomaly.linear_autoencoder((12,), settings["latent_dim"]))
     x = process(40, seed=12)
-    jax.tree.map(np.testing.assert_array_equal, monitoring.watch(again, x), monitoring.watch(monitor, x))
+    jax.tree.map(np.testing.assert_array_equal, anomaly.watch(again, x), anomaly.watch(monitor, x))
     assert again._replace(model=monitor.model)._asdict().keys() == monitor._asdict().keys()
     assert (again.alarm_rule, again.rate) == (monitor.alarm_rule, monitor.rate)
     with pytest.raises(ValueError, match=r"variables/params/.*: found .*, expected .* for this model"):
-        monitoring.load_monitor(path, monitoring.linear_autoencoder((12,), settings["latent_dim"] + 1))
+        anomaly.load_monitor(path, anomaly.linear_autoencoder((12,), settings["latent_dim"] + 1))
     path.write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="cannot be read"):
-        monitoring.load_monitor(path, monitor.model)
+        anomaly.load_monitor(path, monitor.model)
     with pytest.raises(FileNotFoundError, match="found no such file"):
-        monitoring.load_monitor(tmp_path / "none.safetensors", monitor.model)
+        anomaly.load_monitor(tmp_path / "none.safetensors", monitor.model)
 
 
 def test_a_column_that_stands_still_takes_no_part():
     x = np.insert(process(120), 2, 7.0, axis=1)
-    monitor = monitoring.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05)
+    monitor = anomaly.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05)
     moved = x.copy()
     moved[60:, 2] = 1000
-    jax.tree.map(np.testing.assert_array_equal, monitoring.watch(monitor, moved), monitoring.watch(monitor, x))
-    contribution = monitoring.contributions(monitor, moved)
+    jax.tree.map(np.testing.assert_array_equal, anomaly.watch(monitor, moved), anomaly.watch(monitor, x))
+    contribution = anomaly.contributions(monitor, moved)
     assert np.isfinite(contribution).all()
     assert (contribution[:, 2] == 0).all()
 
@@ -284,13 +284,13 @@ def test_rows_that_never_change_are_refused():
     rounded = np.full((300, 2), 0.3)
     rounded[::2] = 0.1 + 0.2
     with pytest.raises(ValueError, match="found 2 columns, none of which changes in 300 rows"):
-        monitoring.fit_monitor(jax.random.key(0), rounded)
+        anomaly.fit_monitor(jax.random.key(0), rounded)
 
 
 def test_the_same_key_gives_the_same_monitor():
     x = process(120)
     monitors = [
-        monitoring.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05) for _ in range(2)
+        anomaly.fit_monitor(jax.random.key(1), x, num_epochs=2, num_folds=2, false_alarm_rate=0.05) for _ in range(2)
     ]
     jax.tree.map(np.testing.assert_array_equal, *(monitor._replace(model=None) for monitor in monitors))
 
@@ -300,9 +300,9 @@ def test_tennessee_eastman_small():
     if not path.is_file() and os.environ.get("CI") != "true":
         pytest.skip(f"{path} is absent")
     data = np.load(path)
-    monitor = monitoring.fit_monitor(
+    monitor = anomaly.fit_monitor(
         jax.random.key(0), data["d00_train"], num_lags=1, num_epochs=30, num_folds=2, learning_rate=3e-3
     )
-    monitor = monitoring.recalibrate(monitor, data["d00_test"])
-    detected = [monitoring.watch(monitor, data[f"d{fault:02d}_test"])[0].is_above[160:].mean() for fault in (1, 10, 19)]
+    monitor = anomaly.recalibrate(monitor, data["d00_test"])
+    detected = [anomaly.watch(monitor, data[f"d{fault:02d}_test"])[0].is_above[160:].mean() for fault in (1, 10, 19)]
     assert min(detected) > 0.6

@@ -15,10 +15,8 @@ import pytest
 
 import aejax
 from aejax import models
-from aejax.algorithms import MinimiseHparams, minimise
 from aejax.base import Batch
-from aejax.batches import as_batch
-from aejax.optimizers import adam
+from aejax.data.batches import as_batch
 from aejax.training import (
     DivergenceError,
     DivergenceWarning,
@@ -30,6 +28,8 @@ from aejax.training import (
     sharding,
     sweep,
 )
+from aejax.training.algorithms import MinimiseHparams, minimise
+from aejax.training.optimizers import adam
 from tests.conftest import REGISTRY
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

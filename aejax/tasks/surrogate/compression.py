@@ -8,9 +8,9 @@ import numpy as np
 
 from aejax import losses
 from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
-from aejax.batches import RowsLike
-from aejax.data.spectra import cutoff, widen
+from aejax.data.batches import RowsLike
 from aejax.models.subspaces import local_subspaces
+from aejax.simulate.spectra import cutoff, widen
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -48,17 +48,18 @@ def fit_compression(
 ) -> Compression:
     """Principal subspaces of square roots of intensity, for each cut-off energy, of maps and a family around them.
 
-    The maps at hand are widened (``aejax.data.spectra.widen``): every map is stretched to every cut-off, so that each
-    region of cut-offs, evenly spaced in the logarithm, has subspaces made of all crystals rather than of the few that
-    happen to lie there. Beside them count the maps themselves, each divided by its sum, and the more the nearer its
-    cut-off lies to the region's: the widened maps of a region weigh together as much as 400 maps that lie there. Where
-    there are few maps the stretching decides, which is a guess; where there are many, what they are like. Each basis
-    is turned towards the one before it (orthogonal Procrustes; Schönemann 1966), so that coefficients change little
-    from region to region and a place between two of them means something. No gradient is needed: the numbers come from
-    singular vectors, and the same key gives the same.
+    The maps at hand are widened (``aejax.simulate.spectra.widen``): every map is stretched to every cut-off, so that
+    each region of cut-offs, evenly spaced in the logarithm, has subspaces made of all crystals rather than of the few
+    that happen to lie there. Beside them count the maps themselves, each divided by its sum, and the more the nearer
+    its cut-off lies to the region's: the widened maps of a region weigh together as much as 400 maps that lie there.
+    Where there are few maps the stretching decides, which is a guess; where there are many, what they are like. Each
+    basis is turned towards the one before it (orthogonal Procrustes; Schönemann 1966), so that coefficients change
+    little from region to region and a place between two of them means something. No gradient is needed: the numbers
+    come from singular vectors, and the same key gives the same.
 
     The defaults were chosen by five-fold cross-validation over the 25 crystals of notebook 13, where 12, 24 and 48
-    regions differ by 0.002 in R²; more maps of other crystals (``aejax.data.phonons``) do more: add them to ``maps``.
+    regions differ by 0.002 in R²; more maps of other crystals (``aejax.simulate.phonons``) do more: add them to
+    ``maps``.
 
     Args:
         key: PRNG key, of the widening.

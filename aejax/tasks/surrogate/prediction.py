@@ -9,12 +9,12 @@ import numpy as np
 
 from aejax import losses, nets
 from aejax.base import Array, ArrayLike, Aux, Batch, Latent, Model, Objective, PyTree, Variables, required
-from aejax.batches import RowsLike, as_batch
-from aejax.optimizers import adam
+from aejax.data.batches import RowsLike, as_batch
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.compression import Error, codes_and_metrics
 from aejax.training import ensemble
+from aejax.training.optimizers import adam
 from aejax.training.progress import Report
 
 _BATCH_SIZE = 32

@@ -1,0 +1,198 @@
+"""The main job on a simulated plant: what a new user sees first."""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from aejax import metrics, plots, tables, tasks
+from aejax.artefacts import storage
+from aejax.data.columns.scalers import scale
+from aejax.data.formats.tables import Table, write_table
+from aejax.reports import pages
+from aejax.reports.pages import Rows, Section
+from aejax.reports.run import write_report
+from aejax.simulate import plant
+from aejax.tables.config import TrainConfig
+from aejax.tables.run import Run
+from aejax.training import Report
+
+_TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
+_NUM_SAMPLES, _FAULT_START = 240, 60
+_COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
+
+# Written first: only a folder that holds it is an earlier demo, and only these names are ever deleted there.
+_MARKER = "demo.json"
+_ARRAYS = tuple(f"{name}.safetensors" for name in ("calibration", "held_out", "variables"))
+_FILES = frozenset(
+    (_MARKER, "plant.csv", "faults.csv", "config.json", "scaler.json", "history.jsonl", *_ARRAYS, "report.html")
+)
+_FOLDERS = frozenset(("checkpoints",))
+
+CONFIG = TrainConfig(
+    model="vae",
+    latent_dim=8,
+    hidden_dims=(64,),
+    learning_rate=2e-3,
+    batch_size=128,
+    condition_columns=plant.CONDITIONS,
+    num_epochs=60,
+    split="time",  # trajectories follow each other: whole ones are held out, not rows beside training rows
+    calibration_fraction=0.3,
+)
+
+
+def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], None] = False) -> str:
+    """Simulates a plant, trains a conditional VAE on its normal operation, measures it on new trajectories.
+
+    Args:
+        folder: the run folder. An earlier demo there is replaced; a folder that holds anything else is refused.
+        seed: of the plant and of the training.
+        progress: as in ``aejax.fit``.
+
+    Returns:
+        The results as text.
+
+    Raises:
+        FileExistsError: the folder holds something that no demo wrote; nothing in it was changed.
+    """
+    folder = Path(folder)
+    _remove_earlier_demo(folder)
+    storage.write_json(folder / _MARKER, {"written_by": "aejax demo", "seed": seed})
+    train_key, test_key, fault_key = jax.random.split(jax.random.key(seed), 3)
+    normal = _table(plant.plant(train_key, _TRAINING_TRAJECTORIES, _NUM_SAMPLES))
+    write_table(folder / "plant.csv", _by_name(normal))
+    run = tables.train(
+        normal,
+        dataclasses.replace(CONFIG, seed=seed),
+        folder,
+        path=str((folder / "plant.csv").resolve()),
+        sha256=hashlib.sha256((folder / "plant.csv").read_bytes()).hexdigest(),
+        progress=progress,
+    )
+    new = plant.plant(test_key, _TEST_TRAJECTORIES, _NUM_SAMPLES)
+    faulty = {
+        fault: plant.plant(key, _FAULTY_TRAJECTORIES, _NUM_SAMPLES, fault, _FAULT_START)
+        for fault, key in zip(plant.FAULTS[1:], jax.random.split(fault_key, len(plant.FAULTS) - 1), strict=True)
+    }
+    write_table(folder / "faults.csv", _labelled(faulty))
+    overall, faults = _on_normal_operation(run, new), _on_faults(run, new, faulty)
+    sections = [
+        Section(
+            "New trajectories",
+            text=f"{_TEST_TRAJECTORIES} trajectories of four hours that the model has not seen, without a fault.",
+            table=overall,
+        ),
+        Section(
+            "Faults",
+            text="The model was trained on normal operation only. AUROC compares the rows after a fault has entered "
+            "with those of normal operation.",
+            table=faults,
+        ),
+        *_pictures(run, faulty),
+    ]
+    write_report(folder / "report.html", run, sections)
+    return (
+        f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
+        f"pictures in {folder / 'report.html'}; go on with: aejax detect {folder} {folder / 'faults.csv'}"
+    )
+
+
+def _remove_earlier_demo(folder: Path) -> None:
+    """Deletes what an earlier demo wrote; refuses a folder that holds anything else."""
+    if not folder.exists():
+        return
+    found = sorted(folder.iterdir())
+    others = [path.name for path in found if not _is_own(path)]
+    if found and (others or not (folder / _MARKER).is_file()):
+        foreign = f"holds {', '.join(others[:3])}, which no demo wrote"
+        what = foreign if others else f"has no {_MARKER} of an earlier demo"
+        raise FileExistsError(f"out: {folder} {what}; choose another folder, or move its files away")
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_own(path: Path) -> bool:
+    if path.is_dir():
+        return path.name in _FOLDERS
+    # A demo that was killed may leave a file half written, .PID.partial.NAME.
+    return path.name.split(".partial.")[-1] in _FILES
+
+
+def _table(data: plant.PlantData) -> Table:
+    values = np.concatenate([np.asarray(data.x), np.asarray(data.cond)], axis=-1).astype(float)
+    return Table(_COLUMNS, values.reshape(-1, len(_COLUMNS)), True, ())
+
+
+def _by_name(table: Table) -> dict[str, np.ndarray]:
+    return dict(zip(table.columns, table.values.T, strict=True))
+
+
+def _labelled(faulty: dict[str, plant.PlantData]) -> dict[str, np.ndarray]:
+    """The faulty trajectories as one table; the label is text, which a run that does not know it leaves out."""
+    parts = [_by_name(_table(data)) for data in faulty.values()]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+    label = [np.where(np.ravel(data.faulty), fault, "none") for fault, data in faulty.items()]
+    return {**columns, "fault": np.concatenate(label)}
+
+
+def _on_normal_operation(run: Run, new: plant.PlantData) -> Rows:
+    table = _table(new)
+    evaluation, reconstructed = tables.evaluate(run, table), tables.reconstruct(run, table)
+    clean = scale(run.scaler, np.asarray(new.clean, float).reshape(-1, len(plant.SENSORS)))
+    measured = scale(run.scaler, table.values[:, : len(plant.SENSORS)])
+    filtered = scale(run.scaler, np.stack([reconstructed[name] for name in plant.SENSORS], axis=1))
+    cond = scale(run.cond_scaler, table.values[:, len(plant.SENSORS) :])
+    samples = tasks.generate(jax.random.key(run.config.seed), run.model, run.variables, len(cond), cond)
+    distance = metrics.ks_distance(samples, measured)
+    return [
+        ("on new trajectories", "value"),
+        ("rows", len(table.values)),
+        ("explained variance, mean over sensors", evaluation["explained_variance"]),
+        ("signal-to-noise ratio as measured, dB", metrics.snr_db(clean, measured)),
+        ("signal-to-noise ratio reconstructed, dB", metrics.snr_db(clean, filtered)),
+        ("false alarm rate asked for", run.config.false_alarm_rate),
+        ("false alarm rate obtained", evaluation["flagged"]),
+        ("generated rows, KS distance, mean over sensors", float(distance.mean())),
+        ("generated rows, KS distance, worst sensor", float(distance.max())),
+    ]
+
+
+def _on_faults(run: Run, new: plant.PlantData, faulty: dict[str, plant.PlantData]) -> Rows:
+    rows: list[tuple[object, ...]] = [("fault", "detected", "AUROC", "sensor named most often")]
+    normal = tables.detect(run, _table(new))["score"]
+    for fault, data in faulty.items():
+        found = tables.detect(run, _table(data))
+        after = np.ravel(data.faulty)
+        score, flagged, named = (found[name][after] for name in ("score", "is_anomaly", "top_sensor"))
+        is_faulty = np.arange(len(normal) + len(score)) >= len(normal)
+        area = metrics.auroc(np.concatenate([normal, score]), is_faulty)
+        names, counts = np.unique(named, return_counts=True)
+        rows.append((fault, float(flagged.mean()), area, str(names[counts.argmax()])))
+    return rows
+
+
+def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
+    first = {fault: jax.tree.map(lambda leaf: leaf[:1], data) for fault, data in faulty.items()}
+    scores = np.concatenate([tables.detect(run, _table(data))["score"] for data in first.values()])
+    after = np.concatenate([np.ravel(data.faulty) for data in first.values()])
+    limit = tasks.threshold(run.calibration, run.config.false_alarm_rate)
+    chart = plots.score_chart(scores, limit, after)
+    middles = (np.arange(len(first)) + 0.5) * _NUM_SAMPLES
+    chart.set_xticks(middles, [fault.replace("_", "\n") for fault in first], fontsize=7)
+    chart.tick_params(axis="x", length=0)
+    chart.set_xlabel(f"{_NUM_SAMPLES} rows with each fault")
+    return [
+        Section(
+            "Control chart",
+            figure=chart.figure,
+            caption="Score of one trajectory with each fault. The axis is linear up to the limit, logarithmic above.",
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Columns of a table: their scales, and values that stand for missing ones."""

@@ -1,0 +1,1 @@
+"""What is fast and knows the inside of JAX."""

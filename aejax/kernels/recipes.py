@@ -1,0 +1,336 @@
+"""What factories make is remembered: equal arguments give the very same object, which can be pickled.
+
+A Model is a tuple of functions, and a compiled program belongs to the functions that it was traced from. So a factory
+that is called twice must not make two models, nor an optimizer that is written as a lambda in a loop two programs.
+"""
+
+from __future__ import annotations
+
+import collections
+import copy
+import copyreg
+import functools
+import importlib
+import inspect
+import itertools
+import pickle
+import sys
+import threading
+import types
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import numpy as np
+
+from aejax.base import Adversary, Algorithm, Model, Objective
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_MOST = 256  # objects that one factory remembers
+_MARK = "_aejax_recipes"
+# Nobody gives the names in these packages another meaning while a program runs.
+_FIXED = frozenset({"aejax", "builtins", "functools", "jax", "jaxlib", "numpy", "optax"})
+_LOCK = threading.RLock()
+_NUMBERS = itertools.count()
+
+
+def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Lets a factory of pure functions remember what it made, and how.
+
+    Equal arguments give the very same object, as long as it is among the newest 256 that the factory made. Lists are
+    turned into tuples, and arrays of one number into that number. A function counts as equal to an earlier one with
+    the same code, defaults, and values around it (in its closure, and of the globals that it names), and a named tuple
+    of functions, such as an Optax transformation, likewise; the earlier one is then used. Where it refers to something
+    that may change unseen, an array of NumPy or an object with attributes, only the same function is equal to itself.
+    Nothing is remembered where an argument is being traced.
+
+    A named tuple of functions that was made so can be copied and pickled: it is made again from its arguments.
+
+    Args:
+        function: a factory, of a module's top level.
+
+    Returns:
+        The factory.
+
+    Example:
+        >>> @remembered
+        ... def scaled_by(factors):
+        ...     return lambda x: [factor * x for factor in factors]
+        >>> scaled_by([1, 2]) is scaled_by(factors=(1, 2))
+        True
+    """
+    signature = inspect.signature(function)
+    made: collections.OrderedDict[Hashable, tuple[Any, _Recipe]] = collections.OrderedDict()
+
+    @functools.wraps(function)
+    def make(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # which says in its own words what is wrong
+        bound.apply_defaults()
+        try:
+            arguments = tuple(map(_plain, bound.args)), {name: _plain(value) for name, value in bound.kwargs.items()}
+            key = _key(arguments, {})
+        except _TracedError:
+            return function(*args, **kwargs)
+        with _LOCK:
+            found = made.get(key)
+            # What the earlier arguments refer to may have changed since.
+            if found is None or _key(found[1].arguments, {}) != key:
+                recipe = _Recipe(function, arguments)
+                found = made[key] = function(*arguments[0], **arguments[1]), recipe
+                recipe.note(found[0])
+            made.move_to_end(key)
+            if len(made) > _MOST:
+                made.popitem(last=False)
+        return found[0]
+
+    return make
+
+
+class _TracedError(Exception):
+    """An argument is being traced."""
+
+
+class _UnknownError(Exception):
+    """A function refers to something that may change unseen."""
+
+
+class _Same:
+    """Equal to what holds the very same object."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, jax.core.Tracer):
+        raise _TracedError
+    if isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and np.issubdtype(value.dtype, np.number):
+        return value.item()
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _key(value: Any, seen: dict[int, int], inside: bool = False) -> Hashable:
+    """What is equal for equal values.
+
+    Args:
+        value: of any kind.
+        seen: the number of each function met so far, by ``id``.
+        inside: whether a function refers to it. Its type then counts, since ``x / 2`` and ``x / 2.0`` may differ, and
+            what may change unseen is refused.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise _TracedError
+    if isinstance(value, types.FunctionType):
+        return _key_of_function(value, seen, inside)
+    if isinstance(value, list | tuple):
+        return (type(value), *(_key(item, seen, inside) for item in value))
+    if isinstance(value, dict):
+        return (type(value), *((_key(name, seen, inside), _key(item, seen, inside)) for name, item in value.items()))
+    if isinstance(value, functools.partial):
+        return (type(value), *(_key(part, seen, inside) for part in (value.func, value.args, value.keywords)))
+    if isinstance(value, types.MethodType | types.BuiltinFunctionType):
+        return (value.__name__, _key(value.__self__, seen, inside))
+    if isinstance(value, bool | int | float | complex | np.number):
+        return (type(value), repr(value)) if inside else value
+    if value is None or isinstance(value, type | types.ModuleType | jax.Array):
+        return _Same(value)
+    if type(value).__hash__ not in (None, object.__hash__):
+        try:
+            hash(value)
+        except TypeError:
+            pass
+        else:
+            return (type(value), value)
+    if inside and not (callable(value) and _package(type(value)) in _FIXED):
+        raise _UnknownError
+    return _Same(value)
+
+
+def _key_of_function(function: types.FunctionType, seen: dict[int, int], inside: bool) -> Hashable:
+    # The functions of this library are remembered where they are made.
+    if _package(function) == "aejax" or (_package(function) in _FIXED and _has_a_name(function)):
+        return _Same(function)
+    if id(function) in seen:
+        return seen[id(function)]
+    seen[id(function)] = len(seen)
+    try:
+        return (
+            function.__code__,
+            _Same(function.__globals__),
+            _key((function.__defaults__, function.__kwdefaults__), seen, True),
+            *(_key(cell, seen, True) for cell in _cells(function)),
+            *_globals(function, seen),
+        )
+    except (_UnknownError, RecursionError):
+        if inside:
+            raise _UnknownError from None
+        return _Same(function)
+
+
+def _cells(function: types.FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not filled yet
+            yield None
+
+
+def _globals(function: types.FunctionType, seen: dict[int, int]) -> Iterator[Hashable]:
+    """The globals that a function names; where one is a module or a class, the numbers and words that it may read."""
+    if _package(function) in _FIXED:
+        return
+    names = _names(function.__code__)
+    for name in names:
+        if name not in function.__globals__:
+            continue
+        value = function.__globals__[name]
+        yield name, _key(value, seen, True)
+        if isinstance(value, type | types.ModuleType) and _package(value) not in _FIXED:
+            for attribute in names:
+                read = vars(value).get(attribute)
+                if isinstance(read, bool | int | float | complex | str | bytes | np.number):
+                    yield attribute, _key(read, seen, True)
+
+
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
+    return tuple(dict.fromkeys([*code.co_names, *(name for part in inner for name in _names(part))]))
+
+
+def _package(value: Any) -> str:
+    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
+    return (name or "").partition(".")[0]
+
+
+def _has_a_name(function: types.FunctionType) -> bool:
+    """Whether a module holds this function under its name, as pickle asks for."""
+    found: Any = sys.modules.get(function.__module__)
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    # A factory's name means the factory that remembers.
+    return found is function or getattr(found, "__wrapped__", None) is function
+
+
+class _Recipe:
+    """How an object was made. Unpickled it is that object, made again or remembered."""
+
+    def __init__(self, factory: Any, arguments: tuple[tuple[Any, ...], dict[str, Any]]):
+        self.factory, self.arguments, self.number = factory, arguments, next(_NUMBERS)
+        self.made: Any = None
+
+    def note(self, made: Any) -> None:
+        """Writes the recipe on one of the functions that were made: the two live as long as each other."""
+        self.made = made
+        is_tuple = isinstance(made, tuple) and hasattr(made, "_fields")
+        functions = [field for field in (made if is_tuple else (made,)) if isinstance(field, types.FunctionType)]
+        if is_tuple:
+            copyreg.pickle(type(made), _reduced)
+        new = [function for function in functions if not _has_a_name(function)]
+        for function in sorted(new, key=lambda function: hasattr(function, _MARK))[:1]:
+            setattr(function, _MARK, (*getattr(function, _MARK, ()), self))
+
+    def __deepcopy__(self, memo: Any) -> _Recipe:
+        return self
+
+    def __reduce__(self) -> Any:
+        if not _has_a_name(self.factory):
+            raise _no_recipe(self.factory.__qualname__, self.factory)
+        args, kwargs = self.arguments
+        words = {name: _Portable(name, value) for name, value in kwargs.items()}
+        numbered = [_Portable(f"argument {index} of {self.factory.__name__}", v) for index, v in enumerate(args)]
+        return _made_again, (self.factory.__module__, self.factory.__qualname__, numbered, words)
+
+
+class _Portable:
+    """A value on its way into a pickle. Unpickled it is the value."""
+
+    def __init__(self, name: str, value: Any):
+        self.name, self.value = name, value
+
+    def __deepcopy__(self, memo: Any) -> _Portable:
+        return _Portable(self.name, copy.deepcopy(self.value, memo))
+
+    def __reduce__(self) -> Any:
+        value = self.value
+        if isinstance(value, types.FunctionType):
+            if _has_a_name(value):
+                return _itself, (value,)
+            for recipe in getattr(value, _MARK, ()):
+                if recipe.made is value:
+                    return _itself, (recipe,)
+            raise _no_recipe(self.name, value)
+        if isinstance(value, tuple) and hasattr(value, "_fields") and type(value) not in copyreg.dispatch_table:
+            return _together, (type(value), *_fields(value))
+        if type(value) in (list, tuple):
+            return type(value), ([_Portable(self.name, item) for item in value],)
+        return _itself, (value,)
+
+
+def _no_recipe(name: str, function: Any) -> pickle.PicklingError:
+    return pickle.PicklingError(
+        f"{name}: found the function {function.__module__}.{function.__qualname__}, which no module holds by name, "
+        "expected one that can be found or made again; write it at a module's top level, or make it in a factory "
+        "there under aejax.kernels.recipes.remembered"
+    )
+
+
+def _reduced(value: Any) -> Any:
+    """What ``pickle`` and ``copy`` make a named tuple of functions from."""
+    found = [
+        recipe
+        for field in value
+        if isinstance(field, types.FunctionType)
+        for recipe in getattr(field, _MARK, ())
+        if type(recipe.made) is type(value)
+    ]
+    if not found:
+        return _together, (type(value), *_fields(value))
+    # A factory may have replaced some of the functions that another one made, or hand on what that one made: then it
+    # is the outer one, begun first, whose arguments can be written down.
+    recipe = min(found, key=lambda recipe: (len(_replaced(recipe.made, value)), recipe.number))
+    return _with, (recipe, {name: _Portable(name, field) for name, field in _replaced(recipe.made, value).items()})
+
+
+def _fields(value: Any) -> list[_Portable]:
+    return [_Portable(f"{type(value).__name__}.{name}", field) for name, field in value._asdict().items()]
+
+
+def _replaced(made: Any, value: Any) -> dict[str, Any]:
+    return {name: new for name, old, new in zip(made._fields, made, value, strict=True) if new is not old}
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _together(kind: Any, *fields: Any) -> Any:
+    return kind(*map(_unwrapped, fields))
+
+
+def _with(recipe: Any, replaced: dict[str, Any]) -> Any:
+    made = recipe.made if isinstance(recipe, _Recipe) else recipe
+    return made._replace(**{name: _unwrapped(value) for name, value in replaced.items()}) if replaced else made
+
+
+def _unwrapped(value: Any) -> Any:
+    """A copy hands over what a pickle would have unwrapped."""
+    return value.value if isinstance(value, _Portable) else value
+
+
+def _made_again(module: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))(*args, **kwargs)  # type: ignore[operator]
+
+
+for _kind in (Adversary, Algorithm, Model, Objective):
+    copyreg.pickle(_kind, _reduced)

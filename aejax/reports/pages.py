@@ -1,0 +1,151 @@
+"""Self-contained HTML pages and plain-text tables; nothing in a page comes from outside it."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aejax.artefacts.storage import aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Sequence[object]]
+
+
+class Section(NamedTuple):
+    """A part of a page.
+
+    Attributes:
+        title: heading.
+        text: a paragraph.
+        table: rows of cells, the first of them the header.
+        figure: a matplotlib Figure.
+        caption: below the figure.
+    """
+
+    title: str
+    text: str = ""
+    table: Rows | None = None
+    figure: Any = None
+    caption: str = ""
+
+
+def write_page(path: str | Path, title: str, sections: Sequence[Section], subtitle: str = "") -> None:
+    """Writes a page, to one side and then renamed. Equal content gives equal bytes.
+
+    Args:
+        path: of the HTML file.
+        title: of the page.
+        sections: its parts.
+        subtitle: a line below the title.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_page(Path(folder) / "page.html", "Title", [Section("Part", text="1 < 2")])
+        ...     "1 &lt; 2" in (Path(folder) / "page.html").read_text()
+        True
+    """
+    path = Path(path)
+    body = "\n".join(_section(section) for section in sections)
+    page = _PAGE.format(title=html.escape(title), subtitle=html.escape(subtitle), body=body)
+    with aside(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def format_table(rows: Rows) -> str:
+    """Rows as aligned text, numbers to the right with four significant digits.
+
+    Args:
+        rows: the first one is the header.
+
+    Returns:
+        Lines without a final line break.
+
+    Example:
+        >>> print(format_table([("sensor", "R2"), ("flow", 0.98765)]))
+        sensor      R2
+        ------  ------
+        flow    0.9877
+    """
+    texts = [[cell(value) for value in row] for row in rows]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(texts[0]))]
+    is_number = [all(isinstance(row[i], int | float) for row in rows[1:]) for i in range(len(widths))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = zip(row, widths, is_number, strict=True)
+        return "  ".join(text.rjust(w) if right else text.ljust(w) for text, w, right in cells).rstrip()
+
+    return "\n".join([line(texts[0]), line(["-" * width for width in widths]), *map(line, texts[1:])])
+
+
+def cell(value: object) -> str:
+    """A value as the text of a cell.
+
+    Example:
+        >>> [cell(v) for v in (3, 0.123456, float("nan"), None, "text")]
+        ['3', '0.1235', '-', '-', 'text']
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _section(section: Section) -> str:
+    parts = [f"<section><h2>{html.escape(section.title)}</h2>"]
+    if section.text:
+        parts.append(f"<p>{html.escape(section.text)}</p>")
+    if section.table:
+        parts.append(_html_table(section.table))
+    if section.figure is not None:
+        caption = html.escape(section.caption)
+        parts.append(
+            f'<figure><img alt="{html.escape(section.title)}" src="data:image/png;base64,{_png(section.figure)}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+    return "".join([*parts, "</section>"])
+
+
+def _html_table(rows: Rows) -> str:
+    def row(values: Sequence[object], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell(value))}</{tag}>" for value in values) + "</tr>"
+
+    return f"<table>{row(rows[0], 'th')}{''.join(row(values, 'td') for values in rows[1:])}</table>"
+
+
+def _png(figure: "Figure") -> str:
+    content = io.BytesIO()
+    # Without the version of the software that drew it, equal pictures have equal bytes.
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    return base64.b64encode(content.getvalue()).decode()
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ margin-bottom: 0; }}
+h1 + p {{ margin-top: 0; opacity: 0.7; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 0.25rem 1rem 0.25rem 0; text-align: left; border-bottom: 1px solid var(--line); }}
+figure {{ margin: 1rem 0; }}
+img {{ max-width: 100%; background: white; border-radius: 6px; }}
+figcaption {{ opacity: 0.7; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{subtitle}</p>
+{body}
+</body>
+</html>
+"""

@@ -1,0 +1,216 @@
+"""What a run looks like: a short table for the terminal, and a page with its pictures."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from aejax import metrics, plots, tasks
+from aejax.base import Model
+from aejax.data.columns.scalers import scale, unscale
+from aejax.reports import pages
+from aejax.reports.pages import Section
+from aejax.tables.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def summary(run: Run) -> str:
+    """The held-out results of a run as aligned text.
+
+    Args:
+        run: the Run.
+
+    Returns:
+        A table of two columns, after a line that says so where training diverged.
+    """
+    table = pages.format_table([("held-out result", "value"), *_results(run)])
+    return "\n\n".join([*_divergence(run), table])
+
+
+def evaluation_table(result: Mapping[str, Any]) -> str:
+    """The result of ``tables.evaluate`` as aligned text.
+
+    Args:
+        result: the result.
+
+    Returns:
+        A table of two columns: the overall figures, then those of each column.
+    """
+    overall = {
+        "num_rows": "rows",
+        "mean_score": "mean score",
+        "flagged": f"share flagged at a false alarm rate of {result['false_alarm_rate']:g}",
+        "mse": "mean squared error, in units of the training variance",
+        "explained_variance": "explained variance, mean over columns",
+        "ks_distance": "KS distance of generated rows, mean over columns",
+    }
+    by_column = {"explained_variance_by_column": "explained variance", "ks_distance_by_column": "KS distance"}
+    return pages.format_table(
+        [
+            ("result", "value"),
+            *((words, result[name]) for name, words in overall.items() if name in result),
+            *(
+                (f"{words} of {column}", value)
+                for name, words in by_column.items()
+                for column, value in result.get(name, {}).items()
+            ),
+        ]
+    )
+
+
+def write_report(path: str | Path, run: Run, extra: list[Section] | None = None) -> None:
+    """Writes a self-contained page: results, loss curves, reconstructions, codes, scores, samples.
+
+    Where training diverged, the page says so first.
+
+    Args:
+        path: of the HTML file.
+        run: the Run.
+        extra: sections to put after the results.
+    """
+    pages.write_page(
+        path,
+        title=f"{run.config.model} of {Path(run.source.path).name or 'a table'}",
+        sections=[
+            *(Section("Warning", text=text) for text in _divergence(run)),
+            _overview(run),
+            *(extra or []),
+            *_pictures(run),
+        ],
+        subtitle=f"{len(run.columns)} columns, a code of {run.config.latent_dim}",
+    )
+
+
+def _divergence(run: Run) -> list[str]:
+    if run.diverged is None:
+        return []
+    return [f"training diverged: {run.diverged.rstrip('.')}; the figures below are those of the last good variables"]
+
+
+def _results(run: Run) -> list[tuple[str, object]]:
+    loss = run.history["val_loss"]
+    chosen: list[tuple[str, object]] = []
+    if np.isfinite(loss).any():  # not where training diverged in its first epoch
+        best = int(np.nanargmin(loss))
+        chosen = [("validation loss, best epoch", float(loss[best])), ("best epoch", f"{best + 1} of {len(loss)}")]
+    varying = run.held_out.explained_variance[~np.isnan(run.held_out.explained_variance)]
+    explained = [
+        ("explained variance, mean over columns", float(varying.mean()) if varying.size else math.nan),
+        ("explained variance, worst column", float(varying.min()) if varying.size else math.nan),
+    ]
+    return [
+        ("rows held out", len(run.calibration.score)),
+        *(explained if isinstance(run.model, Model) else []),
+        *chosen,
+        ("size of the code", run.config.latent_dim),
+        (f"alarm threshold at a rate of {run.config.false_alarm_rate:g}", _threshold(run)),
+    ]
+
+
+def _threshold(run: Run) -> float:
+    return tasks.threshold(run.calibration, run.config.false_alarm_rate)
+
+
+def _overview(run: Run) -> Section:
+    return Section(
+        "Held-out results",
+        text="Measured on rows that neither training nor the choice of the best epoch has seen.",
+        table=[("result", "value"), *_results(run)],
+    )
+
+
+def _pictures(run: Run) -> list[Section]:
+    reconstructed = _reconstructions(run) if isinstance(run.model, Model) else []
+    sections = [
+        *_training(run),
+        *reconstructed,
+        Section(
+            "Anomaly scores",
+            figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
+            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly; "
+            "scores beyond the axis are counted in the legend.",
+        ),
+    ]
+    return [*sections, _samples(run)] if run.model.sample is not None else sections
+
+
+def _training(run: Run) -> list[Section]:
+    if not np.isfinite(run.history["loss"]).any():
+        return []
+    return [
+        Section(
+            "Training",
+            figure=_figure(plots.loss_curves(run.history)),
+            caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
+        )
+    ]
+
+
+def _reconstructions(run: Run) -> list[Section]:
+    held_out, columns = run.held_out, run.columns
+    r2 = held_out.explained_variance
+    # The codes are coloured by the column that they hold best.
+    told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
+    return [
+        Section(
+            "Explained variance",
+            figure=_figure(plots.explained_variance_bars(r2, columns)),
+            caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
+        ),
+        _reconstructed_rows(run),
+        Section(
+            "Codes",
+            figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
+            caption=f"The two dimensions of the code that vary most, coloured by {columns[told]}.",
+        ),
+    ]
+
+
+def _reconstructed_rows(run: Run) -> Section:
+    held_out, columns = run.held_out, run.columns
+    if run.config.split == "time":
+        draw, num_rows = plots.reconstructions, 200
+        what = f"The first {min(num_rows, len(held_out.x))} held-out rows and what the model makes of them."
+    else:
+        # Rows held out at random do not follow each other: over a row number they would only look as if they did.
+        draw, num_rows = plots.parity, None
+        what = "Each point is a held-out row; on the line the model gives back what was measured."
+    panels = draw(held_out.x[:num_rows], held_out.reconstruction[:num_rows], columns, held_out.explained_variance)
+    return Section(
+        "Reconstructions",
+        figure=_figure(panels),
+        caption=f"{what} {_which(panels, columns, 'hardest to reconstruct')}",
+    )
+
+
+def _which(panels: np.ndarray, columns: tuple[str, ...], worst: str) -> str:
+    some = f"The {len(panels)} of {len(columns)} columns {worst}"
+    shown = some if len(panels) < len(columns) else f"All columns, those {worst} first"
+    return f"{shown}; rows too far out for a panel are counted in its title."
+
+
+def _samples(run: Run) -> Section:
+    held_out = run.held_out
+    cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
+    key = jax.random.key(run.config.seed)
+    drawn = tasks.generate(key, run.model, run.variables, len(held_out.x), cond)
+    rows = unscale(run.scaler, np.asarray(drawn, float))
+    distance = metrics.ks_distance(rows, held_out.x)
+    panels = plots.samples_against_data(rows, held_out.x, run.columns, distance)
+    at = ", at the same conditions" if cond is not None else ""
+    return Section(
+        "Samples",
+        figure=_figure(panels),
+        caption=f"Generated rows beside held-out ones{at}. KS is their Kolmogorov-Smirnov distance, 0 at best, 1 at "
+        f"worst. {_which(panels, run.columns, 'that agree worst')}",
+    )
+
+
+def _figure(axes: "Axes | np.ndarray") -> "Figure":
+    return np.asarray(axes, object).ravel()[0].figure

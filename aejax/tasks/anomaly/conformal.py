@@ -1,0 +1,196 @@
+"""Anomalies by a model's score, with a false alarm rate that holds: split conformal detection."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.base import Adversary, Array, Batch, Model, Variables, required
+from aejax.data.batches import RowsLike
+from aejax.losses import observed
+from aejax.tasks.rows import over_rows
+
+# Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
+_SMALLEST_RESIDUAL = 1e-3
+
+
+class Calibration(NamedTuple):
+    """What normal rows that the model was not trained on look like to it.
+
+    Attributes:
+        score: (m,) their scores.
+        residual_scale: (*event), the root mean square of their residuals, element by element.
+    """
+
+    score: np.ndarray
+    residual_scale: np.ndarray
+
+
+class Detection(NamedTuple):
+    """A verdict on each row.
+
+    Attributes:
+        score: (n,), higher is more anomalous; NaN for a row of which nothing is observed.
+        p_value: (n,), the share of normal rows that score as high; NaN likewise.
+        is_anomaly: (n,) bool, p_value at most the false alarm rate.
+        contribution: (n, *event), squared residual in units of its mean square on calibration rows; 0 where missing,
+            and for an Adversary, which reconstructs nothing.
+    """
+
+    score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+    contribution: np.ndarray
+
+
+def score(key: Array, model: Model | Adversary, variables: Variables, x: RowsLike) -> np.ndarray:
+    """The anomaly score of each row, in the units of the model: see its factory.
+
+    Args:
+        key: PRNG key, for models whose score is drawn.
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        x: (n, *event), NaN where missing, or a Batch.
+
+    Returns:
+        (n,), higher is more anomalous; NaN for a row of which nothing is observed.
+
+    Raises:
+        ValueError: rows that do not fit the model.
+
+    Example:
+        >>> import jax
+        >>> from aejax.models import autoencoder
+        >>> model = autoencoder((5,), 2, hidden_dims=(8,))
+        >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 5))))
+        >>> score(jax.random.key(1), model, variables, np.ones((3, 5))).shape
+        (3,)
+    """
+    return over_rows(_score, model, (key, variables), x)
+
+
+def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: RowsLike) -> Calibration:
+    """Scores normal rows that the model was not trained on.
+
+    The source texts take the threshold from the training rows, whose errors are smaller than those of new rows: the
+    alarm rate is then above the one asked for. Rows held out have no such bias.
+
+    Args:
+        key: PRNG key, for models whose score is drawn.
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        x: (m, *event) normal rows, used neither to train nor to stop training, or a Batch.
+
+    Returns:
+        The Calibration. Rows without any observed value are left out.
+
+    Raises:
+        ValueError: rows that do not fit the model, or none with an observed value.
+    """
+    score, residual, observed_elements = over_rows(_score_and_residual, model, (key, variables), x)
+    seen = np.isfinite(score)
+    if not seen.any():
+        raise ValueError("x: found no calibration row with an observed value, expected at least one")
+    num_observed = np.maximum(observed_elements.sum(axis=0), 1)
+    mean_square = np.sum(np.square(residual), axis=0, where=observed_elements) / num_observed
+    return Calibration(score[seen], np.maximum(np.sqrt(mean_square), _SMALLEST_RESIDUAL))
+
+
+def threshold(calibration: Calibration, false_alarm_rate: float) -> float:
+    """The score above which ``detect`` calls a row an anomaly.
+
+    Args:
+        calibration: the Calibration.
+        false_alarm_rate: the share of normal rows that may be flagged.
+
+    Returns:
+        The threshold; infinite where there are fewer than 1 / rate - 1 calibration rows, since no score can then be
+        rare enough.
+
+    Example:
+        >>> threshold(Calibration(np.arange(99.0), np.ones(1)), 0.05)
+        94.0
+    """
+    check_rate(false_alarm_rate)
+    # p <= rate for the scores that fewer than rank calibration rows reach; the small term is for 0.05 * 100 < 5.
+    rank = math.floor(false_alarm_rate * (len(calibration.score) + 1) + 1e-9)
+    return float(np.sort(calibration.score)[-rank]) if rank >= 1 else math.inf
+
+
+def p_values(calibration: Calibration, score: np.ndarray) -> np.ndarray:
+    """Split conformal p-values (Vovk, Gammerman & Shafer 2005; Bates et al. 2023, eq. 2).
+
+    p = (1 + #{calibration scores >= score}) / (m + 1). If a row is exchangeable with the calibration rows, then
+    P(p <= rate) <= rate, whatever the model. Rows in time are exchangeable only as far as the process is stationary.
+
+    Args:
+        calibration: the Calibration.
+        score: (n,).
+
+    Returns:
+        (n,) in (0, 1]; NaN where the score is NaN.
+
+    Example:
+        >>> p_values(Calibration(np.array([1.0, 2.0, 3.0]), np.ones(1)), np.array([0.0, 2.5, 9.0]))
+        array([1.  , 0.5 , 0.25])
+    """
+    ordered = np.sort(calibration.score)
+    as_high = len(ordered) - np.searchsorted(ordered, score, side="left")
+    return np.where(np.isnan(score), np.nan, (1 + as_high) / (len(ordered) + 1))
+
+
+def detect(
+    key: Array,
+    model: Model | Adversary,
+    variables: Variables,
+    x: RowsLike,
+    calibration: Calibration,
+    false_alarm_rate: float = 0.01,
+) -> Detection:
+    """Scores rows, compares them with normal ones and says which elements stand out.
+
+    Args:
+        key: PRNG key, for models whose score is drawn.
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        x: (n, *event), NaN where missing, or a Batch.
+        calibration: from ``calibrate``.
+        false_alarm_rate: the share of normal rows that may be flagged, in (0, 1).
+
+    Returns:
+        The Detection.
+
+    Raises:
+        ValueError: rows that do not fit the model, or a rate out of range.
+    """
+    check_rate(false_alarm_rate)
+    score, residual, seen = over_rows(_score_and_residual, model, (key, variables), x)
+    p_value = p_values(calibration, score)
+    contribution = np.where(seen, np.square(residual / calibration.residual_scale), 0)
+    return Detection(score, p_value, np.nan_to_num(p_value, nan=1.0) <= false_alarm_rate + 1e-12, contribution)
+
+
+def check_rate(false_alarm_rate: float) -> None:
+    """Refuses a rate outside (0, 1)."""
+    if not 0 < false_alarm_rate < 1:
+        raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
+
+
+def _score(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:
+    key, variables = arguments
+    return required(model.score, "score")(key, variables, batch)
+
+
+def _score_and_residual(
+    model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch
+) -> tuple[Array, Array, Array]:
+    key, variables = arguments
+    if isinstance(model, Adversary):
+        return model.score(key, variables, batch), jnp.zeros_like(batch.x), jnp.zeros(batch.x.shape, bool)
+    code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
+    reconstruction = required(model.decode, "decode")(variables, code, batch.cond)
+    residual = batch.x - reconstruction
+    mask = observed(batch)
+    seen = jnp.ones(residual.shape, bool) if mask is None else jnp.broadcast_to(mask, residual.shape)
+    return required(model.score, "score")(key, variables, batch), residual, seen

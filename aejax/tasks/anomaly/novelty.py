@@ -1,0 +1,255 @@
+"""Novel rows of a table without order in time: how far code and residual are from those of normal rows."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.base import Array, ArrayLike, Model, PyTree, Variables
+from aejax.data.batches import RowsLike
+from aejax.data.columns.scalers import Scaler, fit_scaler, scale
+from aejax.models import denoising_autoencoder
+from aejax.tasks.anomaly.statistics import parts
+from aejax.tasks.reduction import check_encodes
+from aejax.tasks.rows import over_rows
+from aejax.training import FitOptions, Report, ensemble, sweep
+
+# Rows are compared with references in blocks of at most this many numbers.
+_NUM_DISTANCES = 1 << 23
+# A row among the references is at distance 0, whose logarithm would hide all else.
+_SMALLEST_DISTANCE = 1e-6
+
+
+class Reference(NamedTuple):
+    """Normal rows as a model sees them.
+
+    Attributes:
+        code: (m, d).
+        residual: (m, D), flattened.
+    """
+
+    code: np.ndarray
+    residual: np.ndarray
+
+
+class Detector(NamedTuple):
+    """Fitted models, and what normal rows look like to each of them.
+
+    Attributes:
+        model: of scaled rows.
+        variables: its variables, one for each member.
+        references: one for each member.
+        scaler: of the columns.
+    """
+
+    model: Model
+    variables: tuple[Variables, ...]
+    references: tuple[Reference, ...]
+    scaler: Scaler
+
+
+def fit_reference(model: Model, variables: Variables, x: RowsLike) -> Reference:
+    """Codes and residuals of normal rows, to compare new rows with.
+
+    Args:
+        model: a fitted Model.
+        variables: its variables.
+        x: (m, *event) normal rows, those of training or others, NaN where missing, or a Batch.
+
+    Returns:
+        The Reference.
+
+    Raises:
+        ValueError: rows that do not fit the model, or a GAN, which has no encoder.
+    """
+    check_encodes(model)
+    return Reference(*over_rows(parts, model, variables, x))
+
+
+def nearest_score(
+    model: Model, variables: Variables, reference: Reference, x: RowsLike, num_neighbors: int = 1
+) -> np.ndarray:
+    """Scores rows by the nearest normal code and the nearest normal residual.
+
+    s = log |z - z'| + log |e - e'|, where z' is the nearest of the normal codes and e' the nearest of the normal
+    residuals e = x - decode(z), found apart. The first tells a state that the model describes but that is not a
+    normal one, also where normal rows form several clusters (Hotelling's T² has one); the second an error that no
+    normal row has. It is the k-nearest-neighbour outlier score (Ramaswamy, Rastogi & Shim 2000) in the two spaces that
+    a model makes of the data's; in a sum of logarithms their units matter nothing.
+
+    Args:
+        model: a fitted Model.
+        variables: its variables.
+        reference: from ``fit_reference`` with normal rows.
+        x: (n, *event), NaN where missing, or a Batch.
+        num_neighbors: the mean of the logarithms of the distances to so many neighbours; more than 1 forgives that some
+            of the normal rows are none.
+
+    Returns:
+        (n,), higher is more anomalous.
+
+    Raises:
+        ValueError: rows that do not fit the model, or fewer references than neighbours.
+
+    Example:
+        >>> from aejax.base import Batch
+        >>> from aejax.models import autoencoder
+        >>> model, x = autoencoder((5,), 2), jax.random.normal(jax.random.key(0), (50, 5))
+        >>> variables = model.init(jax.random.key(1), Batch(x))
+        >>> reference = fit_reference(model, variables, x)
+        >>> found = nearest_score(model, variables, reference, np.array([[9.0] * 5, [0.1] * 5]))
+        >>> bool(found[0] > found[1])
+        True
+    """
+    if not 1 <= num_neighbors <= len(reference.code):
+        raise ValueError(f"num_neighbors: found {num_neighbors}, expected 1 to {len(reference.code)}, the references")
+    check_encodes(model)
+    code, residual = over_rows(parts, model, variables, x)
+    return _log_distance(code, reference.code, num_neighbors) + _log_distance(
+        residual, reference.residual, num_neighbors
+    )
+
+
+def default_model(num_columns: int) -> tuple[Model, dict[str, list[float]]]:
+    """What ``fit_detector`` trains by default: denoising autoencoders with a code as wide as the rows.
+
+    The noise, not the narrowness, keeps them from the identity (Vincent et al. 2010).
+
+    Args:
+        num_columns: of the table.
+
+    Returns:
+        (model, over): the Model, and three noise levels in units of a column's standard deviation to train it with.
+    """
+    model = denoising_autoencoder((num_columns,), num_columns, hidden_dims=(128,), noise_level=0.5)
+    return model, {"noise_level": [0.2, 0.5, 1.0]}
+
+
+def fit_detector(
+    key: Array,
+    x: ArrayLike,
+    *,
+    model: Model | None = None,
+    hparams: PyTree = None,
+    over: Mapping[str, ArrayLike] | None = None,
+    num_members: int = 1,
+    num_steps: int = 2500,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    max_references: int = 20_000,
+    progress: bool | Callable[[Report], None] = False,
+) -> Detector:
+    """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
+
+    The columns are standardised; several models are trained, one for each noise level and key, and the scores of
+    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets that the README names.
+
+    Args:
+        key: PRNG key.
+        x: (m, c) normal rows in their own units, NaN where missing; categories as columns of 0 and 1.
+        model: a Model of scaled rows of c columns; ``default_model`` if None.
+        hparams: of the model, as in ``fit``.
+        over: values of hyperparameters by name, as in ``sweep``: a member is trained for each.
+        num_members: how many keys to train with.
+        num_steps: of training, about; at least 20 passes over the rows and at most 400.
+        batch_size: rows a step.
+        learning_rate: Adam's.
+        max_references: so many normal rows, drawn by the key, are kept to compare with; it bounds time and memory.
+        progress: as in ``fit``.
+
+    Returns:
+        The Detector. For p-values and thresholds score normal rows that are not in ``x``:
+        ``threshold(Calibration(novelty_score(detector, held_out), np.ones(1)), false_alarm_rate)``.
+
+    Raises:
+        ValueError: bad rows or options, or a model without an encoder.
+
+    Example:
+        >>> x = np.random.default_rng(0).standard_normal((100, 3))
+        >>> detector = fit_detector(jax.random.key(0), x, num_steps=50)
+        >>> found = novelty_score(detector, np.array([[0.0, 0.0, 0.0], [5.0, -5.0, 5.0]]))
+        >>> bool(found[1] > found[0])
+        True
+    """
+    if num_members < 1 or num_steps < 1 or max_references < 1:
+        raise ValueError(
+            f"num_members: found {num_members}, num_steps {num_steps} and max_references {max_references}, expected "
+            "positive whole numbers"
+        )
+    scaler = fit_scaler(x)
+    scaled = scale(scaler, np.asarray(x, np.float64)).astype(np.float32)
+    if model is None:
+        model, noise_levels = default_model(scaled.shape[1])
+        over = noise_levels if over is None else over
+    check_encodes(model)
+    fit_key, choice_key = jax.random.split(key)
+    steps_per_epoch = max(1, math.ceil(0.9 * len(scaled) / batch_size))
+    keys = jax.random.split(fit_key, num_members)
+    options = FitOptions(
+        hparams=hparams,
+        num_epochs=min(max(math.ceil(num_steps / steps_per_epoch), 20), 400),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        progress=progress,
+    )
+    fitted = sweep(keys, model, scaled, over=over, **options) if over else ensemble(keys, model, scaled, **options)
+    num_axes = fitted.state.step.ndim  # members, and settings before them
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[num_axes:]), fitted.variables)
+    count = math.prod(fitted.state.step.shape)
+    variables = tuple(jax.tree.map(lambda leaf, index=index: leaf[index], flat) for index in range(count))
+    chosen = np.asarray(jax.random.permutation(choice_key, len(scaled)))[:max_references]
+    references = tuple(fit_reference(model, member, scaled[chosen]) for member in variables)
+    return Detector(model, variables, references, scaler)
+
+
+def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> np.ndarray:
+    """How novel each row is: ``nearest_score``, averaged over the members.
+
+    Args:
+        detector: from ``fit_detector``.
+        x: (n, c) rows in their own units, NaN where missing.
+        num_neighbors: as in ``nearest_score``.
+
+    Returns:
+        (n,), higher is more anomalous.
+
+    Raises:
+        ValueError: rows with other columns than in training.
+    """
+    rows = np.asarray(x, np.float64)
+    num_columns = len(detector.scaler.mean)
+    if rows.ndim != 2 or rows.shape[1] != num_columns:
+        raise ValueError(f"x: found shape {rows.shape}, expected (rows, {num_columns}) as in training")
+    scaled = scale(detector.scaler, rows).astype(np.float32)
+    scores = [
+        nearest_score(detector.model, variables, reference, scaled, num_neighbors)
+        for variables, reference in zip(detector.variables, detector.references, strict=True)
+    ]
+    return np.mean(scores, axis=0)
+
+
+def _log_distance(rows: np.ndarray, normal: np.ndarray, num_neighbors: int) -> np.ndarray:
+    """(n,) mean logarithm of the distances to the nearest normal rows."""
+    size = 1 << max(int(math.log2(max(_NUM_DISTANCES // len(normal), 1))), 5)
+    size = min(size, 1 << max(len(rows) - 1, 1).bit_length())
+    found = []
+    normal = jax.device_put(normal)
+    for begin in range(0, len(rows), size):
+        block = rows[begin : begin + size]
+        padded = np.resize(block, (size, rows.shape[1]))
+        found.append(np.asarray(_log_distances(jax.device_put(padded), normal, num_neighbors))[: len(block)])
+    return np.concatenate(found)
+
+
+@functools.partial(jax.jit, static_argnames="num_neighbors")
+def _log_distances(rows: Array, normal: Array, num_neighbors: int) -> Array:
+    # Squares by a matrix product are fast but rounded; they choose candidates, whose distances are then exact.
+    squares = jnp.sum(jnp.square(normal), axis=1)[None, :] - 2 * rows @ normal.T
+    _, nearest = jax.lax.top_k(-squares, min(num_neighbors + 3, len(normal)))
+    exact = jnp.sqrt(jnp.sum(jnp.square(rows[:, None] - normal[nearest]), axis=2))
+    exact = jnp.sort(exact, axis=1)[:, :num_neighbors]
+    return jnp.mean(jnp.log(exact + _SMALLEST_DISTANCE), axis=1)

@@ -1,0 +1,204 @@
+"""Hotelling's T² of a code, SPE of a residual, and what both together say about a row."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
+from aejax.data.batches import RowsLike
+from aejax.losses import observed
+from aejax.tasks.reduction import check_encodes
+from aejax.tasks.rows import over_rows
+
+
+class Whitening(NamedTuple):
+    """What makes normal codes and residuals white, each with a mean square of 1/2 a row.
+
+    Attributes:
+        code_mean: (d,).
+        code: (d, d), symmetric: T² is a multiple of the squared length of code @ (z - code_mean).
+        residual_mean: (D,) of the flattened residual.
+        residual: (D, D), symmetric, likewise for SPE.
+    """
+
+    code_mean: Array
+    code: Array
+    residual_mean: Array
+    residual: Array
+
+
+class Statistics(NamedTuple):
+    """Statistics of rows; each averages to about 1 over the rows that it was fitted to.
+
+    Attributes:
+        t2: (n,), Hotelling's T² of the code: how unusual the state is that the model describes.
+        spe: (n,), the squared prediction error (Q) of the whitened residual: how badly the model describes the row.
+        combined: (n,), their mean.
+    """
+
+    t2: np.ndarray
+    spe: np.ndarray
+    combined: np.ndarray
+
+
+def shrunk_covariance(x: ArrayLike, smallest: float = 0.01) -> np.ndarray:
+    """The covariance of few rows in many columns, drawn towards that of independent columns (Ledoit & Wolf 2004).
+
+    The columns are brought to one scale first, so that a quiet sensor is not drowned by the loud ones; the share of
+    shrinkage is the one that minimises the expected squared error, by their formula (14).
+
+    Args:
+        x: (n, c) rows, without missing values.
+        smallest: standard deviation that a column is taken to have at least. The default is for standardised rows: a
+            relation between sensors that is broken by a hundredth of their deviation is no fault.
+
+    Returns:
+        (c, c), positive definite.
+
+    Raises:
+        ValueError: ``x`` is not (n, c) with at least 2 rows.
+
+    Example:
+        >>> x = np.random.default_rng(0).standard_normal((10, 20))
+        >>> bool(np.linalg.eigvalsh(shrunk_covariance(x)).min() > 0.1)
+        True
+    """
+    x = np.asarray(x, np.float64)
+    if x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"x: found shape {x.shape}, expected (rows, columns) and at least 2 rows")
+    centred = x - x.mean(axis=0)
+    scale = np.maximum(centred.std(axis=0), smallest)
+    rows = centred / scale
+    num_rows, num_columns = rows.shape
+    covariance = rows.T @ rows / num_rows
+    mean_variance = np.trace(covariance) / num_columns
+    distance = np.sum(np.square(covariance - mean_variance * np.eye(num_columns)))
+    error = (np.sum(np.square(np.sum(np.square(rows), axis=1))) / num_rows - np.sum(np.square(covariance))) / num_rows
+    share = np.clip(error / distance, 0, 1) if distance > 0 else 1.0
+    shrunk = (1 - share) * covariance + share * max(mean_variance, 1e-6) * np.eye(num_columns)
+    return shrunk * np.outer(scale, scale)
+
+
+def fit_whitening(model: Model, variables: Variables, x: RowsLike) -> Whitening:
+    """Measures the codes and residuals of normal rows.
+
+    Args:
+        model: a fitted Model.
+        variables: its variables.
+        x: (n, *event) normal rows, NaN where missing, or a Batch.
+
+    Returns:
+        The Whitening.
+
+    Raises:
+        ValueError: rows that do not fit the model, fewer than 2 of them, or a GAN, which has no encoder.
+
+    Example:
+        >>> import jax
+        >>> from aejax.models import autoencoder
+        >>> model, x = autoencoder((5,), 2), jax.random.normal(jax.random.key(0), (50, 5))
+        >>> variables = model.init(jax.random.key(1), Batch(x))
+        >>> whitening = fit_whitening(model, variables, x)
+        >>> round(float(statistics(model, variables, whitening, x).t2.mean()), 3)
+        1.0
+    """
+    check_encodes(model)
+    code, residual = over_rows(parts, model, variables, x)
+    found = []
+    for values in (code, residual):
+        mean = values.mean(axis=0, dtype=np.float64)
+        variances, axes = np.linalg.eigh(shrunk_covariance(values))
+        root = (axes / np.sqrt(variances)) @ axes.T
+        # Half of the combined statistic each, on average over these rows.
+        size = np.mean(np.sum(np.square((values - mean) @ root), axis=1))
+        found += [mean, root / np.sqrt(2 * size) if size > 0 else root]
+    return Whitening(*(jnp.asarray(part, jnp.float32) for part in found))
+
+
+def rescaled(whitening: Whitening, t2: float, spe: float) -> Whitening:
+    """The Whitening that divides both statistics by numbers, such as their means over normal rows not trained on.
+
+    Args:
+        whitening: from ``fit_whitening``.
+        t2: what T² is divided by; left as it is where this is not positive.
+        spe: likewise.
+
+    Returns:
+        The Whitening.
+    """
+    return whitening._replace(
+        code=whitening.code / np.sqrt(t2 if t2 > 0 else 1), residual=whitening.residual / np.sqrt(spe if spe > 0 else 1)
+    )
+
+
+def statistics(model: Model, variables: Variables, whitening: Whitening, x: RowsLike) -> Statistics:
+    """T², SPE and both together, row by row.
+
+    T² = (z - m)' S⁻¹ (z - m) / E with the mean m and shrunk covariance S of normal codes; SPE is the same of the
+    residual x - decode(z), so that an error which breaks a tight relation between sensors counts for more than an
+    equally large one in a noisy sensor (the plain Q statistic of Jackson & Mudholkar 1979 takes S = 1). E is the mean
+    over normal rows. The combined index is their sum (Yue & Qin 2001), here of equal weights.
+
+    Args:
+        model: a fitted Model.
+        variables: its variables.
+        whitening: from ``fit_whitening`` with normal rows.
+        x: (n, *event), NaN where missing, or a Batch. A missing element has no residual.
+
+    Returns:
+        Statistics, NumPy arrays; NaN for a row of which nothing is observed.
+
+    Raises:
+        ValueError: rows that do not fit the model, or a GAN.
+    """
+    check_encodes(model)
+    return Statistics(*over_rows(_statistics, model, (variables, whitening), x))
+
+
+def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Batch) -> tuple[Array, Array]:
+    """The code and the residual, white over normal rows: the combined statistic is the squared length of both.
+
+    Args:
+        model: a Model.
+        variables: its variables.
+        whitening: from ``fit_whitening``.
+        batch: of n rows, as from ``as_batch``.
+
+    Returns:
+        (n, d) and (n, D).
+    """
+    code, residual = parts(model, variables, batch)
+    return (
+        (code - whitening.code_mean[None, :]) @ whitening.code,
+        (residual - whitening.residual_mean[None, :]) @ whitening.residual,
+    )
+
+
+def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Batch) -> tuple[Array, Array, Array]:
+    code, residual = whitened(model, *arguments, batch)
+    t2, spe = jnp.sum(jnp.square(code), axis=1), jnp.sum(jnp.square(residual), axis=1)
+    values = (2 * t2, 2 * spe, t2 + spe)
+    if batch.mask is None:
+        return values
+    seen = jnp.any(batch.mask.reshape(len(t2), -1), axis=1)
+    return tuple(jnp.where(seen, value, jnp.nan) for value in values)  # type: ignore[return-value]
+
+
+def parts(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
+    """The code and the flattened residual of a batch.
+
+    Args:
+        model: a Model.
+        variables: its variables.
+        batch: of n rows, as from ``as_batch``.
+
+    Returns:
+        (n, d), and (n, D), which is 0 where missing.
+    """
+    code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
+    target = batch.x if batch.target is None else batch.target
+    residual = target - required(model.decode, "decode")(variables, code, batch.cond)
+    mask = observed(batch)
+    residual = residual if mask is None else jnp.where(mask, residual, 0)
+    return code.reshape(len(code), -1), residual.reshape(len(code), -1)

@@ -1,0 +1,63 @@
+"""The demo at a small size: its page, and the room that it takes."""
+
+import dataclasses
+
+import pytest
+
+from aejax.cli import demo
+from aejax.reports import pages
+from aejax.simulate import plant
+
+
+@pytest.mark.slow
+def test_the_control_chart_names_each_fault(tmp_path, monkeypatch):
+    for name, number in (("_TRAINING_TRAJECTORIES", 6), ("_TEST_TRAJECTORIES", 1), ("_FAULTY_TRAJECTORIES", 1)):
+        monkeypatch.setattr(demo, name, number)
+    monkeypatch.setattr(demo, "CONFIG", dataclasses.replace(demo.CONFIG, num_epochs=1, hidden_dims=(8,)))
+    written = {}
+    keep = lambda path, title, sections, subtitle: written.update({part.title: part for part in sections})  # noqa: E731
+    monkeypatch.setattr(pages, "write_page", keep)
+    text = demo.demo(tmp_path / "demo")
+    (chart,) = written["Control chart"].figure.axes
+    labels = [label.get_text().replace("\n", "_") for label in chart.get_xticklabels()]
+    assert tuple(labels) == plant.FAULTS[1:]
+    assert chart.get_yscale() in ("log", "symlog")
+    assert chart.get_legend() is not None
+    assert all(fault in text for fault in plant.FAULTS[1:])
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    with pytest.raises(FileExistsError, match=r"holds thesis.tex, which no demo wrote"):
+        demo.demo(tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "chapter 1"
+
+
+def test_a_folder_of_the_users_is_no_demo_for_holding_a_table_of_that_name(tmp_path):
+    (tmp_path / "plant.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(FileExistsError, match=r"has no demo.json of an earlier demo"):
+        demo.demo(tmp_path)
+    assert (tmp_path / "plant.csv").read_text() == "a,b\n1,2\n"
+
+
+@pytest.mark.parametrize("foreign", ["notes.txt", "results/scores.csv", "plant.csv/mine.txt"])
+def test_what_was_put_beside_a_demo_is_kept(tmp_path, foreign):
+    (tmp_path / "demo.json").write_text("{}")
+    (tmp_path / foreign).parent.mkdir(exist_ok=True)
+    (tmp_path / foreign).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"holds {foreign.split('/')[0]}, which no demo wrote"):
+        demo.demo(tmp_path)
+    assert (tmp_path / foreign).read_text() == "mine"
+    assert (tmp_path / "demo.json").exists()
+
+
+def test_a_link_in_an_earlier_demo_is_removed_and_what_it_points_to_is_not(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "demo"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (elsewhere / "results.csv").write_text("mine")
+    (folder / "demo.json").write_text("{}")
+    (folder / "checkpoints").symlink_to(elsewhere)
+    demo._remove_earlier_demo(folder)
+    assert list(folder.iterdir()) == []
+    assert (elsewhere / "results.csv").read_text() == "mine"

@@ -1,0 +1,153 @@
+"""The commands: a catalogue in, a folder out; a file in, a file of the same format out."""
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pytest
+import tyro
+
+from aejax.cli.commands.denoising import Denoise, DenoiseTrain, load_denoiser, run
+
+
+def command(kind, *words):
+    run(tyro.cli(kind, args=list(map(str, words))))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A denoiser trained for two rounds, which is enough for files."""
+    path = tmp_path_factory.mktemp("denoiser")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 1000)) * np.where(np.arange(1000) < 300, 0.05, 1)
+    np.savez(path / "events.npz", x=x, arrival=np.full(8, 300), group=list("AABBCCDD"))
+    words = ("--num-samples", 256, "--num-rounds", 1, "--test-share", 0.5, "--quiet")
+    command(DenoiseTrain, path / "events.npz", "--out", path / "run", *words)
+    return path
+
+
+def test_the_folder_says_what_was_measured_and_on_whom(folder):
+    config = json.loads((folder / "run" / "config.json").read_text())
+    assert len(config["held_out_groups"]) == 2
+    assert np.isfinite(config["measured_on_held_out_groups"]["mean gain, dB"])
+    assert "mean gain at 25 dB, dB" not in config["measured_on_held_out_groups"]  # no record is as clean as that takes
+    model, variables, _ = load_denoiser(folder / "run")
+    assert model.encode(variables, np.ones((1, 256))).mean.shape[0] == 1
+
+
+@pytest.mark.parametrize("shape", [(700,), (2, 300)])
+def test_npy(folder, tmp_path, shape):
+    np.save(tmp_path / "in.npy", np.random.default_rng(1).standard_normal(shape))
+    command(Denoise, folder / "run", tmp_path / "in.npy", "--out", tmp_path / "out.npy", "--sampling-rate", 100)
+    assert np.load(tmp_path / "out.npy").shape == shape
+
+
+def test_a_trace_shorter_than_the_windows_gets_shorter_ones(folder, tmp_path):
+    """The variables do not depend on the length of the windows."""
+    (tmp_path / "run").mkdir()
+    for name in ("config.json", "variables.safetensors"):
+        (tmp_path / "run" / name).write_bytes((folder / "run" / name).read_bytes())
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"num_samples": 1024}))
+    np.save(tmp_path / "in.npy", np.random.default_rng(1).standard_normal(300))
+    for run_folder, name in ((folder / "run", "short"), (tmp_path / "run", "long")):
+        command(Denoise, run_folder, tmp_path / "in.npy", "--out", tmp_path / f"{name}.npy", "--quiet")
+    np.testing.assert_array_equal(np.load(tmp_path / "long.npy"), np.load(tmp_path / "short.npy"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of obspy's imports
+def test_miniseed_of_another_rate(folder, tmp_path):
+    obspy = pytest.importorskip("obspy")
+    trace = obspy.Trace(np.random.default_rng(1).standard_normal(900), {"station": "PFO", "sampling_rate": 50.0})
+    trace.write(str(tmp_path / "in.mseed"), format="MSEED")
+    command(Denoise, folder / "run", tmp_path / "in.mseed", "--out", tmp_path / "out.mseed")
+    (written,) = obspy.read(str(tmp_path / "out.mseed"))
+    assert (written.stats.station, written.stats.sampling_rate, written.stats.npts) == ("PFO", 50.0, 900)
+    assert 0 < np.abs(written.data).max() < np.abs(trace.data).max() * 2
+
+
+@pytest.mark.filterwarnings("ignore")  # of obspy's imports
+def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
+    obspy = pytest.importorskip("obspy")
+    source = tmp_path / "in.mseed"
+    obspy.Trace(np.random.default_rng(1).standard_normal(900), {"sampling_rate": 100.0}).write(str(source), "MSEED")
+    source.write_bytes(source.read_bytes() + b"no record" * 1000)
+    words = (folder / "run", source, "--out", tmp_path / "out.mseed")
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always", UserWarning)
+        command(Denoise, *words)
+        (line,) = capsys.readouterr().err.splitlines()
+        command(Denoise, *words, "--quiet")
+    assert re.match(rf"note: {source}: warnings on reading: [0-9]+, the first: .*Not a SEED record", line)
+    assert not shown
+    assert not capsys.readouterr().err
+
+
+def test_one_station_kept_out_would_be_lost(folder, tmp_path, capsys):
+    """It cannot be measured on, so none is where few are left to train on."""
+    words = ("--num-samples", 256, "--num-rounds", 1, "--out")
+    command(DenoiseTrain, folder / "events.npz", *words, tmp_path / "none", "--test-share", 0.25)
+    assert "none of the 4 stations is held out, so no gain" in capsys.readouterr().err
+    assert json.loads((tmp_path / "none" / "config.json").read_text())["held_out_groups"] == []
+
+
+def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 600)) * np.where(np.arange(600) < 200, 0.005, 1)
+    np.savez(tmp_path / "events.npz", x=x, arrival=np.full(6, 200), group=list("ABCDEF"))
+    command(DenoiseTrain, tmp_path / "events.npz", "--out", tmp_path / "run", "--num-rounds", 1)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["num_samples"] == 448
+    first, second = config["held_out_groups"]
+    shown = capsys.readouterr()
+    assert f"held out of training, 2 of 6 stations: {first}, {second}" in shown.err
+    assert "windows of 448 samples" in shown.err
+    assert "mean gain at 25 dB, dB: " in shown.out
+    for name in ("noisy", "denoised"):
+        assert np.isfinite(config["measured_on_held_out_groups"][f"onset error, {name}, median of the absolute, s"])
+        assert f"onset error, {name}, median of the absolute, s: " in shown.out
+
+
+def test_what_cannot_work_is_refused(folder, tmp_path):
+    with pytest.raises(FileExistsError, match="is not empty"):
+        command(DenoiseTrain, folder / "events.npz", "--out", folder / "run")
+    with pytest.raises(ValueError, match="min_snr_db"):
+        command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--min-snr-db", 99)
+    for number in (-1, 100):
+        with pytest.raises(ValueError, match=f"num_samples: found {number}, expected at least 256, one frame"):
+            command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--num-samples", number)
+    with np.load(folder / "events.npz") as file:
+        np.savez(tmp_path / "short.npz", **dict(file) | {"x": file["x"][:, 100:400], "arrival": np.full(8, 200)})
+    with pytest.raises(ValueError, match=r"records of 300 samples, expected 322 or more"):
+        command(DenoiseTrain, tmp_path / "short.npz", "--out", tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="no trained denoiser"):
+        load_denoiser(tmp_path)
+    np.save(tmp_path / "gap.npy", np.array([1.0, np.nan, 2.0]))
+    with pytest.raises(ValueError, match="trace 0: traces: found a missing"):
+        command(Denoise, folder / "run", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
+
+
+def test_a_record_that_stops_the_training_is_named_by_its_row_in_the_file(folder, tmp_path):
+    """Not by its row among those that are trained on; constant before its event as well."""
+    with np.load(folder / "events.npz") as file:
+        fields = dict(file)
+    path = tmp_path / "events.npz"
+    for end in (300, 1000):
+        fields["x"][7, :end] = 0
+        np.savez(path, **fields)
+        with pytest.raises(ValueError, match=rf"^{path}: x: record 7 .* of D is constant"):
+            command(DenoiseTrain, path, "--out", tmp_path / "run", "--num-samples", 256)
+
+
+def test_a_damaged_folder_is_refused(folder, tmp_path):
+    for name in ("config.json", "variables.safetensors"):
+        (tmp_path / name).write_bytes((folder / "run" / name).read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_samples": "many"}))
+    with pytest.raises(ValueError, match="num_samples or sampling_rate"):
+        load_denoiser(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "variables.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_denoiser(tmp_path)

@@ -1,0 +1,183 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from aejax.artefacts import storage
+from aejax.cli.commands.surrogate import Surrogate, SurrogateCompress, SurrogatePredict, run, run_compress, run_predict
+
+
+@pytest.fixture
+def data(tmp_path):
+    rng = np.random.default_rng(0)
+    energy, momentum = np.arange(1, 40, 2.0), np.linspace(0.5, 4, 6)
+    place = rng.uniform(8, 30, 40)
+    profile = np.exp(-0.5 * ((energy - place[:, None]) / 4) ** 2)
+    maps = (profile[:, None] * (momentum**2)[:, None]).astype(np.float32)
+    path = tmp_path / "maps.npz"
+    np.savez(path, S=maps, Q=momentum, E=energy, place=place, crystal=np.repeat(["a", "b", "c", "d"], 10))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _fewer_maps(monkeypatch):
+    import aejax.tasks.surrogate as task
+
+    full = task.fit_compression
+    monkeypatch.setattr(task, "fit_compression", lambda *args, **given: full(*args, num_widened=250, **given))
+
+
+def test_train_compress_and_predict(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    options = {"num_numbers": 6, "num_members": 1, "num_epochs": 100, "num_folds": 2, "quiet": True}
+    run(Surrogate(data, out, properties=("place",), group="crystal", **options))
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == f"written to {out}"
+    printed = dict(line.split("  ") for line in lines if "  " in line)
+    assert float(printed["R2 of compression on groups held out"]) > 0.9
+    assert float(printed["R2 of prediction on groups held out"]) > 0.8
+    for scale in ("", ", of square roots"):
+        assert float(printed[f"R2 of 6 principal components on groups held out{scale}"]) > 0.8
+    assert float(printed["R2 of compression on groups held out, of square roots"]) > 0.9
+    given = np.load(data)["S"]
+
+    run_compress(SurrogateCompress(out, data, tmp_path / "codes.npz"))
+    codes = np.load(tmp_path / "codes.npz")
+    assert codes["code"].shape == (40, 6)
+    np.testing.assert_allclose(codes["S"], given, atol=0.15 * given.max())
+
+    run_predict(SurrogatePredict(out, data, tmp_path / "predicted.npz"))
+    predicted = np.load(tmp_path / "predicted.npz")
+    assert predicted["spread"].shape == given.shape
+    assert np.mean((predicted["S"] - given) ** 2) < 0.1 * given.var()
+    assert sorted(path.name for path in out.iterdir()) == ["config.json", "variables.safetensors"]
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"written to {tmp_path / name}" for name in ("codes.npz", "predicted.npz")]
+    assert not said.err
+
+    np.savez(tmp_path / "beyond.npz", place=[3.0, 20.0])
+    command = SurrogatePredict(out, tmp_path / "beyond.npz", tmp_path / "predicted.npz")
+    run_predict(command)
+    assert "place: found 3 to 20, trained on 8" in capsys.readouterr().err
+    run_predict(dataclasses.replace(command, quiet=True))
+    assert not capsys.readouterr().err
+    # Folders of before kept no range.
+    path = out / "variables.safetensors"
+    kept = storage.read_arrays(path)
+    storage.write_arrays(path, {name: array for name, array in kept.items() if name[-4:] not in ("_min", "_max")})
+    run_predict(command)
+    assert not capsys.readouterr().err
+
+
+def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, capsys):
+    options = {"num_numbers": 6, "num_members": 2, "num_epochs": 30, "num_folds": 2, "quiet": True}
+    run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal", **options))
+    printed = capsys.readouterr().out
+    config = storage.read_json(tmp_path / "run" / "config.json")
+    factor, floor = config["widening"]
+    assert f"{factor:.2f} times as wide: two of them hold 95%" in printed
+    spreads = []
+    for widening in ([factor, floor], [1.0, 0.0]):
+        storage.write_json(tmp_path / "run" / "config.json", config | {"widening": widening})
+        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / "predicted.npz"))
+        spreads.append(np.load(tmp_path / "predicted.npz")["spread"])
+    np.testing.assert_allclose(spreads[0], factor * np.hypot(spreads[1], floor), rtol=1e-5)
+
+
+def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):
+    arrays = dict(np.load(data))
+    np.savez(data, **arrays | {"place": np.random.default_rng(1).random((40, 2))})
+    options = {"num_numbers": 4, "num_members": 1, "num_epochs": 2, "num_folds": 2, "quiet": True}
+    run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal", **options))
+    useless = "WARNING: predictions of new groups are no better than the mean map (R2 -"
+    poor = "the properties do not predict maps of groups that were not trained on (R2 0.30"
+    assert useless in capsys.readouterr().out
+    config = storage.read_json(tmp_path / "run" / "config.json")
+    for r2, said in ((-0.44, [True, False]), (0.3, [False, True]), (0.9, [False, False])):
+        config["measured"]["R2 of prediction on groups held out"] = r2
+        storage.write_json(tmp_path / "run" / "config.json", config)
+        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / f"{r2}.npz"))
+        printed = capsys.readouterr().err
+        assert [useless in printed, poor in printed] == said
+
+
+@pytest.fixture
+def compression(data, tmp_path):
+    run(Surrogate(data, tmp_path / "run", num_numbers=4, quiet=True))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"E": np.arange(2, 41, 2.0)}, r"E: found 20 values from 2 to 40, expected those of training, 20 .* 1 to 39"),
+        ({"Q": np.linspace(0.5, 4, 7)}, "Q: found 7 values"),
+        ({"S": np.ones((2, 6, 5))}, r"S: found shape \(2, 6, 5\), expected \(n, 6, 20\)"),
+        ({"S": np.full((2, 6, 20), -3)}, r"S: found -3, expected intensities of at least 0; subtract"),
+        ({"S": np.full((2, 6, 20), "a")}, r"S: found \['a' 'a'\]\.\.\., expected numbers"),
+    ],
+)
+def test_maps_that_do_not_fit_the_compression_are_named(data, compression, tmp_path, change, message):
+    np.savez(data, **dict(np.load(data)) | change)
+    with pytest.raises(ValueError, match=message):
+        run_compress(SurrogateCompress(compression, data, tmp_path / "codes.npz"))
+
+
+def test_a_map_without_numbers_is_named(data, compression, tmp_path, capsys):
+    arrays = dict(np.load(data))
+    arrays["S"][3] = np.nan
+    np.savez(data, **arrays)
+    run_compress(SurrogateCompress(compression, data, tmp_path / "codes.npz"))
+    assert "1 of 40 maps hold no number; their codes are NaN" in capsys.readouterr().err
+    assert np.isnan(np.load(tmp_path / "codes.npz")["S"]).all(axis=(1, 2)).nonzero()[0].tolist() == [3]
+
+
+def test_a_result_does_not_take_the_place_of_its_data(data, compression):
+    for kind, act in ((SurrogateCompress, run_compress), (SurrogatePredict, run_predict)):
+        with pytest.raises(ValueError, match=r"--out: found .*which is the file that is read"):
+            act(kind(compression, data, data))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"place": np.full(40, "Al2O3")}, r"place: found \['Al2O3' 'Al2O3'\]\.\.\., expected numbers"),
+        ({"place": np.ones(7)}, "place: found 7 rows, expected 40 as S has"),
+        ({"crystal": np.ones(7)}, "crystal: found 7 rows, expected 40 as S has"),
+        ({"crystal": np.ones((40, 2))}, r"crystal: found shape \(40, 2\), expected \(40,\), a group each"),
+        ({"place": 3.0}, "place: found a single value, expected an array"),
+        ({"crystal": np.full(40, None)}, "found no NPZ file of arrays of numbers or text"),
+    ],
+)
+def test_properties_and_groups_that_do_not_fit_are_named(data, tmp_path, change, message):
+    np.savez(data, **dict(np.load(data)) | change)
+    with pytest.raises(ValueError, match=message):
+        run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal"))
+
+
+@pytest.mark.parametrize("content", [b"time,value", b"", b"PK\x03\x04 cut off"])
+def test_what_is_no_file_of_maps_is_refused(tmp_path, content):
+    path = tmp_path / "plant.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"found no NPZ file .*, expected one with S, Q, E"):
+        run(Surrogate(path, tmp_path / "run"))
+
+
+def test_bad_input_is_named(data, tmp_path):
+    with pytest.raises(ValueError, match="expected crystals as well"):
+        run(Surrogate(data, tmp_path / "run", group="crystals"))
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match="is there already"):
+        run(Surrogate(data, tmp_path / "there"))
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        run_predict(SurrogatePredict(tmp_path / "there", data, tmp_path / "out.npz"))
+    for name in ("config.json", "variables.safetensors"):
+        (tmp_path / "there" / name).write_text('{"format": 1, "kind": "denoiser"}')
+    with pytest.raises(ValueError, match="found the folder of another command, expected one of aejax surrogate"):
+        run_predict(SurrogatePredict(tmp_path / "there", data, tmp_path / "out.npz"))
+    run(Surrogate(data, tmp_path / "run", num_numbers=4, quiet=True))
+    with pytest.raises(ValueError, match="without --properties"):
+        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / "out.npz"))
+    (tmp_path / "run" / "variables.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="cannot be read"):
+        run_compress(SurrogateCompress(tmp_path / "run", data, tmp_path / "out.npz"))

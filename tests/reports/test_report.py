@@ -1,0 +1,100 @@
+"""The page of a run says what its pictures show."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from aejax import tables
+from aejax.data.formats.tables import Table
+from aejax.reports import pages
+from aejax.reports import run as report
+from aejax.tables.config import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def run(rows, tmp_path_factory):
+    table = Table(tuple("abcdef"), rows.astype(float), True, ())
+    config = TrainConfig(num_epochs=2, hidden_dims=(8,))
+    return tables.train(table, config, tmp_path_factory.mktemp("report") / "run")
+
+
+@pytest.fixture
+def sections_of(monkeypatch):
+    """The sections of a run's page by title."""
+
+    def sections(run):
+        written = {}
+        keep = lambda path, title, sections, subtitle: written.update({part.title: part for part in sections})  # noqa: E731
+        monkeypatch.setattr(pages, "write_page", keep)
+        report.write_report("unused", run)
+        return written
+
+    return sections
+
+
+def test_rows_held_out_at_random_are_not_joined_by_a_line(run, sections_of):
+    section = sections_of(run)["Reconstructions"]
+    assert section.figure.get_supxlabel() == "measured"
+    assert "All columns, those hardest to reconstruct first" in section.caption
+    in_time = run._replace(config=dataclasses.replace(run.config, split="time"))
+    section = sections_of(in_time)["Reconstructions"]
+    assert section.figure.axes[-1].get_xlabel() == "row, in the order of time"
+    assert section.caption.startswith("The first ")
+
+
+def test_a_caption_says_how_many_columns_are_left_out(run, sections_of):
+    many = tuple(f"c{i}" for i in range(15))
+    wide = run._replace(
+        source=run.source._replace(columns=many),
+        held_out=run.held_out._replace(
+            **{name: np.resize(getattr(run.held_out, name), (20, 15)) for name in ("x", "reconstruction")},
+            explained_variance=np.linspace(0, 1, 15),
+        ),
+    )
+    assert "The 12 of 15 columns hardest to reconstruct;" in report._reconstructed_rows(wide).caption
+    assert "All columns, those that agree worst first" in sections_of(run)["Samples"].caption
+
+
+def test_an_evaluation_is_told_in_words_with_units(run):
+    lines = report.evaluation_table(tables.evaluate(run, Table(tuple("abcdef"), run.held_out.x, True, ()))).splitlines()
+    assert [line.rsplit("  ", 1)[0].strip() for line in lines[2:9]] == [
+        "rows",
+        "mean score",
+        "share flagged at a false alarm rate of 0.01",
+        "mean squared error, in units of the training variance",
+        "explained variance, mean over columns",
+        "KS distance of generated rows, mean over columns",
+        "explained variance of a",
+    ]
+    assert lines[-1].startswith("KS distance of f ")
+    assert "_" not in "".join(lines)
+
+
+def test_every_figure_of_an_evaluation_is_told(run):
+    result = tables.evaluate(run, Table(tuple("abcdef"), run.held_out.x, True, ()))
+    num_values = sum(len(value) if isinstance(value, dict) else 1 for value in result.values())
+    # The false alarm rate is told beside the share that is flagged at it.
+    assert len(report.evaluation_table(result).splitlines()) - 2 == num_values - 1
+
+
+def test_a_run_that_diverged_says_so_first(run, sections_of):
+    sentence = (
+        "training diverged: the loss is not finite in epoch 1. Try a smaller rate; "
+        "the figures below are those of the last good variables"
+    )
+    diverged = run._replace(
+        history={name: np.array([np.nan]) for name in run.history},
+        diverged="the loss is not finite in epoch 1. Try a smaller rate.",
+    )
+    written = sections_of(diverged)
+    assert next(iter(written)) == "Warning"
+    assert written["Warning"].text == sentence
+    assert "Training" not in written
+    assert "best epoch" not in [name for name, _ in written["Held-out results"].table]
+    text = report.summary(diverged)
+    assert text.startswith(sentence)
+    assert "best epoch" not in text
+    assert next(iter(sections_of(run))) == "Held-out results"
+    assert "best epoch" in report.summary(run)
+    assert "diverged" not in report.summary(run)

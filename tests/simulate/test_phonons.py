@@ -1,0 +1,81 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aejax.simulate.phonons import map_properties, phonon_modes, powder_map, read_force_constants
+
+FOLDER = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron"
+ENERGY = np.arange(1, 192, 2.0)
+
+
+def real(name):
+    path = FOLDER / "force_constants" / f"{name}.yaml.xz"
+    if not path.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{path} is absent")
+        pytest.skip(f"{path} is absent")
+    pytest.importorskip("phonopy")
+    return read_force_constants(path)
+
+
+@pytest.fixture(scope="module")
+def diamond():
+    crystal = real("C2_diamond")
+    return phonon_modes(crystal, np.linspace(0.25, 8, 48), num_directions=40)
+
+
+def test_a_map_given_is_computed_again():
+    """The maps of the data folder: no Debye-Waller factor, resolution near 2.5 meV, other directions, a factor 0.95.
+
+    Below some 10 meV a map depends on which directions pass close to a reciprocal lattice point: 1 / E² is large there.
+    """
+    crystal = real("CaHgO2_CaHgO2")
+    file = np.load(FOLDER / "sqe_maps.npz")
+    index = np.flatnonzero(file["crystal"] == "CaHgO2_CaHgO2")[0]
+    scale, temperature = map(float, file["fc_scale_T"][index])
+    modes = phonon_modes(crystal, file["Q"])
+    ours = powder_map(modes, file["E"], temperature=temperature, force_constant_scale=scale, debye_waller=False)
+    high = file["E"] > 10
+    given, ours = file["S"][index][:, high], 0.95 * ours[:, high]
+    assert abs(given.sum() / ours.sum() - 1) < 0.03
+    assert np.sum((given - ours) ** 2) < 0.03 * np.sum(given**2)
+
+
+def test_force_constants_stretch_energies_and_warmth_weakens_large_momenta(diamond):
+    cold, stiff, hot = (
+        powder_map(diamond, ENERGY, temperature=temperature, force_constant_scale=scale)
+        for temperature, scale in ((10, 1.0), (10, 1.1), (1500, 1.0))
+    )
+    top = [ENERGY[np.flatnonzero(image.sum(axis=0) > 1e-3 * image.sum())[-1]] for image in (cold, stiff)]
+    assert abs(top[1] / top[0] - np.sqrt(1.1)) < 0.03
+    bare = powder_map(diamond, ENERGY, temperature=1500, debye_waller=False)
+    ratio = hot.sum(axis=1) / bare.sum(axis=1)
+    assert ratio[0] > 0.99
+    assert np.all(np.diff(ratio[::8]) < 0)
+
+
+def test_detailed_balance_of_the_bose_factor(diamond):
+    """S(E, T) / S(E, 0) = n(E) + 1 at each momentum."""
+    warm, cold = (powder_map(diamond, ENERGY, temperature=t, debye_waller=False) for t in (1000, 1e-3))
+    factor = 1 / -np.expm1(-ENERGY / (0.0861733 * 1000))
+    high = ENERGY > 40  # where the factor changes little over the width of the Gaussian
+    np.testing.assert_allclose(warm[:, high].sum(axis=1)[8:], (cold * factor)[:, high].sum(axis=1)[8:], rtol=0.02)
+
+
+def test_heavier_atoms_are_slower():
+    crystal = real("C2_diamond")
+    light, heavy = (
+        phonon_modes(crystal, [1.0, 2.0], num_directions=5, mass_factors={"C": factor}) for factor in (1, 4)
+    )
+    np.testing.assert_allclose(light.energy, 2 * heavy.energy, rtol=1e-4, atol=1e-3)
+    assert light.properties["max_energy"] == pytest.approx(2 * heavy.properties["max_energy"], rel=1e-4)
+    assert map_properties(light.properties, [100, 300], [1, 1.1]).shape == (2, 13)
+
+
+def test_bad_input_is_named(diamond, tmp_path):
+    with pytest.raises(ValueError, match="temperature: found 0"):
+        powder_map(diamond, ENERGY, temperature=0)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_force_constants(tmp_path / "nothing.yaml")

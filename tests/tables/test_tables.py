@@ -1,0 +1,122 @@
+"""Training on a table and using the run: what is odd in the rows is said, what cannot work leaves nothing behind."""
+
+import numpy as np
+import pytest
+
+from aejax import tables
+from aejax.data.formats.tables import Table
+from aejax.tables import run as runs
+from aejax.tables.config import TrainConfig
+from aejax.training import DivergenceError
+
+COLUMNS = ("pressure", "flow", "level", "load")
+
+
+def table_of(num_rows, seed=0):
+    rng = np.random.default_rng(seed)
+    load = rng.standard_normal(num_rows)
+    values = np.column_stack([load, 2 * load, rng.standard_normal(num_rows), load]) + 0.1 * rng.standard_normal(
+        (num_rows, 4)
+    )
+    return Table(COLUMNS, values, True, ())
+
+
+def changed(table, rows, column, value):
+    values = table.values.copy()
+    values[rows, COLUMNS.index(column)] = value
+    return table._replace(values=values)
+
+
+def train(table, folder, **options):
+    notes = []
+    config = TrainConfig(**{"num_epochs": 1, **options})
+    return tables.train(table, config, folder, notice=notes.append), notes
+
+
+def test_rows_without_conditions_are_passed_over(tmp_path):
+    rows = [3, 50, 51]
+    table = changed(table_of(200), rows, "load", np.nan)
+    run, notes = train(table, tmp_path / "run", model="conditional_vae", condition_columns=("load",))
+    assert any("3 of 200 rows are passed over" in note and "load" in note for note in notes)
+    complete, _ = train(
+        table._replace(values=np.delete(table.values, rows, axis=0)),
+        tmp_path / "complete",
+        model="conditional_vae",
+        condition_columns=("load",),
+    )
+    np.testing.assert_array_equal(run.calibration.score, complete.calibration.score)
+    for task in (tables.encode, tables.reconstruct, tables.detect):
+        whole = task(run, table)
+        part = task(run, table._replace(values=np.delete(table.values, rows, axis=0)))
+        for name, values in whole.items():
+            np.testing.assert_array_equal(np.delete(values, rows), part[name])
+            missing = values[rows]
+            assert np.isnan(missing).all() if missing.dtype.kind == "f" else not missing.any()
+    assert tables.evaluate(run, table)["num_rows"] == 197
+    with pytest.raises(ValueError, match="found no row with a value in each"):
+        tables.encode(run, changed(table, slice(None), "load", np.nan))
+
+
+def test_numbers_that_stand_for_a_missing_value_are_pointed_out(tmp_path):
+    _, notes = train(changed(table_of(200), slice(0, 60), "flow", -999.0), tmp_path)
+    assert any("'flow': -999 stands in" in note for note in notes)
+    _, notes = train(changed(table_of(200), slice(0, 60), "flow", 3.0), tmp_path)
+    assert not any("stands in" in note for note in notes)
+
+
+def test_a_table_in_which_nothing_varies_is_refused(tmp_path):
+    table = table_of(100)
+    with pytest.raises(ValueError, match="same value in all training rows"):
+        train(table._replace(values=np.ones_like(table.values)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"options": ("beta=abc",)}, "options: beta: found 'abc', expected a number"),
+        ({"options": ("beta=true",)}, "options: beta: found 'true', expected a number"),
+        ({"options": ("beta=-1",)}, "beta: found -1"),
+        ({"options": ("batch_norm=1",)}, "batch_norm: found '1', expected true or false"),
+        ({"options": ("num_importance_samples=1.5",)}, "num_importance_samples: found '1.5', expected a whole number"),
+        ({"model": "conditional_vae"}, "--condition-columns"),
+    ],
+)
+def test_what_a_model_refuses_leaves_no_folder(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        train(table_of(100), tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
+    table = table_of(500)
+    with pytest.raises(DivergenceError) as caught:
+        train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50)
+    assert caught.value.epoch > 1
+    run = runs.load_run(tmp_path)
+    assert run.diverged == str(caught.value)
+    notes = []
+    assert np.isfinite(tables.encode(run, table, notes.append)["z1"]).all()
+    assert any("diverged" in note for note in notes)
+    fine, _ = train(table, tmp_path / "fine")
+    assert runs.load_run(tmp_path / "fine").diverged is fine.diverged is None
+
+
+def test_only_training_rows_set_the_scale_and_only_calibration_rows_the_limits(tmp_path):
+    """Split by time the parts are known: the first rows train, the last calibrate, each moved to where it is seen."""
+    table = table_of(200)
+    values = table.values.copy()
+    values[140:160] += 100.0  # validation
+    values[160:] += 1000.0  # calibration
+    run, _ = train(table._replace(values=values), tmp_path, split="time")
+    np.testing.assert_allclose(run.scaler.mean, values[:140].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(run.scaler.scale, values[:140].std(axis=0), rtol=1e-6)
+    assert len(run.calibration.score) == 40
+    scores = tables.detect(run, table._replace(values=values))["score"]
+    np.testing.assert_allclose(np.sort(run.calibration.score), np.sort(scores[160:]), rtol=1e-4)
+
+
+def test_results_keep_the_order_of_the_columns_with_a_condition_among_them(tmp_path):
+    run, _ = train(table_of(100), tmp_path, model="conditional_vae", condition_columns=("flow",))
+    assert tuple(tables.reconstruct(run, table_of(10))) == COLUMNS
+    assert tuple(tables.generate(run, 3, {"flow": 0.0})) == COLUMNS

@@ -1,0 +1,209 @@
+import json
+import os
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from aejax.cli.commands import inversion as commands
+from aejax.simulate import geology
+from aejax.tasks.inversion import sections
+
+SHAPE = (13, 9)
+
+
+@pytest.fixture(scope="module")
+def image():
+    """Bands that rise and fall, a tenth as large as the real training image."""
+    row, column = np.mgrid[:60, :80]
+    return ((row + 4 * np.sin(column / 9)) % 15 < 5).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def trained(image):
+    size = {"num_steps": 6, "batch_size": 8, "num_held_out": 20}
+    return sections.train_sections(jax.random.key(0), image, SHAPE, 2, held_out=0.25, **size)
+
+
+def test_sections_come_back_as_they_were_saved(trained, tmp_path):
+    sections.save_sections(tmp_path / "model", trained)
+    found = sections.load_sections(tmp_path / "model")
+    assert found.model is trained.model
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(trained), strict=True):
+        if not callable(a):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_held_out_comes_from_the_last_columns(image, trained):
+    windows = np.lib.stride_tricks.sliding_window_view(image[:, 60:], SHAPE).reshape(-1, *SHAPE)
+    assert all((windows == x).all(axis=(1, 2)).any() for x in trained.x[:20])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": np.full((60, 80), 0.5)}, "image: found shape"),
+        ({"image": np.zeros(60)}, "image: found shape"),
+        ({"held_out": 0.05}, "held_out: found 0.05, 4 columns of 80; expected at least the 9"),
+        ({"held_out": 0.9}, "held_out: found 0.9, 72 columns of 80; .* as many left to train on"),
+        ({"held_out": 1.0}, "held_out: found 1.0, expected a share between 0 and 1"),
+        (
+            {"patch_shape": (0, 9)},
+            r"patch_shape: found \(0, 9\), expected at least 2 and at most \(60, 80\), the image",
+        ),
+        ({"patch_shape": (13, 81)}, "patch_shape: found .* at most"),
+        ({"num_steps": 2}, "num_steps: found 2, expected at least 3"),
+        ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+        ({"num_held_out": 501}, "num_held_out: found 501, expected 1 to 500"),
+        ({"num_held_out": 0}, "num_held_out: found 0, expected 1 to 500"),
+    ],
+)
+def test_what_no_model_can_be_trained_with_is_refused(image, change, message):
+    options = {"image": image, "patch_shape": SHAPE} | change
+    with pytest.raises(ValueError, match=message):
+        sections.train_sections(jax.random.key(0), **options)
+
+
+def test_folders_that_are_no_model_are_refused(trained, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no sections\.json"):
+        sections.load_sections(tmp_path)
+    sections.save_sections(tmp_path, trained)
+    content = json.loads((tmp_path / "sections.json").read_text())
+    (tmp_path / "sections.json").write_text(json.dumps(content | {"latent_dim": 3}))
+    with pytest.raises(ValueError, match="does not fit the model"):
+        sections.load_sections(tmp_path)
+    (tmp_path / "sections.json").write_text(json.dumps(content | {"format": 2}))
+    with pytest.raises(ValueError, match="expected format 1"):
+        sections.load_sections(tmp_path)
+
+
+def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
+    pytest.importorskip("blackjax")
+    sections.save_sections(tmp_path / "model", trained)
+    sources, receivers = geology.cross_hole_survey(SHAPE, 0.1, 0.4)
+    lengths = geology.straight_rays(SHAPE, 0.1, sources, receivers)
+    times = np.asarray(geology.travel_times(lengths, trained.x[0], (0.06, 0.08)))
+    rows = np.column_stack([sources[:, 0], receivers[:, 0], times])
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="source_depth,receiver_depth,travel_time", comments="")
+    command = commands.Invert(
+        tmp_path / "model", str(tmp_path / "t.csv"), tmp_path / "out.npz", noise=0.1, num_samples=20
+    )
+    commands.invert(command)
+    with np.load(tmp_path / "out.npz") as found:
+        for name in ("mean", "spread", "low", "high", "probability"):
+            assert found[name].shape == SHAPE
+            assert found[f"block_{name}" if name != "probability" else "block_mean"].shape == (3, 2)
+        for block in ("", "block_"):
+            low, mean, high = (found[block + name] for name in ("low", "mean", "high"))
+            assert 0.06 <= low.min() <= high.max() <= 0.08
+            assert (low <= mean).all()
+            assert (mean <= high).all()
+        share = found["probability"]
+        np.testing.assert_allclose(found["mean"], 0.06 + 0.02 * share, rtol=1e-5)
+        np.testing.assert_allclose(found["spread"], 0.02 * np.sqrt(share * (1 - share)), atol=1e-6)
+        np.testing.assert_array_equal(found["low"], np.where(share < 0.95, 0.06, 0.08))
+        np.testing.assert_array_equal(found["high"], np.where(share > 0.05, 0.08, 0.06))
+        # After six steps of training the decoder gives much the same for all codes: blocks must not be sure of it.
+        slowness = (1 / found["draws"])[:, :12, :8].reshape(-1, 3, 4, 2, 4).mean(axis=(2, 4))
+        assert (found["block_spread"] > 3 * (1 / slowness).std(axis=0)).all()
+    said = capsys.readouterr()
+    assert "misfit in units of" in said.out
+    assert re.search(r"error of the decoder on 20 sections .* ns a ray, beside 0.1 ns of noise", said.err)
+    assert "4 chains adapt, then draw 20 sections each" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": -1.0}, "noise: found -1.0, expected positive"),
+        ({"cell": 0.0}, "cell: found 0.0"),
+        ({"velocities": (0.06, -0.08)}, "velocities: found 0.06 -0.08"),
+        ({"num_samples": 0}, "num_samples: found 0, expected at least 4"),
+        ({"cell": 0.01}, "source_depth: found 0.4 m in row 2, expected 0 to 0.13 m"),
+        ({"out": "t.csv"}, "--out: found .*t.csv, which is the file that is read"),
+        ({"block": 1}, "block: found 1 cells, expected 2 to 9"),
+        ({"block": 10}, "block: found 10 cells, expected 2 to 9"),
+        ({"data": "gap.csv"}, "travel_time: found no value in row 2"),
+        ({"data": "text.csv"}, "travel_time.*: found 'abc' in row 1 .*; empty the cell if it means a missing value$"),
+        ({"data": "time.csv"}, "found columns source_depth, receiver_depth, time, expected also travel_time"),
+        ({"data": "bare.csv"}, "found no line of names, expected one with source_depth, receiver_depth, travel_time"),
+        ({"data": "negative.csv"}, "travel_time: found -9 ns in row 2, expected a positive time"),
+        ({"data": "zero.csv"}, "travel_time: found 0 ns in row 1, expected a positive time"),
+    ],
+)
+def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    sections.save_sections("model", trained)
+    header = "source_depth,receiver_depth,travel_time\n"
+    Path("t.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,9\n")
+    Path("gap.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,\n")
+    Path("text.csv").write_text(header + "0.1,0.1,abc\n0.4,0.1,9\n")
+    Path("time.csv").write_text("source_depth,receiver_depth,time\n0.1,0.1,9\n0.4,0.1,10\n")
+    Path("bare.csv").write_text("0.1,0.1,9\n0.4,0.1,10\n")
+    Path("negative.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,-9\n")
+    Path("zero.csv").write_text(header + "0.1,0.1,0\n0.4,0.1,9\n")
+    given = {"data": "t.csv", "out": "out.npz", "noise": 0.1} | options
+    with pytest.raises(ValueError, match=message):
+        commands.invert(commands.Invert(Path("model"), **{**given, "out": Path(given["out"])}))
+
+
+def test_images_that_cannot_be_read_are_named(tmp_path):
+    path = tmp_path / "image.png"
+    with pytest.raises(FileNotFoundError, match=r"image\.png: there is no such file"):
+        commands.train(commands.TrainSections(path, tmp_path / "model"))
+    path.write_text("no image")
+    with pytest.raises(ValueError, match="found no image that can be read"):
+        commands.train(commands.TrainSections(path, tmp_path / "model"))
+
+
+def write_image(path, image):
+    import matplotlib.image
+
+    matplotlib.image.imsave(path, image, cmap="gray", vmin=0, vmax=1)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.arange(4800).reshape(60, 80) % 3 / 2, "found 33% of the image dark, 33% bright and 33% in between"),
+        (np.full((60, 80), 0.4), "found one brightness only, expected two facies"),
+    ],
+)
+def test_an_image_of_other_than_two_facies_is_refused(tmp_path, image, message):
+    write_image(tmp_path / "image.png", image)
+    with pytest.raises(ValueError, match=message):
+        commands.train(commands.TrainSections(tmp_path / "image.png", tmp_path / "model"))
+
+
+def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeypatch, capsys):
+    """Two greys above one half and a cell between them: the border is half-way from the darkest to the brightest."""
+    greys = np.where(image == 1, 0.9, 0.6)
+    greys[0, 0] = 0.7
+    write_image(tmp_path / "image.png", greys)
+    trained_on = []
+    monkeypatch.setattr(sections, "train_sections", lambda key, image, *args, **options: trained_on.append(image))
+    monkeypatch.setattr(sections, "save_sections", lambda folder, found: None)
+    commands.train(commands.TrainSections(tmp_path / "image.png", tmp_path / "model"))
+    np.testing.assert_array_equal(trained_on[0][1:], image[1:] == 1)
+    assert f"{image.mean():.0%} of the image is facies 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_channels_train(tmp_path):
+    """A small real sample: half a minute brings the code below a picture of the mean."""
+    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "geology/channels_2500.png"
+    if not path.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{path} is missing")
+        pytest.skip(f"{path} is missing")
+    import matplotlib.image
+
+    image = matplotlib.image.imread(path)[:600, :600] > 0.5
+    found = sections.train_sections(
+        jax.random.key(0), image, (65, 33), 8, num_steps=90, batch_size=32, held_out=0.15, num_held_out=40
+    )
+    rebuilt = found.model.decode(found.variables, found.z)
+    error = np.sqrt(np.mean(np.square(found.x - rebuilt)))
+    assert error < 0.9 * np.sqrt(np.mean(np.square(found.x - found.x.mean(axis=0))))
