@@ -22,7 +22,7 @@ Parsed = TypeVar("Parsed")
 
 
 @contextlib.contextmanager
-def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path to write to, which takes the place of ``path`` once all is written.
 
     Whatever goes wrong, ``path`` holds what it held before or all of the new content. Its folder is made.
@@ -36,7 +36,7 @@ def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> with aside(folder / "numbers.txt") as path:
+        >>> with atomic_path(folder / "numbers.txt") as path:
         ...     _ = path.write_text("1 2 3")
         >>> [file.name for file in folder.iterdir()]
         ['numbers.txt']
@@ -68,7 +68,7 @@ def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str])
 
 def write_json(path: str | Path, content: object) -> None:
     """Writes a JSON file."""
-    with aside(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
@@ -83,9 +83,13 @@ def read_json(path: str | Path) -> Any:
 
 def write_arrays(path: str | Path, arrays: Mapping[str, PyTree]) -> None:
     """Writes arrays by name as safetensors; names of nested dictionaries are joined by slashes."""
-    with aside(path) as partial:
-        flat = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
-        partial.write_bytes(safetensors.numpy.save(flat))
+    with atomic_path(path) as partial:
+        partial.write_bytes(safetensors.numpy.save(as_numpy(arrays)))
+
+
+def as_numpy(arrays: Mapping[str, PyTree]) -> dict[str, np.ndarray]:
+    """Nested dictionaries of arrays as one of NumPy arrays, as safetensors takes them."""
+    return {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -112,7 +116,7 @@ def read_variables(path: str | Path, expected: Variables) -> Variables:
         ValueError: a file that cannot be read, or other names, shapes or types; the message says what differs.
     """
     stored = read_arrays(path)
-    _check_same(path, stored, flatten(expected))
+    check_same(path, stored, flatten(expected))
     return unflatten({name: jnp.asarray(array) for name, array in stored.items()})
 
 
@@ -124,7 +128,7 @@ def write_history(path: str | Path, history: Mapping[str, np.ndarray]) -> None:
         values = {name: float(series[epoch]) for name, series in history.items()}
         return json.dumps({"epoch": epoch + 1} | {k: v if math.isfinite(v) else None for k, v in values.items()})
 
-    with aside(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text("".join(line(epoch) + "\n" for epoch in range(num_epochs)))
 
 
@@ -145,7 +149,7 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
 
 def write_npz(path: str | Path, **arrays: Any) -> None:
     """Writes arrays of any shape as a compressed NPZ file, which NumPy reads."""
-    with aside(path) as partial, partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -179,7 +183,7 @@ def open_npz(path: str | Path, expected: str) -> Iterator[np.lib.npyio.NpzFile]:
 
 def write_figure(path: str | Path, figure: Any) -> None:
     """Writes a Matplotlib figure as PNG."""
-    with aside(path) as partial:
+    with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
 
 
@@ -256,7 +260,18 @@ def unflatten(flat: Mapping[str, PyTree]) -> dict[str, PyTree]:
     return tree
 
 
-def _check_same(path: str | Path, stored: Mapping[str, np.ndarray], expected: Mapping[str, PyTree]) -> None:
+def check_same(what: object, stored: Mapping[str, np.ndarray], expected: Mapping[str, PyTree]) -> None:
+    """Refuses arrays whose names, shapes or types are not those of a model.
+
+    Args:
+        what: a name or a path, for the error.
+        stored: arrays by flat name.
+        expected: arrays, or shapes and types, by flat name.
+
+    Raises:
+        ValueError: they differ; the message says in what.
+    """
+
     def describe(array: jax.ShapeDtypeStruct | jax.Array | np.ndarray) -> str:
         return f"{np.dtype(array.dtype).name}{list(array.shape)}"
 
@@ -268,4 +283,4 @@ def _check_same(path: str | Path, stored: Mapping[str, np.ndarray], expected: Ma
         if name in stored and describe(stored[name]) != describe(expected[name])
     ]
     if differences:
-        raise ValueError(f"{path} does not fit the model: {'; '.join(differences)}")
+        raise ValueError(f"{what} does not fit the model: {'; '.join(differences)}")

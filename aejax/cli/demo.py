@@ -14,12 +14,12 @@ from aejax.artefacts import storage
 from aejax.data.columns.scalers import scale
 from aejax.data.formats.tables import Table, write_table
 from aejax.reports import pages
-from aejax.reports.pages import Rows, Section
+from aejax.reports.pages import Panel, Rows
 from aejax.reports.run import write_report
 from aejax.simulate import plant
 from aejax.tables.config import TrainConfig
 from aejax.tables.run import Run
-from aejax.training import Report
+from aejax.training import Progress
 
 _TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
 _NUM_SAMPLES, _FAULT_START = 240, 60
@@ -46,7 +46,7 @@ CONFIG = TrainConfig(
 )
 
 
-def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], None] = False) -> str:
+def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress], None] = False) -> str:
     """Simulates a plant, trains a conditional VAE on its normal operation, measures it on new trajectories.
 
     Args:
@@ -81,13 +81,13 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], 
     }
     write_table(folder / "faults.csv", _labelled(faulty))
     overall, faults = _on_normal_operation(run, new), _on_faults(run, new, faulty)
-    sections = [
-        Section(
+    panels = [
+        Panel(
             "New trajectories",
             text=f"{_TEST_TRAJECTORIES} trajectories of four hours that the model has not seen, without a fault.",
             table=overall,
         ),
-        Section(
+        Panel(
             "Faults",
             text="The model was trained on normal operation only. AUROC compares the rows after a fault has entered "
             "with those of normal operation.",
@@ -95,7 +95,7 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Report], 
         ),
         *_pictures(run, faulty),
     ]
-    write_report(folder / "report.html", run, sections)
+    write_report(folder / "report.html", run, panels)
     return (
         f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
         f"pictures in {folder / 'report.html'}; go on with: aejax detect {folder} {folder / 'faults.csv'}"
@@ -179,7 +179,7 @@ def _on_faults(run: Run, new: plant.PlantData, faulty: dict[str, plant.PlantData
     return rows
 
 
-def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
+def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Panel]:
     first = {fault: jax.tree.map(lambda leaf: leaf[:1], data) for fault, data in faulty.items()}
     scores = np.concatenate([tables.detect(run, _table(data))["score"] for data in first.values()])
     after = np.concatenate([np.ravel(data.faulty) for data in first.values()])
@@ -190,7 +190,7 @@ def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Section]:
     chart.tick_params(axis="x", length=0)
     chart.set_xlabel(f"{_NUM_SAMPLES} rows with each fault")
     return [
-        Section(
+        Panel(
             "Control chart",
             figure=chart.figure,
             caption="Score of one trajectory with each fault. The axis is linear up to the limit, logarithmic above.",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Demo:
+class DemoCommand:
     """Simulate a chemical plant, train on it, find its faults, draw the pictures."""
 
     out: Path = Path("runs/demo")
@@ -39,7 +39,7 @@ class Demo:
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class TrainCommand:
     """Train a model on a table, or go on with a run that was interrupted."""
 
     data: Positional[Annotated[str | None, arg(metavar="DATA")]] = None
@@ -65,7 +65,7 @@ class _OnTable:
 
 
 @dataclasses.dataclass(frozen=True)
-class Encode(_OnTable):
+class EncodeCommand(_OnTable):
     """Write the code of each row."""
 
     out: str = "-"
@@ -74,7 +74,7 @@ class Encode(_OnTable):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reconstruct(_OnTable):
+class ReconstructCommand(_OnTable):
     """Write each row after the bottleneck, in its own units: denoised by a denoising model."""
 
     out: str = "-"
@@ -83,7 +83,7 @@ class Reconstruct(_OnTable):
 
 
 @dataclasses.dataclass(frozen=True)
-class Detect(_OnTable):
+class DetectCommand(_OnTable):
     """Write score, p_value, is_anomaly and the sensor that contributed most for each row."""
 
     out: str = "-"
@@ -94,7 +94,7 @@ class Detect(_OnTable):
 
 
 @dataclasses.dataclass(frozen=True)
-class Generate:
+class GenerateCommand:
     """Write new rows in the units of the training table."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -111,7 +111,7 @@ class Generate:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate(_OnTable):
+class EvaluateCommand(_OnTable):
     """Print how well a run represents the rows of a table."""
 
     json: FlagCreatePairsOff[bool] = False
@@ -120,7 +120,7 @@ class Evaluate(_OnTable):
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class ReportCommand:
     """Write report.html of a run again."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
@@ -167,7 +167,7 @@ def _say(text: str, code: int) -> int:
 def _parse(words: list[str]) -> object:
     given: dict[str, Any] = {}
     if words[:1] == ["train"]:
-        given["train"] = {"default": Train(train=_config_file(words))}
+        given["train"] = {"default": TrainCommand(train=_config_file(words))}
     commands: Any = functools.reduce(
         operator.or_,
         (Annotated[kind, subcommand(name, **given.get(name, {}))] for name, (kind, _) in _COMMANDS.items()),
@@ -211,17 +211,19 @@ def _use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-def _notice(command: Train | Encode | Reconstruct | Detect | Generate | Evaluate) -> Callable[[str], None]:
+def _notice(
+    command: TrainCommand | EncodeCommand | ReconstructCommand | DetectCommand | GenerateCommand | EvaluateCommand,
+) -> Callable[[str], None]:
     return functools.partial(note, quiet=command.quiet)
 
 
-def _demo(command: Demo) -> None:
+def _demo(command: DemoCommand) -> None:
     from aejax.cli.demo import demo
 
     print(demo(command.out, command.seed, progress=not command.quiet))
 
 
-def _train(command: Train) -> None:
+def _train(command: TrainCommand) -> None:
     from aejax import tables
     from aejax.reports.run import summary, write_report
     from aejax.tables import run as runs
@@ -282,7 +284,7 @@ def _train(command: Train) -> None:
     print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
 
 
-def _say_what_is_ignored(command: Train, config: TrainConfig) -> None:
+def _say_what_is_ignored(command: TrainCommand, config: TrainConfig) -> None:
     names = [field.name for field in dataclasses.fields(TrainConfig)]
     if ignored := flags_that_differ(command.train, names, TrainConfig, config):
         note(f"a run is gone on with by its own options; ignored: {ignored}", command.quiet)
@@ -294,15 +296,15 @@ def _data_of(config: Path | None) -> str | None:
     return content.get("data", {}).get("path") if isinstance(content, dict) else None
 
 
-def _encode(command: Encode) -> None:
+def _encode(command: EncodeCommand) -> None:
     _transform(command, "encode")
 
 
-def _reconstruct(command: Reconstruct) -> None:
+def _reconstruct(command: ReconstructCommand) -> None:
     _transform(command, "reconstruct")
 
 
-def _detect(command: Detect) -> None:
+def _detect(command: DetectCommand) -> None:
     found = _transform(command, "detect", false_alarm_rate=command.false_alarm_rate)
     sensors = Counter(found["top_sensor"][found["is_anomaly"]].tolist()).most_common(3)
     often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
@@ -312,7 +314,9 @@ def _detect(command: Detect) -> None:
     )
 
 
-def _transform(command: Encode | Reconstruct | Detect, task: str, **options: object) -> dict[str, "np.ndarray"]:
+def _transform(
+    command: EncodeCommand | ReconstructCommand | DetectCommand, task: str, **options: object
+) -> dict[str, "np.ndarray"]:
     """Writes what a task makes of each row, beside the row's time or number, and returns it."""
     from aejax import tables
     from aejax.artefacts import storage
@@ -328,7 +332,7 @@ def _transform(command: Encode | Reconstruct | Detect, task: str, **options: obj
     return result
 
 
-def _generate(command: Generate) -> None:
+def _generate(command: GenerateCommand) -> None:
     from aejax import tables
     from aejax.data.formats.tables import write_table
     from aejax.tables import run as runs
@@ -345,7 +349,7 @@ def _generate(command: Generate) -> None:
     write_table(command.out, rows)
 
 
-def _evaluate(command: Evaluate) -> None:
+def _evaluate(command: EvaluateCommand) -> None:
     from aejax import tables
     from aejax.reports.run import evaluation_table
     from aejax.tables import run as runs
@@ -359,7 +363,7 @@ def _evaluate(command: Evaluate) -> None:
     print(json.dumps(result, indent=2) if command.json else evaluation_table(result))
 
 
-def _report(command: Report) -> None:
+def _report(command: ReportCommand) -> None:
     from aejax.reports.run import write_report
     from aejax.tables import run as runs
 
@@ -368,7 +372,7 @@ def _report(command: Report) -> None:
     print(path)
 
 
-def _monitor(command: monitoring.Monitor) -> None:
+def _monitor(command: monitoring.MonitorCommand) -> None:
     print(monitoring.run(command))
 
 
@@ -382,21 +386,21 @@ def _read(path: str, drop_columns: Sequence[str], columns: Sequence[str] | None 
 
 
 _COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
-    "demo": (Demo, _demo),
-    "train": (Train, _train),
-    "encode": (Encode, _encode),
-    "reconstruct": (Reconstruct, _reconstruct),
-    "detect": (Detect, _detect),
-    "generate": (Generate, _generate),
-    "evaluate": (Evaluate, _evaluate),
-    "report": (Report, _report),
-    "monitor": (monitoring.Monitor, _monitor),
-    "denoise-train": (denoising.DenoiseTrain, denoising.run),
-    "denoise": (denoising.Denoise, denoising.run),
-    "surrogate": (surrogate.Surrogate, surrogate.run),
-    "surrogate-compress": (surrogate.SurrogateCompress, surrogate.run_compress),
-    "surrogate-predict": (surrogate.SurrogatePredict, surrogate.run_predict),
-    "sections": (inversion.TrainSections, inversion.train),
-    "invert": (inversion.Invert, inversion.invert),
+    "demo": (DemoCommand, _demo),
+    "train": (TrainCommand, _train),
+    "encode": (EncodeCommand, _encode),
+    "reconstruct": (ReconstructCommand, _reconstruct),
+    "detect": (DetectCommand, _detect),
+    "generate": (GenerateCommand, _generate),
+    "evaluate": (EvaluateCommand, _evaluate),
+    "report": (ReportCommand, _report),
+    "monitor": (monitoring.MonitorCommand, _monitor),
+    "denoise-train": (denoising.DenoiseTrainCommand, denoising.run),
+    "denoise": (denoising.DenoiseCommand, denoising.run),
+    "surrogate": (surrogate.SurrogateCommand, surrogate.run),
+    "surrogate-compress": (surrogate.SurrogateCompressCommand, surrogate.run_compress),
+    "surrogate-predict": (surrogate.SurrogatePredictCommand, surrogate.run_predict),
+    "sections": (inversion.TrainSectionsCommand, inversion.train),
+    "invert": (inversion.InvertCommand, inversion.invert),
 }
 _RUNS = dict(_COMMANDS.values())

@@ -18,7 +18,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -32,6 +32,8 @@ _MOST = 256  # objects that one factory remembers
 _MARK = "_aejax_recipes"
 # Nobody gives the names in these packages another meaning while a program runs.
 _FIXED = frozenset({"aejax", "builtins", "functools", "jax", "jaxlib", "numpy", "optax"})
+# The library's own factories by name: what a stored description of a Model may call.
+FACTORIES: dict[str, Callable[..., Any]] = {}
 _LOCK = threading.RLock()
 _NUMBERS = itertools.count()
 
@@ -88,7 +90,46 @@ def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
                 made.popitem(last=False)
         return found[0]
 
+    if _package(function) == "aejax":
+        FACTORIES[function.__name__] = make
     return make
+
+
+class Origin(NamedTuple):
+    """How a named tuple of functions was made.
+
+    Attributes:
+        factory: what made it.
+        args: its positional arguments.
+        kwargs: its arguments by name.
+        replaced: fields that have been replaced since, by name.
+    """
+
+    factory: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    replaced: dict[str, Any]
+
+
+def origin(value: Any) -> Origin | None:
+    """How a Model, a Likelihood or the like was made.
+
+    Args:
+        value: of any kind.
+
+    Returns:
+        The Origin; None for what no factory under ``remembered`` has made.
+
+    Example:
+        >>> from aejax.models import vae
+        >>> origin(vae((5,), 2)).args
+        ((5,), 2)
+    """
+    found = _found(value) if isinstance(value, tuple) and hasattr(value, "_fields") else []
+    if not found:
+        return None
+    recipe = _outermost(found, value)
+    return Origin(recipe.factory, *recipe.arguments, _replaced(recipe.made, value))
 
 
 class _TracedError(Exception):
@@ -287,19 +328,28 @@ def _no_recipe(name: str, function: Any) -> pickle.PicklingError:
 
 def _reduced(value: Any) -> Any:
     """What ``pickle`` and ``copy`` make a named tuple of functions from."""
-    found = [
+    found = _found(value)
+    if not found:
+        return _together, (type(value), *_fields(value))
+    recipe = _outermost(found, value)
+    return _with, (recipe, {name: _Portable(name, field) for name, field in _replaced(recipe.made, value).items()})
+
+
+def _found(value: Any) -> list[_Recipe]:
+    """The recipes of a named tuple of functions, some of which may have been replaced since."""
+    return [
         recipe
         for field in value
         if isinstance(field, types.FunctionType)
         for recipe in getattr(field, _MARK, ())
         if type(recipe.made) is type(value)
     ]
-    if not found:
-        return _together, (type(value), *_fields(value))
+
+
+def _outermost(found: list[_Recipe], value: Any) -> _Recipe:
     # A factory may have replaced some of the functions that another one made, or hand on what that one made: then it
     # is the outer one, begun first, whose arguments can be written down.
-    recipe = min(found, key=lambda recipe: (len(_replaced(recipe.made, value)), recipe.number))
-    return _with, (recipe, {name: _Portable(name, field) for name, field in _replaced(recipe.made, value).items()})
+    return min(found, key=lambda recipe: (len(_replaced(recipe.made, value)), recipe.number))
 
 
 def _fields(value: Any) -> list[_Portable]:

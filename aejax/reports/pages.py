@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aejax.artefacts.storage import aside
+from aejax.artefacts.storage import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Rows = Sequence[Sequence[object]]
 
 
-class Section(NamedTuple):
+class Panel(NamedTuple):
     """A part of a page.
 
     Attributes:
@@ -34,26 +34,26 @@ class Section(NamedTuple):
     caption: str = ""
 
 
-def write_page(path: str | Path, title: str, sections: Sequence[Section], subtitle: str = "") -> None:
+def write_page(path: str | Path, title: str, panels: Sequence[Panel], subtitle: str = "") -> None:
     """Writes a page, to one side and then renamed. Equal content gives equal bytes.
 
     Args:
         path: of the HTML file.
         title: of the page.
-        sections: its parts.
+        panels: its parts.
         subtitle: a line below the title.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_page(Path(folder) / "page.html", "Title", [Section("Part", text="1 < 2")])
+        ...     write_page(Path(folder) / "page.html", "Title", [Panel("Part", text="1 < 2")])
         ...     "1 &lt; 2" in (Path(folder) / "page.html").read_text()
         True
     """
     path = Path(path)
-    body = "\n".join(_section(section) for section in sections)
+    body = "\n".join(_panel(panel) for panel in panels)
     page = _PAGE.format(title=html.escape(title), subtitle=html.escape(subtitle), body=body)
-    with aside(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text(page, encoding="utf-8")
 
 
@@ -95,16 +95,16 @@ def cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _section(section: Section) -> str:
-    parts = [f"<section><h2>{html.escape(section.title)}</h2>"]
-    if section.text:
-        parts.append(f"<p>{html.escape(section.text)}</p>")
-    if section.table:
-        parts.append(_html_table(section.table))
-    if section.figure is not None:
-        caption = html.escape(section.caption)
+def _panel(panel: Panel) -> str:
+    parts = [f"<section><h2>{html.escape(panel.title)}</h2>"]
+    if panel.text:
+        parts.append(f"<p>{html.escape(panel.text)}</p>")
+    if panel.table:
+        parts.append(_html_table(panel.table))
+    if panel.figure is not None:
+        caption = html.escape(panel.caption)
         parts.append(
-            f'<figure><img alt="{html.escape(section.title)}" src="data:image/png;base64,{_png(section.figure)}">'
+            f'<figure><img alt="{html.escape(panel.title)}" src="data:image/png;base64,{_png(panel.figure)}">'
             f"<figcaption>{caption}</figcaption></figure>"
         )
     return "".join([*parts, "</section>"])

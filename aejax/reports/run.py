@@ -12,7 +12,7 @@ from aejax import metrics, plots, tasks
 from aejax.base import Model
 from aejax.data.columns.scalers import scale, unscale
 from aejax.reports import pages
-from aejax.reports.pages import Section
+from aejax.reports.pages import Panel
 from aejax.tables.run import Run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def evaluation_table(result: Mapping[str, Any]) -> str:
     )
 
 
-def write_report(path: str | Path, run: Run, extra: list[Section] | None = None) -> None:
+def write_report(path: str | Path, run: Run, extra: list[Panel] | None = None) -> None:
     """Writes a self-contained page: results, loss curves, reconstructions, codes, scores, samples.
 
     Where training diverged, the page says so first.
@@ -72,13 +72,13 @@ def write_report(path: str | Path, run: Run, extra: list[Section] | None = None)
     Args:
         path: of the HTML file.
         run: the Run.
-        extra: sections to put after the results.
+        extra: panels to put after the results.
     """
     pages.write_page(
         path,
         title=f"{run.config.model} of {Path(run.source.path).name or 'a table'}",
-        sections=[
-            *(Section("Warning", text=text) for text in _divergence(run)),
+        panels=[
+            *(Panel("Warning", text=text) for text in _divergence(run)),
             _overview(run),
             *(extra or []),
             *_pictures(run),
@@ -117,34 +117,34 @@ def _threshold(run: Run) -> float:
     return tasks.threshold(run.calibration, run.config.false_alarm_rate)
 
 
-def _overview(run: Run) -> Section:
-    return Section(
+def _overview(run: Run) -> Panel:
+    return Panel(
         "Held-out results",
         text="Measured on rows that neither training nor the choice of the best epoch has seen.",
         table=[("result", "value"), *_results(run)],
     )
 
 
-def _pictures(run: Run) -> list[Section]:
+def _pictures(run: Run) -> list[Panel]:
     reconstructed = _reconstructions(run) if isinstance(run.model, Model) else []
-    sections = [
+    panels = [
         *_training(run),
         *reconstructed,
-        Section(
+        Panel(
             "Anomaly scores",
             figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
             caption="Scores of held-out normal rows. A row above the threshold is called an anomaly; "
             "scores beyond the axis are counted in the legend.",
         ),
     ]
-    return [*sections, _samples(run)] if run.model.sample is not None else sections
+    return [*panels, _samples(run)] if run.model.sample is not None else panels
 
 
-def _training(run: Run) -> list[Section]:
+def _training(run: Run) -> list[Panel]:
     if not np.isfinite(run.history["loss"]).any():
         return []
     return [
-        Section(
+        Panel(
             "Training",
             figure=_figure(plots.loss_curves(run.history)),
             caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
@@ -152,19 +152,19 @@ def _training(run: Run) -> list[Section]:
     ]
 
 
-def _reconstructions(run: Run) -> list[Section]:
+def _reconstructions(run: Run) -> list[Panel]:
     held_out, columns = run.held_out, run.columns
     r2 = held_out.explained_variance
     # The codes are coloured by the column that they hold best.
     told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
     return [
-        Section(
+        Panel(
             "Explained variance",
             figure=_figure(plots.explained_variance_bars(r2, columns)),
             caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
         ),
         _reconstructed_rows(run),
-        Section(
+        Panel(
             "Codes",
             figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
             caption=f"The two dimensions of the code that vary most, coloured by {columns[told]}.",
@@ -172,7 +172,7 @@ def _reconstructions(run: Run) -> list[Section]:
     ]
 
 
-def _reconstructed_rows(run: Run) -> Section:
+def _reconstructed_rows(run: Run) -> Panel:
     held_out, columns = run.held_out, run.columns
     if run.config.split == "time":
         draw, num_rows = plots.reconstructions, 200
@@ -182,7 +182,7 @@ def _reconstructed_rows(run: Run) -> Section:
         draw, num_rows = plots.parity, None
         what = "Each point is a held-out row; on the line the model gives back what was measured."
     panels = draw(held_out.x[:num_rows], held_out.reconstruction[:num_rows], columns, held_out.explained_variance)
-    return Section(
+    return Panel(
         "Reconstructions",
         figure=_figure(panels),
         caption=f"{what} {_which(panels, columns, 'hardest to reconstruct')}",
@@ -195,7 +195,7 @@ def _which(panels: np.ndarray, columns: tuple[str, ...], worst: str) -> str:
     return f"{shown}; rows too far out for a panel are counted in its title."
 
 
-def _samples(run: Run) -> Section:
+def _samples(run: Run) -> Panel:
     held_out = run.held_out
     cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
     key = jax.random.key(run.config.seed)
@@ -204,7 +204,7 @@ def _samples(run: Run) -> Section:
     distance = metrics.ks_distance(rows, held_out.x)
     panels = plots.samples_against_data(rows, held_out.x, run.columns, distance)
     at = ", at the same conditions" if cond is not None else ""
-    return Section(
+    return Panel(
         "Samples",
         figure=_figure(panels),
         caption=f"Generated rows beside held-out ones{at}. KS is their Kolmogorov-Smirnov distance, 0 at best, 1 at "

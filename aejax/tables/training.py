@@ -19,7 +19,7 @@ from aejax.tables.columns import Notice, check_columns, chosen_names, has_condit
 from aejax.tables.config import TrainConfig
 from aejax.tables.run import HeldOut, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
-from aejax.training import DivergenceError, Report, fit, pretrain
+from aejax.training import DivergenceError, Progress, fit, pretrain
 from aejax.training.engine import steps_for
 from aejax.training.optimizers import Optimizer, adam
 
@@ -82,7 +82,7 @@ def train(
     sha256: str = "",
     checkpoint_seconds: float = 30.0,
     resume: bool = False,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
     notice: Notice = lambda text: None,  # noqa: ARG005
 ) -> Run:
     """Trains a model on a table and writes the run folder.
@@ -118,7 +118,7 @@ def train(
     split = split_rows(split_key, len(x), config)
     scaler = fit_scaler(x[split.train], columns=columns)
     cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
-    _look_at(x[split.train], scaler, columns, notice)
+    check_training_rows(x[split.train], scaler, columns, notice)
     batch = scaled_batch(x, cond, scaler, cond_scaler)
     train_batch, validation, calibration_rows = (_rows(batch, rows) for rows in split)
     adversarial = configs.is_adversarial(config.model)
@@ -185,7 +185,7 @@ def train(
     return run
 
 
-def _look_at(x: np.ndarray, scaler: Scaler, columns: tuple[str, ...], notice: Notice) -> None:
+def check_training_rows(x: np.ndarray, scaler: Scaler, columns: tuple[str, ...], notice: Notice) -> None:
     """Says what is odd in the training rows, and refuses those in which nothing varies."""
     is_constant = constant_columns(scaler, x)
     if is_constant.all():

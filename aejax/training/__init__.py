@@ -4,7 +4,7 @@ from aejax.training.driver import DivergenceError, DivergenceWarning, Interrupte
 from aejax.training.ensembles import ensemble, member, sweep
 from aejax.training.fitting import FitOptions, fit, train
 from aejax.training.pretraining import pretrain
-from aejax.training.progress import ProgressBar, Report
+from aejax.training.progress import Progress, ProgressBar
 from aejax.training.sources import drawn, rows, stream
 
 __all__ = [
@@ -12,8 +12,8 @@ __all__ = [
     "DivergenceWarning",
     "FitOptions",
     "Interrupted",
+    "Progress",
     "ProgressBar",
-    "Report",
     "drawn",
     "ensemble",
     "fit",

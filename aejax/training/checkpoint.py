@@ -10,11 +10,11 @@ import numpy as np
 
 from aejax.artefacts import storage
 from aejax.base import Array, PyTree
-from aejax.training.engine import Keys, Run
+from aejax.training.engine import Keys, RunState
 from aejax.training.fingerprints import Fingerprint, differences
 
 _FINGERPRINT = "begun_with.json"
-# Fields of a Run whose structure is the algorithm's: they are stored leaf by leaf.
+# Fields of a RunState whose structure is the algorithm's: they are stored leaf by leaf.
 _TREES = ("state", "kept", "best")
 
 
@@ -62,7 +62,7 @@ class Checkpoints:
                 "with what it was begun with, or choose another directory"
             )
 
-    def save(self, run: Run) -> None:
+    def save(self, run: RunState) -> None:
         """Writes a run; one that is already there at the same place is left as it is."""
         # The end of an epoch's steps and the end of its validation are two places of one step.
         step, epoch = jax.device_get((run.state.step, run.epoch))
@@ -70,15 +70,15 @@ class Checkpoints:
         if number not in self._manager.all_steps():
             self._manager.save(number, args=self._ocp.args.StandardSave(_to_arrays(run)))
 
-    def restore(self, template: Run) -> Run | None:
+    def restore(self, template: RunState) -> RunState | None:
         """The newest run that can be read whole.
 
         Args:
-            template: a Run of the same shapes, such as the one before the first epoch. Its history may be longer or
-                shorter than that of the checkpoint, but has room for the epochs that were done.
+            template: a RunState of the same shapes, such as the one before the first epoch. Its history may be longer
+                or shorter than that of the checkpoint, but has room for the epochs that were done.
 
         Returns:
-            The Run, with a history as long as the template's, or None where no checkpoint can be read. One that is
+            The RunState, with a history as long as the template's, or None where no checkpoint can be read. One that is
             damaged is passed over with a warning.
 
         Raises:
@@ -99,8 +99,8 @@ class Checkpoints:
             return self._fitting(restored, template)
         return None
 
-    def _fitting(self, restored: dict[str, PyTree], template: Run) -> Run:
-        """What was read, as a Run like the template; refused where it is one of another kind."""
+    def _fitting(self, restored: dict[str, PyTree], template: RunState) -> RunState:
+        """What was read, as a RunState like the template; refused where it is one of another kind."""
         arrays = _to_arrays(template)
         expected, found = (_flat(_shapes(tree)) for tree in (arrays, restored))
         for name in [*expected, *found]:
@@ -139,7 +139,7 @@ def _is_key(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_arrays(run: Run) -> dict[str, PyTree]:
+def _to_arrays(run: RunState) -> dict[str, PyTree]:
     """A run as nested dictionaries of plain arrays: Orbax stores neither named tuples nor typed keys as they are."""
     leaves = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, run)._asdict()
     trees = {name: _numbered(jax.tree.leaves(leaves[name])) for name in _TREES}
@@ -167,12 +167,12 @@ def _numbered(leaves: list[Array]) -> dict[str, PyTree]:
     return {f"{index:04d}": leaf for index, leaf in enumerate(leaves)}
 
 
-def _from_arrays(arrays: dict[str, PyTree], template: Run) -> Run:
+def _from_arrays(arrays: dict[str, PyTree], template: RunState) -> RunState:
     plain = template._asdict()
     for name in _TREES:
         structure = jax.tree.structure(plain[name])
         arrays[name] = jax.tree.unflatten(structure, [arrays[name][index] for index in sorted(arrays[name])])
-    run = Run(**{**arrays, "keys": Keys(**arrays["keys"])})
+    run = RunState(**{**arrays, "keys": Keys(**arrays["keys"])})
 
     def as_template(leaf: PyTree, like: Array) -> Array:
         leaf = jax.device_put(leaf)

@@ -18,8 +18,8 @@ import numpy as np
 
 from aejax.base import Fitted, PyTree
 from aejax.training.checkpoint import Checkpoints
-from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, Run
-from aejax.training.progress import Report
+from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, RunState
+from aejax.training.progress import Progress
 from aejax.training.sharding import gathered
 from aejax.training.sources import Blocks
 
@@ -82,26 +82,26 @@ class Place(NamedTuple):
 
 
 def drive(
-    run: Run,
-    advance: Callable[[Run, PyTree, Clock], Run],
+    run: RunState,
+    advance: Callable[[RunState, PyTree, Clock], RunState],
     plan: Plan,
     origin: int,
     blocks: Blocks | None,
     checkpoints: Checkpoints | None,
     checkpoint_seconds: float,
-    report: Callable[[Report], None] | None,
+    report: Callable[[Progress], None] | None,
 ) -> Fitted:
     """Runs part after part until the run has ended.
 
     Args:
-        run: the Run to begin or to go on with.
+        run: the RunState to begin or to go on with.
         advance: (run, what the source reads from, clock) -> run.
         plan: the Plan.
         origin: the step at which the run's first epoch began.
         blocks: of a stream; None for other sources.
         checkpoints: where to keep the run; None for nowhere.
         checkpoint_seconds: the time between two checkpoints.
-        report: takes Reports.
+        report: takes Progress values.
 
     Returns:
         Fitted.
@@ -138,13 +138,13 @@ def drive(
     return fitted_of(run)
 
 
-def fitted_of(run: Run) -> Fitted:
+def fitted_of(run: RunState) -> Fitted:
     """The result of a run, as it stands."""
     epochs = np.asarray(jax.device_get(run.epoch))
     return Fitted(gathered(run.best), gathered(run.state), _history(run, epochs))
 
 
-def _place(run: Run, plan: Plan, origin: int) -> Place:
+def _place(run: RunState, plan: Plan, origin: int) -> Place:
     steps, epochs, blocks, status = (
         np.asarray(found) for found in jax.device_get((run.state.step, run.epoch, run.block, run.status))
     )
@@ -152,7 +152,7 @@ def _place(run: Run, plan: Plan, origin: int) -> Place:
     return Place(origin, step, epoch, int(blocks.max()), bool((status != RUNNING).all()) or epoch >= plan.num_epochs)
 
 
-def _history(run: Run, epochs: np.ndarray) -> dict[str, np.ndarray]:
+def _history(run: RunState, epochs: np.ndarray) -> dict[str, np.ndarray]:
     """What was recorded; behind the last epoch of a member that ended before others stands NaN."""
     num_epochs = int(epochs.max())
     was_run = np.arange(num_epochs) < epochs[..., None]
@@ -185,22 +185,22 @@ class _Pace:
 
 
 class _Teller:
-    """Reports each epoch that a part has finished, and how far the present one is."""
+    """Progress values each epoch that a part has finished, and how far the present one is."""
 
-    def __init__(self, report: Callable[[Report], None], plan: Plan, place: Place):
+    def __init__(self, report: Callable[[Progress], None], plan: Plan, place: Place):
         self._report, self._plan = report, plan
         self._began = time.monotonic()
         self._told, self._last = place.epoch, self._began
         self._compiled: tuple[float, int] | None = None  # when the first part, which compiles, was done, and its step
 
-    def tell(self, run: Run, place: Place) -> None:
+    def tell(self, run: RunState, place: Place) -> None:
         now = time.monotonic()
         is_first = self._compiled is None
         if self._compiled is None:
             self._compiled = now, place.step
         seconds, steps = now - self._compiled[0], place.step - self._compiled[1]
         per_epoch = self._plan.steps_per_epoch
-        told = Report(
+        told = Progress(
             epoch=self._told,
             num_epochs=self._plan.num_epochs,
             seconds=now - self._began,
@@ -245,7 +245,7 @@ def _mean_over_members(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return means
 
 
-def _raise_if_diverged(run: Run, plan: Plan, origin: int) -> None:
+def _raise_if_diverged(run: RunState, plan: Plan, origin: int) -> None:
     status, failed_step = (np.asarray(found) for found in jax.device_get((run.status, run.failed_step)))
     diverged = status == DIVERGED
     if not diverged.any():

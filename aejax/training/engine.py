@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from aejax.base import Algorithm, Array, Batch, Metrics, PyTree, TrainState, Variables
 from aejax.kernels import hoisting
 from aejax.kernels.shuffling import permuted
-from aejax.training.sharding import in_lockstep, over, over_origin
+from aejax.training.sharding import in_lockstep, map_members, over_origin
 from aejax.training.sources import take
 
 _P = ParamSpec("_P")
@@ -91,7 +91,7 @@ class Keys(NamedTuple):
     evaluate: Array
 
 
-class Run(NamedTuple):
+class RunState(NamedTuple):
     """A run between two parts: arrays only, and all that is needed to go on.
 
     Attributes:
@@ -132,7 +132,7 @@ class Clock(NamedTuple):
         origin: the step at which its first epoch began.
         step: the steps done.
         epoch: the epochs done.
-        block: as in ``Run``.
+        block: as in ``RunState``.
         until_step: where to stop.
         num_blocks: the most blocks of validation rows to evaluate before stopping.
     """
@@ -146,7 +146,7 @@ class Clock(NamedTuple):
 
 
 @functools.cache
-def program(function: Callable[..., Run], donated: tuple[str, ...]) -> Callable[..., Run]:
+def program(function: Callable[..., RunState], donated: tuple[str, ...]) -> Callable[..., RunState]:
     """The compiled function of (algorithm, plan, axes, ...).
 
     On a CPU LLVM's first level of optimisation takes a half to a third of the time of the last one, and a training step
@@ -157,12 +157,12 @@ def program(function: Callable[..., Run], donated: tuple[str, ...]) -> Callable[
     return jax.jit(function, static_argnames=names, donate_argnames=donated, compiler_options=options)
 
 
-def _compiled(*donated: str) -> Callable[[Callable[_P, Run]], Callable[_P, Run]]:
+def _compiled(*donated: str) -> Callable[[Callable[_P, RunState]], Callable[_P, RunState]]:
     """Lets ``program`` run a function, giving up the buffers of the arguments named."""
 
-    def decorate(function: Callable[_P, Run]) -> Callable[_P, Run]:
+    def decorate(function: Callable[_P, RunState]) -> Callable[_P, RunState]:
         @functools.wraps(function)
-        def call(*arguments: _P.args, **options: _P.kwargs) -> Run:
+        def call(*arguments: _P.args, **options: _P.kwargs) -> RunState:
             return program(function, donated)(*arguments, **options)
 
         return call
@@ -179,7 +179,7 @@ def start(
     data: Data,
     hparams: PyTree,
     variables: Variables | None = None,
-) -> Run:
+) -> RunState:
     """A run before its first step.
 
     Args:
@@ -192,37 +192,39 @@ def start(
         variables: what to begin from, with a leading axis where keys have one; drawn by the key if None.
 
     Returns:
-        The Run, with the leading axes.
+        The RunState, with the leading axes.
     """
     return over_origin(axes, functools.partial(begin, algorithm, plan), (key, variables), data, hparams)
 
 
 @_compiled("run")
 def advance(
-    algorithm: Algorithm, plan: Plan, axes: tuple[str, ...], run: Run, data: Data, hparams: PyTree, clock: Clock
-) -> Run:
+    algorithm: Algorithm, plan: Plan, axes: tuple[str, ...], run: RunState, data: Data, hparams: PyTree, clock: Clock
+) -> RunState:
     """Runs until so many steps are done and what follows from them, the patience is at its end, or the run diverges.
 
     Args:
         algorithm: the Algorithm.
         plan: the Plan.
         axes: the leading axes of the run.
-        run: the Run so far; its buffers are given up.
+        run: the RunState so far; its buffers are given up.
         data: the Data.
         hparams: the algorithm's hyperparameters.
         clock: the Clock.
 
     Returns:
-        The Run.
+        The RunState.
     """
 
-    def go_on(run: Run, data: Data, hparams: PyTree) -> Run:
+    def advance_members(run: RunState, data: Data, hparams: PyTree) -> RunState:
         return run_until(algorithm, plan, run, data, hparams, clock, in_lockstep(axes))
 
-    return over(axes, go_on, run, data, hparams)
+    return map_members(axes, advance_members, run, data, hparams)
 
 
-def begin(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Data, hparams: PyTree) -> Run:
+def begin(
+    algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | None], data: Data, hparams: PyTree
+) -> RunState:
     """``start`` for one run, to be traced."""
     key, variables = origin
     init_key, *keys = jax.random.split(key, 4)
@@ -239,7 +241,7 @@ def begin(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | Non
     names = [_with_loss(metrics) for metrics in jax.eval_shape(metrics_of, state)]
     means, val_means = ({name: jnp.zeros((), jnp.float32) for name in part} for part in names)
     history = [*means, *(f"val_{name}" for name in val_means)]
-    return Run(
+    return RunState(
         state=state,
         kept=state,
         keys=run_keys,
@@ -257,14 +259,14 @@ def begin(algorithm: Algorithm, plan: Plan, origin: tuple[Array, Variables | Non
 
 
 def run_until(
-    algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, lockstep: bool = False
-) -> Run:
+    algorithm: Algorithm, plan: Plan, run: RunState, data: Data, hparams: PyTree, clock: Clock, lockstep: bool = False
+) -> RunState:
     """``advance`` for one run, to be traced.
 
     Args:
         algorithm: the Algorithm.
         plan: the Plan.
-        run: the Run so far.
+        run: the RunState so far.
         data: the Data.
         hparams: the algorithm's hyperparameters.
         clock: the Clock.
@@ -272,30 +274,30 @@ def run_until(
             its results are dropped, so that no loop depends on a member.
 
     Returns:
-        The Run.
+        The RunState.
     """
     num_blocks = _num_blocks(plan, data)
 
     def epoch_end(clock: Clock) -> Array:
         return clock.origin + (clock.epoch + 1) * plan.steps_per_epoch
 
-    def goes_on(carry: tuple[Clock, Run]) -> Array:
+    def goes_on(carry: tuple[Clock, RunState]) -> Array:
         clock, run = carry
         has_work = jnp.where(clock.step == epoch_end(clock), clock.num_blocks > 0, clock.step < clock.until_step)
         return has_work if lockstep else has_work & (run.status == RUNNING)
 
-    def part(carry: tuple[Clock, Run]) -> tuple[Clock, Run]:
+    def part(carry: tuple[Clock, RunState]) -> tuple[Clock, RunState]:
         clock, before = carry
         end = jnp.minimum(clock.until_step, epoch_end(clock))
         run = _train(algorithm, plan, before, data, hparams, clock, end)
         clock = clock._replace(step=jnp.maximum(clock.step, end))
 
-        def validate(carry: tuple[Clock, Run]) -> tuple[Clock, Run]:
+        def validate(carry: tuple[Clock, RunState]) -> tuple[Clock, RunState]:
             clock, run = carry
             clock, run = _validate(algorithm, plan, run, data, hparams, clock, num_blocks)
             return jax.lax.cond(clock.block == num_blocks, close, lambda carry: carry, (clock, run))
 
-        def close(carry: tuple[Clock, Run]) -> tuple[Clock, Run]:
+        def close(carry: tuple[Clock, RunState]) -> tuple[Clock, RunState]:
             clock, run = carry
             run = _close_epoch(algorithm, plan, run, clock)
             return clock._replace(epoch=clock.epoch + 1, block=jnp.zeros_like(clock.block)), run
@@ -309,7 +311,9 @@ def run_until(
     return jax.lax.while_loop(goes_on, part, (clock, run))[1]
 
 
-def _train(algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, end: Array) -> Run:
+def _train(
+    algorithm: Algorithm, plan: Plan, run: RunState, data: Data, hparams: PyTree, clock: Clock, end: Array
+) -> RunState:
     """Steps up to ``end``, within one epoch."""
     first, names = clock.origin + clock.epoch * plan.steps_per_epoch, list(run.means)
 
@@ -332,8 +336,8 @@ def _train(algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTr
 
 
 def _validate(
-    algorithm: Algorithm, plan: Plan, run: Run, data: Data, hparams: PyTree, clock: Clock, num_blocks: int
-) -> tuple[Clock, Run]:
+    algorithm: Algorithm, plan: Plan, run: RunState, data: Data, hparams: PyTree, clock: Clock, num_blocks: int
+) -> tuple[Clock, RunState]:
     """Evaluates blocks of validation rows at the end of an epoch: all that are left, or as many as the clock has."""
     variables = algorithm.variables(run.state)
     end = jnp.minimum(num_blocks, clock.block + clock.num_blocks)
@@ -354,7 +358,7 @@ def _validate(
     return clock._replace(block=block, num_blocks=left), run._replace(block=block, val_means=means)
 
 
-def _close_epoch(algorithm: Algorithm, plan: Plan, run: Run, clock: Clock) -> Run:
+def _close_epoch(algorithm: Algorithm, plan: Plan, run: RunState, clock: Clock) -> RunState:
     """What follows from an epoch and its validation for the run."""
     metrics = {**run.means, **{f"val_{name}": value for name, value in run.val_means.items()}}
     failed_step = run.failed_step
@@ -384,7 +388,7 @@ def _close_epoch(algorithm: Algorithm, plan: Plan, run: Run, clock: Clock) -> Ru
     )
 
 
-def _stop_where_diverged(run: Run) -> Run:
+def _stop_where_diverged(run: RunState) -> RunState:
     """The state at the end of the last epoch is the last good one."""
     diverged = run.failed_step >= 0
     return run._replace(

@@ -11,7 +11,7 @@ from aejax.training.engine import Data, Plan
 
 Fingerprint = dict[str, str]
 
-# Of the engine's Run: checkpoints of another one cannot be resumed.
+# Of the engine's RunState: checkpoints of another one cannot be resumed.
 _ENGINE = "2"
 
 

@@ -43,10 +43,10 @@ from aejax.training.arguments import (
 from aejax.training.checkpoint import Checkpoints
 from aejax.training.contracts import as_fittable, check_shapes, hparams_of
 from aejax.training.driver import drive
-from aejax.training.engine import Clock, Run
+from aejax.training.engine import Clock, RunState
 from aejax.training.fingerprints import fingerprint
 from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
-from aejax.training.progress import ProgressBar, Report
+from aejax.training.progress import Progress, ProgressBar
 from aejax.training.sources import Blocks, on_device, rows, stream
 
 Fittable = Objective | Model | Adversary | Algorithm
@@ -72,7 +72,7 @@ class FitOptions(TypedDict, total=False):
     checkpoint_dir: str | Path | None
     checkpoint_seconds: float
     resume: bool
-    progress: bool | Callable[[Report], None]
+    progress: bool | Callable[[Progress], None]
 
 
 def fit(
@@ -95,7 +95,7 @@ def fit(
     checkpoint_dir: str | Path | None = None,
     checkpoint_seconds: float = 30.0,
     resume: bool = False,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Fitted:
     """Trains a model.
 
@@ -140,7 +140,7 @@ def fit(
             hyperparameters must be those that the run was begun with; only ``num_epochs`` may be raised, to go on for
             longer. Functions (``optimizer``, ``anneal``, the
             model's own) and what it began from (``variables``, ``state``) are not compared.
-        progress: True for a bar on a terminal, or a function that takes a ``Report``: of each epoch, with the history
+        progress: True for a bar on a terminal, or a function that takes a ``Progress``: of each epoch, with the history
             so far, and about twice a second within longer ones (``report.ends_epoch`` is False there).
 
     Returns:
@@ -238,13 +238,13 @@ def fit_members(
         # The state's buffers stay the caller's: the engine gives up those that it is handed.
         run = run._replace(**{name: jax.tree.map(jnp.copy, options.state) for name in ("state", "kept")})
 
-    def advance(run: Run, reads: PyTree, clock: Clock) -> Run:
+    def advance(run: RunState, reads: PyTree, clock: Clock) -> RunState:
         now = data._replace(train=reads) if isinstance(source, Stream) else data
         return engine.advance(algorithm, plan, axes, run, now, hparams, clock)
 
     report = ProgressBar() if options.progress is True else options.progress or None
 
-    def go_on(run: Run, checkpoints: Checkpoints | None) -> Fitted:
+    def go_on(run: RunState, checkpoints: Checkpoints | None) -> Fitted:
         blocks = None
         if isinstance(source, Stream):
             step = int(np.max(jax.device_get(run.state.step)))

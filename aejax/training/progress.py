@@ -9,7 +9,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 
-class Report(NamedTuple):
+class Progress(NamedTuple):
     """What a run tells at the end of each epoch, and between where an epoch takes longer than half a second.
 
     Attributes:
@@ -48,7 +48,7 @@ class ProgressBar:
         self._stream = stream or sys.stderr
         self._last = 0.0
 
-    def __call__(self, report: Report) -> None:
+    def __call__(self, report: Progress) -> None:
         """Draws a report, at most ten times a second."""
         now = time.monotonic()
         is_watched = self._stream.isatty() and sys.stdout.isatty()
@@ -59,11 +59,11 @@ class ProgressBar:
         self._stream.flush()
 
 
-def describe(report: Report, width: int = 24) -> str:
+def describe(report: Progress, width: int = 24) -> str:
     """One line: bar, epochs, loss, rate and remaining time.
 
     Example:
-        >>> describe(Report(5, 10, 2.0, 2.5, {"loss": 1.5}, done=False), width=4)
+        >>> describe(Progress(5, 10, 2.0, 2.5, {"loss": 1.5}, done=False), width=4)
         '[##..] epoch 5/10  loss 1.5  2.5 epochs/s  2 s left'
     """
     within = 0.0 if report.ends_epoch else report.step % report.steps_per_epoch / report.steps_per_epoch

@@ -12,7 +12,9 @@ from aejax.base import PyTree
 _AXIS = "member"
 
 
-def over(axes: tuple[str, ...], function: Callable[..., PyTree], run: PyTree, data: PyTree, hparams: PyTree) -> PyTree:
+def map_members(
+    axes: tuple[str, ...], function: Callable[..., PyTree], run: PyTree, data: PyTree, hparams: PyTree
+) -> PyTree:
     """Maps a function of (run, data, hparams) over leading axes, the first of them spread over all devices.
 
     On a CPU members follow one another. XLA computes a batch of small matrix products on one core and vectorised

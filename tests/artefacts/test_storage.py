@@ -10,7 +10,7 @@ def test_a_failed_write_leaves_the_older_file(tmp_path):
     path.write_text("old")
 
     def fail():
-        with storage.aside(path) as partial:
+        with storage.atomic_path(path) as partial:
             partial.write_text("ne")
             raise RuntimeError
 

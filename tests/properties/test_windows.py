@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from aejax.data.columns.scalers import Scaler
 from aejax.data.windows import by_lag, lagged
 from aejax.tasks.anomaly import ewma, fit_monitor, votes, watch
-from aejax.tasks.anomaly.windows import row_windows
+from aejax.tasks.anomaly.rows_in_time import row_windows
 
 NUMBERS = st.floats(-1e3, 1e3) | st.just(np.nan)
 SMOOTHING = st.floats(0.01, 1)

@@ -7,15 +7,15 @@ import pytest
 from matplotlib.figure import Figure
 
 from aejax.reports import pages
-from aejax.reports.pages import Section
+from aejax.reports.pages import Panel
 
 
 def example():
     figure = Figure()
     figure.subplots().plot(np.arange(3))
     return [
-        Section("A <b>", text="1 < 2 & 3", table=[("name", "value"), ("x<y", 0.123456)]),
-        Section("Picture", figure=figure, caption="a > b"),
+        Panel("A <b>", text="1 < 2 & 3", table=[("name", "value"), ("x<y", 0.123456)]),
+        Panel("Picture", figure=figure, caption="a > b"),
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_failure_leaves_the_old_page(tmp_path):
             raise RuntimeError("cannot draw")
 
     with pytest.raises(RuntimeError, match="cannot draw"):
-        pages.write_page(tmp_path / "page.html", "title", [Section("x", figure=Broken())])
+        pages.write_page(tmp_path / "page.html", "title", [Panel("x", figure=Broken())])
     assert (tmp_path / "page.html").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 

@@ -21,26 +21,26 @@ def run(rows, tmp_path_factory):
 
 @pytest.fixture
 def sections_of(monkeypatch):
-    """The sections of a run's page by title."""
+    """The panels of a run's page by title."""
 
-    def sections(run):
+    def panels(run):
         written = {}
-        keep = lambda path, title, sections, subtitle: written.update({part.title: part for part in sections})  # noqa: E731
+        keep = lambda path, title, panels, subtitle: written.update({part.title: part for part in panels})  # noqa: E731
         monkeypatch.setattr(pages, "write_page", keep)
         report.write_report("unused", run)
         return written
 
-    return sections
+    return panels
 
 
 def test_rows_held_out_at_random_are_not_joined_by_a_line(run, sections_of):
-    section = sections_of(run)["Reconstructions"]
-    assert section.figure.get_supxlabel() == "measured"
-    assert "All columns, those hardest to reconstruct first" in section.caption
+    panel = sections_of(run)["Reconstructions"]
+    assert panel.figure.get_supxlabel() == "measured"
+    assert "All columns, those hardest to reconstruct first" in panel.caption
     in_time = run._replace(config=dataclasses.replace(run.config, split="time"))
-    section = sections_of(in_time)["Reconstructions"]
-    assert section.figure.axes[-1].get_xlabel() == "row, in the order of time"
-    assert section.caption.startswith("The first ")
+    panel = sections_of(in_time)["Reconstructions"]
+    assert panel.figure.axes[-1].get_xlabel() == "row, in the order of time"
+    assert panel.caption.startswith("The first ")
 
 
 def test_a_caption_says_how_many_columns_are_left_out(run, sections_of):

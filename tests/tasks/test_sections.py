@@ -87,7 +87,7 @@ def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
     times = np.asarray(geology.travel_times(lengths, trained.x[0], (0.06, 0.08)))
     rows = np.column_stack([sources[:, 0], receivers[:, 0], times])
     np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="source_depth,receiver_depth,travel_time", comments="")
-    command = commands.Invert(
+    command = commands.InvertCommand(
         tmp_path / "model", str(tmp_path / "t.csv"), tmp_path / "out.npz", noise=0.1, num_samples=20
     )
     commands.invert(command)
@@ -146,16 +146,16 @@ def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monk
     Path("zero.csv").write_text(header + "0.1,0.1,0\n0.4,0.1,9\n")
     given = {"data": "t.csv", "out": "out.npz", "noise": 0.1} | options
     with pytest.raises(ValueError, match=message):
-        commands.invert(commands.Invert(Path("model"), **{**given, "out": Path(given["out"])}))
+        commands.invert(commands.InvertCommand(Path("model"), **{**given, "out": Path(given["out"])}))
 
 
 def test_images_that_cannot_be_read_are_named(tmp_path):
     path = tmp_path / "image.png"
     with pytest.raises(FileNotFoundError, match=r"image\.png: there is no such file"):
-        commands.train(commands.TrainSections(path, tmp_path / "model"))
+        commands.train(commands.TrainSectionsCommand(path, tmp_path / "model"))
     path.write_text("no image")
     with pytest.raises(ValueError, match="found no image that can be read"):
-        commands.train(commands.TrainSections(path, tmp_path / "model"))
+        commands.train(commands.TrainSectionsCommand(path, tmp_path / "model"))
 
 
 def write_image(path, image):
@@ -174,7 +174,7 @@ def write_image(path, image):
 def test_an_image_of_other_than_two_facies_is_refused(tmp_path, image, message):
     write_image(tmp_path / "image.png", image)
     with pytest.raises(ValueError, match=message):
-        commands.train(commands.TrainSections(tmp_path / "image.png", tmp_path / "model"))
+        commands.train(commands.TrainSectionsCommand(tmp_path / "image.png", tmp_path / "model"))
 
 
 def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeypatch, capsys):
@@ -185,7 +185,7 @@ def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeyp
     trained_on = []
     monkeypatch.setattr(sections, "train_sections", lambda key, image, *args, **options: trained_on.append(image))
     monkeypatch.setattr(sections, "save_sections", lambda folder, found: None)
-    commands.train(commands.TrainSections(tmp_path / "image.png", tmp_path / "model"))
+    commands.train(commands.TrainSectionsCommand(tmp_path / "image.png", tmp_path / "model"))
     np.testing.assert_array_equal(trained_on[0][1:], image[1:] == 1)
     assert f"{image.mean():.0%} of the image is facies 1" in capsys.readouterr().err
 

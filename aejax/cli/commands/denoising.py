@@ -25,7 +25,7 @@ _STRONG_DB = 25.0
 
 
 @dataclasses.dataclass(frozen=True)
-class DenoiseTrain:
+class DenoiseTrainCommand:
     """Train a denoiser of signals: clean events, mixed with the noise that other stations recorded before theirs."""
 
     events: Positional[Path]
@@ -52,7 +52,7 @@ class DenoiseTrain:
 
 
 @dataclasses.dataclass(frozen=True)
-class Denoise:
+class DenoiseCommand:
     """Denoise a miniSEED, SEG-Y or NPY file; the result has the same format and headers.
 
     Give traces at least as long as the windows of the training, 3072 samples by default: shorter ones gain less, a
@@ -71,7 +71,7 @@ class Denoise:
     quiet: Quiet = False
 
 
-def run(command: DenoiseTrain | Denoise) -> None:
+def run(command: DenoiseTrainCommand | DenoiseCommand) -> None:
     """Does what the command says.
 
     Args:
@@ -82,7 +82,7 @@ def run(command: DenoiseTrain | Denoise) -> None:
         OSError: a file that cannot be read or written.
         ImportError: the extra ``seismic`` is needed and not installed.
     """
-    if isinstance(command, DenoiseTrain):
+    if isinstance(command, DenoiseTrainCommand):
         _train(command)
     else:
         _denoise(command)
@@ -127,7 +127,7 @@ def load_denoiser(folder: str | Path) -> tuple["Model", "Variables", dict[str, A
     return model, storage.read_variables(path, expected), config
 
 
-def _train(command: DenoiseTrain) -> None:
+def _train(command: DenoiseTrainCommand) -> None:
     import jax
     import numpy as np
 
@@ -209,7 +209,7 @@ def _train(command: DenoiseTrain) -> None:
     print(f"written to {command.out}")
 
 
-def _num_samples(command: DenoiseTrain, length: int) -> int:
+def _num_samples(command: DenoiseTrainCommand, length: int) -> int:
     """The length of the windows; where none is given, the longest up to the usual one for which records suffice."""
     from aejax.tasks.denoising import NUM_SAMPLES
     from aejax.tasks.denoising.mixing import longest_piece, shortest_record
@@ -241,7 +241,7 @@ def _num_held_out(share: float, num_groups: int) -> int:
 
 def _measure(
     key: "Array",
-    command: DenoiseTrain,
+    command: DenoiseTrainCommand,
     num_samples: int,
     events: "Events",
     noise: "np.ndarray",
@@ -294,7 +294,7 @@ def _measure(
     return measured
 
 
-def _denoise(command: Denoise) -> None:
+def _denoise(command: DenoiseCommand) -> None:
     import sys
     import warnings
 

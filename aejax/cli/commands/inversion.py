@@ -29,7 +29,7 @@ _COLUMNS = ("source_depth", "receiver_depth", "travel_time")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSections:
+class TrainSectionsCommand:
     """Train a model of the sections of a geological training image of two facies."""
 
     image: Positional[Path]
@@ -51,7 +51,7 @@ class TrainSections:
 
 
 @dataclasses.dataclass(frozen=True)
-class Invert:
+class InvertCommand:
     """Find the velocities between boreholes that explain travel times, with intervals that allow for the decoder."""
 
     model: Positional[Path]
@@ -84,7 +84,7 @@ class Invert:
     quiet: Quiet = False
 
 
-def train(command: TrainSections) -> None:
+def train(command: TrainSectionsCommand) -> None:
     """Does what ``TrainSections`` says."""
     import jax
     import matplotlib.image
@@ -132,7 +132,7 @@ def _two_facies(path: Path, image: "np.ndarray") -> "np.ndarray":
     return brightness > 0.5
 
 
-def invert(command: Invert) -> None:
+def invert(command: InvertCommand) -> None:
     """Does what ``Invert`` says."""
     import jax
     import numpy as np
@@ -199,7 +199,7 @@ def invert(command: Invert) -> None:
     print(f"written to {command.out}")
 
 
-def _say_error(found: "Sections", error: "ApproximationError", command: Invert) -> None:
+def _say_error(found: "Sections", error: "ApproximationError", command: InvertCommand) -> None:
     """What the decoder leaves out, beside the noise: where it is much larger, a longer training is worth more."""
     import numpy as np
 
@@ -236,7 +236,9 @@ def _cells(found: "Sections", result: "Posterior", velocities: tuple[float, floa
     }
 
 
-def _blocks(key: "jax.Array", found: "Sections", result: "Posterior", command: Invert) -> "dict[str, np.ndarray]":
+def _blocks(
+    key: "jax.Array", found: "Sections", result: "Posterior", command: InvertCommand
+) -> "dict[str, np.ndarray]":
     """Velocities of blocks, the decoder's error added."""
     import numpy as np
 
@@ -257,7 +259,7 @@ def _blocks(key: "jax.Array", found: "Sections", result: "Posterior", command: I
     return {name: part.reshape(shape) for name, part in parts.items()}
 
 
-def _check_options(command: Invert) -> None:
+def _check_options(command: InvertCommand) -> None:
     numbers = {"noise": (command.noise,), "cell": (command.cell,), "velocities": command.velocities}
     for name, values in numbers.items():
         if not all(0 < value < math.inf for value in values):

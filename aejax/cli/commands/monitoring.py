@@ -29,7 +29,7 @@ _OF_TRAINING = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Monitor:
+class MonitorCommand:
     """Learn normal operation of a process from one table and judge the rows of another, in the order of time."""
 
     normal: Positional[str]
@@ -61,7 +61,7 @@ class Monitor:
     quiet: Quiet = False
 
 
-def run(command: Monitor) -> str:
+def run(command: MonitorCommand) -> str:
     """Trains, judges and writes.
 
     Args:
@@ -97,7 +97,7 @@ def run(command: Monitor) -> str:
     return _summary(command, chart, monitor, shown, columns)
 
 
-def _monitor(command: Monitor) -> "tuple[Fitted, dict[str, Any]]":
+def _monitor(command: MonitorCommand) -> "tuple[Fitted, dict[str, Any]]":
     """The monitor, trained or read, and what its file notes about the table."""
     import jax
 
@@ -105,7 +105,7 @@ def _monitor(command: Monitor) -> "tuple[Fitted, dict[str, Any]]":
     from aejax.tasks import anomaly
 
     if command.normal.endswith(".safetensors"):
-        if ignored := flags_that_differ(command, _OF_TRAINING, Monitor):
+        if ignored := flags_that_differ(command, _OF_TRAINING, MonitorCommand):
             note(f"{ignored}: ignored, those of {command.normal} hold; give the table to learn anew", command.quiet)
         settings = anomaly.read_settings(command.normal)
         notes = settings["notes"]
@@ -134,7 +134,7 @@ def _monitor(command: Monitor) -> "tuple[Fitted, dict[str, Any]]":
     }
 
 
-def _note_constant(command: Monitor, monitor: "Fitted", columns: Sequence[str], rows: "np.ndarray") -> None:
+def _note_constant(command: MonitorCommand, monitor: "Fitted", columns: Sequence[str], rows: "np.ndarray") -> None:
     """Says which columns the monitor knows nothing of, since they stood still in the normal rows."""
     import numpy as np
 
@@ -172,7 +172,9 @@ def _draw(
     storage.write_figure(folder / "contributions.png", bars.figure)
 
 
-def _summary(command: Monitor, chart: "Chart", monitor: "Fitted", shown: "np.ndarray", columns: "np.ndarray") -> str:
+def _summary(
+    command: MonitorCommand, chart: "Chart", monitor: "Fitted", shown: "np.ndarray", columns: "np.ndarray"
+) -> str:
     import numpy as np
 
     rate = monitor.rate

@@ -30,7 +30,7 @@ _LEAST_GROUPS = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Surrogate:
+class SurrogateCommand:
     """Learn to compress maps S(Q, E) to a few numbers, and to predict them from properties."""
 
     data: Positional[Path]
@@ -58,7 +58,7 @@ class Surrogate:
 
 
 @dataclasses.dataclass(frozen=True)
-class SurrogateCompress:
+class SurrogateCompressCommand:
     """Write the codes of maps, and the maps that these decode to."""
 
     run: Positional[Path]
@@ -71,7 +71,7 @@ class SurrogateCompress:
 
 
 @dataclasses.dataclass(frozen=True)
-class SurrogatePredict:
+class SurrogatePredictCommand:
     """Write maps predicted from properties, and how far the networks differ."""
 
     run: Positional[Path]
@@ -83,7 +83,7 @@ class SurrogatePredict:
     quiet: Quiet = False
 
 
-def run(command: Surrogate) -> None:
+def run(command: SurrogateCommand) -> None:
     """Learns from a file and writes the folder; prints R² on groups held out, where there are groups."""
     import jax
     import numpy as np
@@ -138,7 +138,7 @@ def run(command: Surrogate) -> None:
     print(f"written to {command.out}")
 
 
-def run_compress(command: SurrogateCompress) -> None:
+def run_compress(command: SurrogateCompressCommand) -> None:
     """Compresses the maps of a file."""
     import numpy as np
 
@@ -168,7 +168,7 @@ def run_compress(command: SurrogateCompress) -> None:
     print(f"written to {command.out}")
 
 
-def run_predict(command: SurrogatePredict) -> None:
+def run_predict(command: SurrogatePredictCommand) -> None:
     """Predicts maps from the properties of a file."""
     from aejax.artefacts import storage
     from aejax.tasks.surrogate import Surrogate as Fitted
@@ -226,7 +226,7 @@ def _held_out(
     maps: "np.ndarray",
     properties: "np.ndarray | None",
     groups: "np.ndarray",
-    command: Surrogate,
+    command: SurrogateCommand,
     learn: "Callable[[np.ndarray], tuple[Compression, Fitted | None]]",
 ) -> _HeldOut:
     import numpy as np
@@ -334,7 +334,7 @@ def _check_axis(path: Path, name: str, found: "np.ndarray", expected: "np.ndarra
 
 
 def _save(
-    command: Surrogate,
+    command: SurrogateCommand,
     momentum: "np.ndarray",
     energy: "np.ndarray",
     properties: "np.ndarray | None",

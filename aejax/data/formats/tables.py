@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from aejax.artefacts.storage import aside
+from aejax.artefacts.storage import atomic_path
 from aejax.base import ArrayLike
 from aejax.data.formats.dialect import Column, parse_csv, shown
 
@@ -178,7 +178,7 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(_WRITERS)}")
-    with aside(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         _WRITERS[path.suffix.lower()](file, columns)
 
 

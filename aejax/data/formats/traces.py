@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from aejax.artefacts.storage import aside, open_npz
+from aejax.artefacts.storage import atomic_path, open_npz
 from aejax.base import ArrayLike
 
 FORMATS = {
@@ -276,7 +276,7 @@ def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarr
     kind = _kind(source)
     if FORMATS.get(path.suffix.lower(), kind) != kind:
         raise ValueError(f"{path}: expected a name that ends like {source.name}, since the format stays the same")
-    with aside(path) as partial:
+    with atomic_path(path) as partial:
         if kind == "npy":
             array = _read_array(source)
             _check_lengths(traces, [array.shape[-1]] * len(np.atleast_2d(array)), source)

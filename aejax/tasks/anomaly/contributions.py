@@ -10,8 +10,8 @@ from aejax.base import Array, Batch, Model, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.windows import by_lag
 from aejax.tasks.anomaly.monitor import Monitor
+from aejax.tasks.anomaly.rows_in_time import as_rows, row_windows
 from aejax.tasks.anomaly.statistics import Whitening, rescaled, whitened
-from aejax.tasks.anomaly.windows import as_rows, row_windows
 
 _BLOCK = 64
 

@@ -17,10 +17,10 @@ from aejax.models import autoencoder
 from aejax.tasks.anomaly.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
 from aejax.tasks.anomaly.charts import Chart, check_rule, check_smoothing, ewma
 from aejax.tasks.anomaly.conformal import Calibration, check_rate, p_values, threshold
+from aejax.tasks.anomaly.rows_in_time import as_rows, row_windows
 from aejax.tasks.anomaly.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
-from aejax.tasks.anomaly.windows import as_rows, row_windows
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
-from aejax.training import Report, fit
+from aejax.training import Progress, fit
 
 # Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
 # compiled. A scan of one row would be compiled into another program, with other roundings.
@@ -108,7 +108,7 @@ def fit_monitor(
     num_epochs: int = 200,
     batch_size: int = 64,
     learning_rate: float = 1e-3,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Monitor:
     """Learns normal operation of a process from rows in time.
 

@@ -13,10 +13,10 @@ from aejax.base import Array, ArrayLike, Model, PyTree, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.columns.scalers import Scaler, fit_scaler, scale
 from aejax.models import denoising_autoencoder
-from aejax.tasks.anomaly.statistics import parts
+from aejax.tasks.anomaly.statistics import code_and_residual
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
-from aejax.training import FitOptions, Report, ensemble, sweep
+from aejax.training import FitOptions, Progress, ensemble, sweep
 
 # Rows are compared with references in blocks of at most this many numbers.
 _NUM_DISTANCES = 1 << 23
@@ -67,7 +67,7 @@ def fit_reference(model: Model, variables: Variables, x: RowsLike) -> Reference:
         ValueError: rows that do not fit the model, or a GAN, which has no encoder.
     """
     check_encodes(model)
-    return Reference(*over_rows(parts, model, variables, x))
+    return Reference(*over_rows(code_and_residual, model, variables, x))
 
 
 def nearest_score(
@@ -108,7 +108,7 @@ def nearest_score(
     if not 1 <= num_neighbors <= len(reference.code):
         raise ValueError(f"num_neighbors: found {num_neighbors}, expected 1 to {len(reference.code)}, the references")
     check_encodes(model)
-    code, residual = over_rows(parts, model, variables, x)
+    code, residual = over_rows(code_and_residual, model, variables, x)
     return _log_distance(code, reference.code, num_neighbors) + _log_distance(
         residual, reference.residual, num_neighbors
     )
@@ -141,7 +141,7 @@ def fit_detector(
     batch_size: int = 64,
     learning_rate: float = 2e-3,
     max_references: int = 20_000,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Detector:
     """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
 

@@ -104,7 +104,7 @@ def fit_whitening(model: Model, variables: Variables, x: RowsLike) -> Whitening:
         1.0
     """
     check_encodes(model)
-    code, residual = over_rows(parts, model, variables, x)
+    code, residual = over_rows(code_and_residual, model, variables, x)
     found = []
     for values in (code, residual):
         mean = values.mean(axis=0, dtype=np.float64)
@@ -168,7 +168,7 @@ def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Ba
     Returns:
         (n, d) and (n, D).
     """
-    code, residual = parts(model, variables, batch)
+    code, residual = code_and_residual(model, variables, batch)
     return (
         (code - whitening.code_mean[None, :]) @ whitening.code,
         (residual - whitening.residual_mean[None, :]) @ whitening.residual,
@@ -185,7 +185,7 @@ def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Bat
     return tuple(jnp.where(seen, value, jnp.nan) for value in values)  # type: ignore[return-value]
 
 
-def parts(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
+def code_and_residual(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
     """The code and the flattened residual of a batch.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from aejax.artefacts.storage import aside, flatten, unflatten
+from aejax.artefacts.storage import atomic_path, flatten, unflatten
 from aejax.base import Batch, Model, PyTree
 from aejax.data.columns.scalers import Scaler
 from aejax.tasks.anomaly.blocks import ObtainedRate
@@ -45,7 +45,7 @@ def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[
         {name: np.asarray(array, order="C") for name, array in flatten(_arrays(monitor)).items()},
         {"aejax_monitor": _FORMAT, "settings": json.dumps(settings)},
     )
-    with aside(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_bytes(content)
 
 

@@ -9,7 +9,7 @@ from aejax.data.resampling import resample
 from aejax.models.masking import masking_autoencoder
 from aejax.tasks.denoising.mixing import mixture_source
 from aejax.tasks.reduction import check_encodes, reconstruct
-from aejax.training import Report, fit
+from aejax.training import Progress, fit
 from aejax.training.optimizers import adam
 
 NUM_SAMPLES = 3072
@@ -39,7 +39,7 @@ def fit_denoiser(
     num_pairs: int = 512,
     batch_size: int = 64,
     learning_rate: float = 1e-3,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Fitted:
     """Trains a denoiser on mixtures that are drawn afresh in each step, with augmentation (see ``mixtures``).
 
@@ -67,7 +67,7 @@ def fit_denoiser(
         num_pairs: mixtures in a round, rounded up to whole steps.
         batch_size: mixtures a step.
         learning_rate: the first one.
-        progress: True for a bar on a terminal, or a function that takes a ``Report``, whose epochs are rounds.
+        progress: True for a bar on a terminal, or a function that takes a ``Progress``, whose epochs are rounds.
 
     Returns:
         Fitted: ``variables`` for ``denoise`` with the same model, and the history by round.

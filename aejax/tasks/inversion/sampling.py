@@ -16,7 +16,7 @@ from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_
 from aejax.tasks.inversion.maxima import chain_starts, maximum_a_posteriori
 from aejax.tasks.inversion.problem import Observe, Problem, log_density_at, make_problem, misfit_at, residuals
 from aejax.tasks.mixture import Mixture
-from aejax.training.progress import ProgressBar, Report
+from aejax.training.progress import Progress, ProgressBar
 
 _DRAWS_PER_BLOCK = 50
 
@@ -57,7 +57,7 @@ def posterior(
     num_warmup: int = 300,
     num_samples: int = 500,
     cond: ArrayLike | None = None,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Posterior:
     """Draws from the posterior over codes by the No-U-Turn sampler (Hoffman & Gelman 2014), chains at once.
 
@@ -79,7 +79,7 @@ def posterior(
         num_warmup: steps of adaptation, which are thrown away.
         num_samples: draws of each chain.
         cond: (c,) conditions, for a conditional model.
-        progress: True for a bar on a terminal, or a function that takes a ``Report`` whose epochs are draws.
+        progress: True for a bar on a terminal, or a function that takes a ``Progress`` whose epochs are draws.
 
     Returns:
         Posterior.
@@ -124,7 +124,7 @@ def posterior(
         if report:
             now = time.monotonic()
             metrics = {"misfit": float(block[2].mean())}
-            report(Report(done, num_samples, now - began, done / (now - adapted), metrics, done == num_samples))
+            report(Progress(done, num_samples, now - began, done / (now - adapted), metrics, done == num_samples))
     z, log_density, misfit, accepted, divergent = (
         np.concatenate(parts, axis=1)[:, :num_samples] for parts in zip(*blocks, strict=True)
     )

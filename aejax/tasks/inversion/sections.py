@@ -15,7 +15,7 @@ from aejax.models import convolutional_vae
 from aejax.simulate import geology
 from aejax.tasks.inversion import refine
 from aejax.tasks.reduction import encode
-from aejax.training import Report, fit
+from aejax.training import Progress, fit
 from aejax.training.optimizers import adam
 
 _FORMAT = 1
@@ -76,7 +76,7 @@ def train_sections(
     num_held_out: int = 200,
     flips: Sequence[int] = (0, 1),
     checkpoint_dir: str | Path | None = None,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Sections:
     """Trains a VAE on the overlapping sections of one binary training image.
 

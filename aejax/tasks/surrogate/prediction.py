@@ -15,7 +15,7 @@ from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.compression import Error, codes_and_metrics
 from aejax.training import ensemble
 from aejax.training.optimizers import adam
-from aejax.training.progress import Report
+from aejax.training.progress import Progress
 
 _BATCH_SIZE = 32
 _WEIGHT_DECAY = 1e-3
@@ -80,7 +80,7 @@ def fit_surrogate(
     hidden_dims: tuple[int, ...] = (128, 128),
     num_epochs: int = 500,
     learning_rate: float = 3e-3,
-    progress: bool | Callable[[Report], None] = False,
+    progress: bool | Callable[[Progress], None] = False,
 ) -> Surrogate:
     """Trains networks from properties to the codes of a fitted model, by what errors of a code do to its map.
 
