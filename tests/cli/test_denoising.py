@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tyro
 
-from aejax.cli.commands.denoising import Denoise, DenoiseTrain, load_denoiser, run
+from aejax.cli.commands.denoising import DenoiseCommand, DenoiseTrainCommand, load_denoiser, run
 
 
 def command(kind, *words):
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     x = rng.standard_normal((8, 1000)) * np.where(np.arange(1000) < 300, 0.05, 1)
     np.savez(path / "events.npz", x=x, arrival=np.full(8, 300), group=list("AABBCCDD"))
     words = ("--num-samples", 256, "--num-rounds", 1, "--test-share", 0.5, "--quiet")
-    command(DenoiseTrain, path / "events.npz", "--out", path / "run", *words)
+    command(DenoiseTrainCommand, path / "events.npz", "--out", path / "run", *words)
     return path
 
 
@@ -39,7 +39,7 @@ def test_the_folder_says_what_was_measured_and_on_whom(folder):
 @pytest.mark.parametrize("shape", [(700,), (2, 300)])
 def test_npy(folder, tmp_path, shape):
     np.save(tmp_path / "in.npy", np.random.default_rng(1).standard_normal(shape))
-    command(Denoise, folder / "run", tmp_path / "in.npy", "--out", tmp_path / "out.npy", "--sampling-rate", 100)
+    command(DenoiseCommand, folder / "run", tmp_path / "in.npy", "--out", tmp_path / "out.npy", "--sampling-rate", 100)
     assert np.load(tmp_path / "out.npy").shape == shape
 
 
@@ -52,7 +52,7 @@ def test_a_trace_shorter_than_the_windows_gets_shorter_ones(folder, tmp_path):
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"num_samples": 1024}))
     np.save(tmp_path / "in.npy", np.random.default_rng(1).standard_normal(300))
     for run_folder, name in ((folder / "run", "short"), (tmp_path / "run", "long")):
-        command(Denoise, run_folder, tmp_path / "in.npy", "--out", tmp_path / f"{name}.npy", "--quiet")
+        command(DenoiseCommand, run_folder, tmp_path / "in.npy", "--out", tmp_path / f"{name}.npy", "--quiet")
     np.testing.assert_array_equal(np.load(tmp_path / "long.npy"), np.load(tmp_path / "short.npy"))
 
 
@@ -61,7 +61,7 @@ def test_miniseed_of_another_rate(folder, tmp_path):
     obspy = pytest.importorskip("obspy")
     trace = obspy.Trace(np.random.default_rng(1).standard_normal(900), {"station": "PFO", "sampling_rate": 50.0})
     trace.write(str(tmp_path / "in.mseed"), format="MSEED")
-    command(Denoise, folder / "run", tmp_path / "in.mseed", "--out", tmp_path / "out.mseed")
+    command(DenoiseCommand, folder / "run", tmp_path / "in.mseed", "--out", tmp_path / "out.mseed")
     (written,) = obspy.read(str(tmp_path / "out.mseed"))
     assert (written.stats.station, written.stats.sampling_rate, written.stats.npts) == ("PFO", 50.0, 900)
     assert 0 < np.abs(written.data).max() < np.abs(trace.data).max() * 2
@@ -76,9 +76,9 @@ def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
     words = (folder / "run", source, "--out", tmp_path / "out.mseed")
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always", UserWarning)
-        command(Denoise, *words)
+        command(DenoiseCommand, *words)
         (line,) = capsys.readouterr().err.splitlines()
-        command(Denoise, *words, "--quiet")
+        command(DenoiseCommand, *words, "--quiet")
     assert re.match(rf"note: {source}: warnings on reading: [0-9]+, the first: .*Not a SEED record", line)
     assert not shown
     assert not capsys.readouterr().err
@@ -87,7 +87,7 @@ def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
 def test_one_station_kept_out_would_be_lost(folder, tmp_path, capsys):
     """It cannot be measured on, so none is where few are left to train on."""
     words = ("--num-samples", 256, "--num-rounds", 1, "--out")
-    command(DenoiseTrain, folder / "events.npz", *words, tmp_path / "none", "--test-share", 0.25)
+    command(DenoiseTrainCommand, folder / "events.npz", *words, tmp_path / "none", "--test-share", 0.25)
     assert "none of the 4 stations is held out, so no gain" in capsys.readouterr().err
     assert json.loads((tmp_path / "none" / "config.json").read_text())["held_out_groups"] == []
 
@@ -96,7 +96,7 @@ def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((6, 600)) * np.where(np.arange(600) < 200, 0.005, 1)
     np.savez(tmp_path / "events.npz", x=x, arrival=np.full(6, 200), group=list("ABCDEF"))
-    command(DenoiseTrain, tmp_path / "events.npz", "--out", tmp_path / "run", "--num-rounds", 1)
+    command(DenoiseTrainCommand, tmp_path / "events.npz", "--out", tmp_path / "run", "--num-rounds", 1)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["num_samples"] == 448
     first, second = config["held_out_groups"]
@@ -111,21 +111,21 @@ def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
 
 def test_what_cannot_work_is_refused(folder, tmp_path):
     with pytest.raises(FileExistsError, match="is not empty"):
-        command(DenoiseTrain, folder / "events.npz", "--out", folder / "run")
+        command(DenoiseTrainCommand, folder / "events.npz", "--out", folder / "run")
     with pytest.raises(ValueError, match="min_snr_db"):
-        command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--min-snr-db", 99)
+        command(DenoiseTrainCommand, folder / "events.npz", "--out", tmp_path / "run", "--min-snr-db", 99)
     for number in (-1, 100):
         with pytest.raises(ValueError, match=f"num_samples: found {number}, expected at least 256, one frame"):
-            command(DenoiseTrain, folder / "events.npz", "--out", tmp_path / "run", "--num-samples", number)
+            command(DenoiseTrainCommand, folder / "events.npz", "--out", tmp_path / "run", "--num-samples", number)
     with np.load(folder / "events.npz") as file:
         np.savez(tmp_path / "short.npz", **dict(file) | {"x": file["x"][:, 100:400], "arrival": np.full(8, 200)})
     with pytest.raises(ValueError, match=r"records of 300 samples, expected 322 or more"):
-        command(DenoiseTrain, tmp_path / "short.npz", "--out", tmp_path / "run")
+        command(DenoiseTrainCommand, tmp_path / "short.npz", "--out", tmp_path / "run")
     with pytest.raises(FileNotFoundError, match="no trained denoiser"):
         load_denoiser(tmp_path)
     np.save(tmp_path / "gap.npy", np.array([1.0, np.nan, 2.0]))
     with pytest.raises(ValueError, match="trace 0: traces: found a missing"):
-        command(Denoise, folder / "run", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
+        command(DenoiseCommand, folder / "run", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
 
 
 def test_a_record_that_stops_the_training_is_named_by_its_row_in_the_file(folder, tmp_path):
@@ -137,7 +137,7 @@ def test_a_record_that_stops_the_training_is_named_by_its_row_in_the_file(folder
         fields["x"][7, :end] = 0
         np.savez(path, **fields)
         with pytest.raises(ValueError, match=rf"^{path}: x: record 7 .* of D is constant"):
-            command(DenoiseTrain, path, "--out", tmp_path / "run", "--num-samples", 256)
+            command(DenoiseTrainCommand, path, "--out", tmp_path / "run", "--num-samples", 256)
 
 
 def test_a_damaged_folder_is_refused(folder, tmp_path):

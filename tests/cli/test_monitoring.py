@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tyro
 
-from aejax.cli.commands.monitoring import Monitor, run
+from aejax.cli.commands.monitoring import MonitorCommand, run
 from aejax.data.formats.tables import read_table
 
 
@@ -32,7 +32,7 @@ def tables(tmp_path_factory):
 
 def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path):
     words = [*tables, "--out", str(tmp_path / "a" / "b"), "--num-epochs", "20", "--false-alarm-rate", "0.02", "--quiet"]
-    text = run(tyro.cli(Monitor, args=words))
+    text = run(tyro.cli(MonitorCommand, args=words))
     assert "asked for 2.00%, obtained" in text
     assert "pressure" in text.splitlines()[3]
     with (tmp_path / "a/b/rows.csv").open() as file:
@@ -44,7 +44,7 @@ def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path):
     files = sorted(path.name for path in (tmp_path / "a/b").iterdir())
     assert files == ["contributions.png", "control_chart.png", "monitor.safetensors", "rows.csv"]
     # The saved monitor judges the same rows the same way, without the normal table.
-    run(Monitor(str(tmp_path / "a/b/monitor.safetensors"), tables[1], tmp_path / "again", quiet=True))
+    run(MonitorCommand(str(tmp_path / "a/b/monitor.safetensors"), tables[1], tmp_path / "again", quiet=True))
     assert (tmp_path / "again/rows.csv").read_bytes() == (tmp_path / "a/b/rows.csv").read_bytes()
 
 
@@ -55,7 +55,7 @@ def test_a_sensor_that_stood_still_is_noted_and_not_among_those_that_stand_out(t
     rows[100:, 2] = 8
     times = np.arange(1, 201.0)
     new = write(tmp_path / "new.csv", np.column_stack([times, rows]), ["time", "flow", "level", "valve"])
-    text = run(Monitor(normal, new, tmp_path / "out", num_epochs=1))
+    text = run(MonitorCommand(normal, new, tmp_path / "out", num_epochs=1))
     assert text.splitlines()[3].endswith(": flow")
     judged = read_table(tmp_path / "out" / "rows.csv", ["top_sensor"])
     np.testing.assert_array_equal(judged.labels["time"], times)
@@ -65,22 +65,22 @@ def test_a_sensor_that_stood_still_is_noted_and_not_among_those_that_stand_out(t
 
 
 def test_options_that_an_earlier_monitor_makes_void_are_noted(tables, tmp_path, capsys):
-    run(Monitor(*tables, tmp_path / "out", num_epochs=1, quiet=True))
+    run(MonitorCommand(*tables, tmp_path / "out", num_epochs=1, quiet=True))
     earlier = str(tmp_path / "out" / "monitor.safetensors")
     assert not capsys.readouterr().err
-    run(Monitor(earlier, tables[1], tmp_path / "out", num_lags=5, alarm_rule=(1, 1)))
+    run(MonitorCommand(earlier, tables[1], tmp_path / "out", num_lags=5, alarm_rule=(1, 1)))
     assert "note: --num-lags, --alarm-rule: ignored, those of" in capsys.readouterr().err
-    run(Monitor(earlier, tables[1], tmp_path / "out"))
-    run(Monitor(earlier, tables[1], tmp_path / "out", num_lags=5, quiet=True))
+    run(MonitorCommand(earlier, tables[1], tmp_path / "out"))
+    run(MonitorCommand(earlier, tables[1], tmp_path / "out", num_lags=5, quiet=True))
     assert not capsys.readouterr().err
 
 
 def test_errors_name_what_is_wrong(tables, tmp_path):
     rows = write(tmp_path / "rows.csv", np.ones((3, 2)), ["flow", "level"])
     with pytest.raises(ValueError, match=r"--out: found .*rows\.csv, which is the file that is read"):
-        run(Monitor(tables[0], rows, tmp_path, quiet=True))
+        run(MonitorCommand(tables[0], rows, tmp_path, quiet=True))
     other = write(tmp_path / "other.csv", np.ones((3, 2)), ["flow", "level"])
     with pytest.raises(ValueError, match="3 of the 5 training columns missing"):
-        run(Monitor(tables[0], other, tmp_path / "out", quiet=True))
+        run(MonitorCommand(tables[0], other, tmp_path / "out", quiet=True))
     with pytest.raises(ValueError, match=r"false_alarm_rate: found 0\.001, but 300 rows"):
-        run(Monitor(*tables, tmp_path / "out", false_alarm_rate=0.001, quiet=True))
+        run(MonitorCommand(*tables, tmp_path / "out", false_alarm_rate=0.001, quiet=True))

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from aejax.artefacts import storage
-from aejax.cli.commands.surrogate import Surrogate, SurrogateCompress, SurrogatePredict, run, run_compress, run_predict
+from aejax.cli.commands.surrogate import (
+    SurrogateCommand,
+    SurrogateCompressCommand,
+    SurrogatePredictCommand,
+    run,
+    run_compress,
+    run_predict,
+)
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def _fewer_maps(monkeypatch):
 def test_train_compress_and_predict(data, tmp_path, capsys):
     out = tmp_path / "run"
     options = {"num_numbers": 6, "num_members": 1, "num_epochs": 100, "num_folds": 2, "quiet": True}
-    run(Surrogate(data, out, properties=("place",), group="crystal", **options))
+    run(SurrogateCommand(data, out, properties=("place",), group="crystal", **options))
     *lines, last = capsys.readouterr().out.splitlines()
     assert last == f"written to {out}"
     printed = dict(line.split("  ") for line in lines if "  " in line)
@@ -41,12 +48,12 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     assert float(printed["R2 of compression on groups held out, of square roots"]) > 0.9
     given = np.load(data)["S"]
 
-    run_compress(SurrogateCompress(out, data, tmp_path / "codes.npz"))
+    run_compress(SurrogateCompressCommand(out, data, tmp_path / "codes.npz"))
     codes = np.load(tmp_path / "codes.npz")
     assert codes["code"].shape == (40, 6)
     np.testing.assert_allclose(codes["S"], given, atol=0.15 * given.max())
 
-    run_predict(SurrogatePredict(out, data, tmp_path / "predicted.npz"))
+    run_predict(SurrogatePredictCommand(out, data, tmp_path / "predicted.npz"))
     predicted = np.load(tmp_path / "predicted.npz")
     assert predicted["spread"].shape == given.shape
     assert np.mean((predicted["S"] - given) ** 2) < 0.1 * given.var()
@@ -56,7 +63,7 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     assert not said.err
 
     np.savez(tmp_path / "beyond.npz", place=[3.0, 20.0])
-    command = SurrogatePredict(out, tmp_path / "beyond.npz", tmp_path / "predicted.npz")
+    command = SurrogatePredictCommand(out, tmp_path / "beyond.npz", tmp_path / "predicted.npz")
     run_predict(command)
     assert "place: found 3 to 20, trained on 8" in capsys.readouterr().err
     run_predict(dataclasses.replace(command, quiet=True))
@@ -71,7 +78,7 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
 
 def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, capsys):
     options = {"num_numbers": 6, "num_members": 2, "num_epochs": 30, "num_folds": 2, "quiet": True}
-    run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal", **options))
+    run(SurrogateCommand(data, tmp_path / "run", properties=("place",), group="crystal", **options))
     printed = capsys.readouterr().out
     config = storage.read_json(tmp_path / "run" / "config.json")
     factor, floor = config["widening"]
@@ -79,7 +86,7 @@ def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, caps
     spreads = []
     for widening in ([factor, floor], [1.0, 0.0]):
         storage.write_json(tmp_path / "run" / "config.json", config | {"widening": widening})
-        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / "predicted.npz"))
+        run_predict(SurrogatePredictCommand(tmp_path / "run", data, tmp_path / "predicted.npz"))
         spreads.append(np.load(tmp_path / "predicted.npz")["spread"])
     np.testing.assert_allclose(spreads[0], factor * np.hypot(spreads[1], floor), rtol=1e-5)
 
@@ -88,7 +95,7 @@ def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):
     arrays = dict(np.load(data))
     np.savez(data, **arrays | {"place": np.random.default_rng(1).random((40, 2))})
     options = {"num_numbers": 4, "num_members": 1, "num_epochs": 2, "num_folds": 2, "quiet": True}
-    run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal", **options))
+    run(SurrogateCommand(data, tmp_path / "run", properties=("place",), group="crystal", **options))
     useless = "WARNING: predictions of new groups are no better than the mean map (R2 -"
     poor = "the properties do not predict maps of groups that were not trained on (R2 0.30"
     assert useless in capsys.readouterr().out
@@ -96,14 +103,14 @@ def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):
     for r2, said in ((-0.44, [True, False]), (0.3, [False, True]), (0.9, [False, False])):
         config["measured"]["R2 of prediction on groups held out"] = r2
         storage.write_json(tmp_path / "run" / "config.json", config)
-        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / f"{r2}.npz"))
+        run_predict(SurrogatePredictCommand(tmp_path / "run", data, tmp_path / f"{r2}.npz"))
         printed = capsys.readouterr().err
         assert [useless in printed, poor in printed] == said
 
 
 @pytest.fixture
 def compression(data, tmp_path):
-    run(Surrogate(data, tmp_path / "run", num_numbers=4, quiet=True))
+    run(SurrogateCommand(data, tmp_path / "run", num_numbers=4, quiet=True))
     return tmp_path / "run"
 
 
@@ -120,20 +127,20 @@ def compression(data, tmp_path):
 def test_maps_that_do_not_fit_the_compression_are_named(data, compression, tmp_path, change, message):
     np.savez(data, **dict(np.load(data)) | change)
     with pytest.raises(ValueError, match=message):
-        run_compress(SurrogateCompress(compression, data, tmp_path / "codes.npz"))
+        run_compress(SurrogateCompressCommand(compression, data, tmp_path / "codes.npz"))
 
 
 def test_a_map_without_numbers_is_named(data, compression, tmp_path, capsys):
     arrays = dict(np.load(data))
     arrays["S"][3] = np.nan
     np.savez(data, **arrays)
-    run_compress(SurrogateCompress(compression, data, tmp_path / "codes.npz"))
+    run_compress(SurrogateCompressCommand(compression, data, tmp_path / "codes.npz"))
     assert "1 of 40 maps hold no number; their codes are NaN" in capsys.readouterr().err
     assert np.isnan(np.load(tmp_path / "codes.npz")["S"]).all(axis=(1, 2)).nonzero()[0].tolist() == [3]
 
 
 def test_a_result_does_not_take_the_place_of_its_data(data, compression):
-    for kind, act in ((SurrogateCompress, run_compress), (SurrogatePredict, run_predict)):
+    for kind, act in ((SurrogateCompressCommand, run_compress), (SurrogatePredictCommand, run_predict)):
         with pytest.raises(ValueError, match=r"--out: found .*which is the file that is read"):
             act(kind(compression, data, data))
 
@@ -152,7 +159,7 @@ def test_a_result_does_not_take_the_place_of_its_data(data, compression):
 def test_properties_and_groups_that_do_not_fit_are_named(data, tmp_path, change, message):
     np.savez(data, **dict(np.load(data)) | change)
     with pytest.raises(ValueError, match=message):
-        run(Surrogate(data, tmp_path / "run", properties=("place",), group="crystal"))
+        run(SurrogateCommand(data, tmp_path / "run", properties=("place",), group="crystal"))
 
 
 @pytest.mark.parametrize("content", [b"time,value", b"", b"PK\x03\x04 cut off"])
@@ -160,24 +167,24 @@ def test_what_is_no_file_of_maps_is_refused(tmp_path, content):
     path = tmp_path / "plant.csv"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"found no NPZ file .*, expected one with S, Q, E"):
-        run(Surrogate(path, tmp_path / "run"))
+        run(SurrogateCommand(path, tmp_path / "run"))
 
 
 def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(ValueError, match="expected crystals as well"):
-        run(Surrogate(data, tmp_path / "run", group="crystals"))
+        run(SurrogateCommand(data, tmp_path / "run", group="crystals"))
     (tmp_path / "there").mkdir()
     with pytest.raises(ValueError, match="is there already"):
-        run(Surrogate(data, tmp_path / "there"))
+        run(SurrogateCommand(data, tmp_path / "there"))
     with pytest.raises(FileNotFoundError, match=r"no config\.json"):
-        run_predict(SurrogatePredict(tmp_path / "there", data, tmp_path / "out.npz"))
+        run_predict(SurrogatePredictCommand(tmp_path / "there", data, tmp_path / "out.npz"))
     for name in ("config.json", "variables.safetensors"):
         (tmp_path / "there" / name).write_text('{"format": 1, "kind": "denoiser"}')
     with pytest.raises(ValueError, match="found the folder of another command, expected one of aejax surrogate"):
-        run_predict(SurrogatePredict(tmp_path / "there", data, tmp_path / "out.npz"))
-    run(Surrogate(data, tmp_path / "run", num_numbers=4, quiet=True))
+        run_predict(SurrogatePredictCommand(tmp_path / "there", data, tmp_path / "out.npz"))
+    run(SurrogateCommand(data, tmp_path / "run", num_numbers=4, quiet=True))
     with pytest.raises(ValueError, match="without --properties"):
-        run_predict(SurrogatePredict(tmp_path / "run", data, tmp_path / "out.npz"))
+        run_predict(SurrogatePredictCommand(tmp_path / "run", data, tmp_path / "out.npz"))
     (tmp_path / "run" / "variables.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read"):
-        run_compress(SurrogateCompress(tmp_path / "run", data, tmp_path / "out.npz"))
+        run_compress(SurrogateCompressCommand(tmp_path / "run", data, tmp_path / "out.npz"))

@@ -239,7 +239,9 @@ pickle.dump(jax.device_get((state.variables, metrics)), open(sys.argv[2], "wb"))
     subprocess.run([sys.executable, "-c", code, tmp_path / "sent", tmp_path / "back"], check=True)
     state, metrics = jax.jit(algorithm.step)(state, Batch(jnp.asarray(rows[:8])), algorithm.hparams)
     back = pickle.loads((tmp_path / "back").read_bytes())
-    jax.tree.map(np.testing.assert_array_equal, back, jax.device_get((state.variables, metrics)))
+    here = jax.device_get((state.variables, metrics))
+    # Each process compiles for itself, and may round in another order.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), back, here)
 
 
 def init_by_name(key, batch):
