@@ -18,15 +18,14 @@ import numpy as np
 
 from aejax.base import Fitted, PyTree
 from aejax.training.checkpoint import Checkpoints
-from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, RunState
+from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, RunState, last_good
+from aejax.training.pace import Pace
 from aejax.training.progress import Progress
 from aejax.training.sharding import gathered
 from aejax.training.sources import Blocks
 
-# A part ends about this often: seldom enough to cost nothing, often enough for a bar that moves and for Ctrl-C.
-_SECONDS_PER_PART = 0.5
-# A part grows by this factor at most, so that one wrong measurement does not make it last for minutes.
-_GROWTH = 8
+# Within an epoch; each end of one is reported.
+_SECONDS_BETWEEN_REPORTS = 0.5
 
 
 class DivergenceError(RuntimeError):
@@ -85,6 +84,7 @@ def drive(
     run: RunState,
     advance: Callable[[RunState, PyTree, Clock], RunState],
     plan: Plan,
+    pace: Pace,
     origin: int,
     blocks: Blocks | None,
     checkpoints: Checkpoints | None,
@@ -97,6 +97,7 @@ def drive(
         run: the RunState to begin or to go on with.
         advance: (run, what the source reads from, clock) -> run.
         plan: the Plan.
+        pace: how long a part may be.
         origin: the step at which the run's first epoch began.
         blocks: of a stream; None for other sources.
         checkpoints: where to keep the run; None for nowhere.
@@ -110,12 +111,13 @@ def drive(
         DivergenceError: the run diverged, a single one.
         Interrupted: Ctrl-C.
     """
-    pace, place = _Pace(plan), _place(run, plan, origin)
+    place = _place(run, plan, origin)
     teller = _Teller(report, plan, place) if report else None
     saved = time.monotonic()
     with _interruptible() as interrupted:
         while not place.is_over:
-            until, num_blocks = pace.next_part(place)
+            until, num_blocks = pace.next_part(place.step - origin)
+            until += origin
             reads, limit = blocks.at(place.step) if blocks else ((), until)
             numbers = (*place[:-1], min(until, limit), num_blocks)
             clock = Clock(*jax.device_put([np.int32(number) for number in numbers]))
@@ -125,7 +127,8 @@ def drive(
                 blocks.prepare()
             jax.block_until_ready(run.status)
             before, place = place, _place(run, plan, origin)
-            pace.measure(before, place, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            pace.measure(seconds, place.step - before.step, (place.epoch, place.block) != (before.epoch, before.block))
             if checkpoints and (place.is_over or interrupted.is_set() or time.monotonic() - saved > checkpoint_seconds):
                 checkpoints.save(run)
                 saved = time.monotonic()
@@ -140,8 +143,9 @@ def drive(
 
 def fitted_of(run: RunState) -> Fitted:
     """The result of a run, as it stands."""
-    epochs = np.asarray(jax.device_get(run.epoch))
-    return Fitted(gathered(run.best), gathered(run.state), _history(run, epochs))
+    epochs, status = (np.asarray(found) for found in jax.device_get((run.epoch, run.status)))
+    state = last_good(run) if (status == DIVERGED).any() else run.state
+    return Fitted(gathered(run.best), gathered(state), _history(run, epochs))
 
 
 def _place(run: RunState, plan: Plan, origin: int) -> Place:
@@ -158,30 +162,6 @@ def _history(run: RunState, epochs: np.ndarray) -> dict[str, np.ndarray]:
     was_run = np.arange(num_epochs) < epochs[..., None]
     history = jax.device_get(run.history)
     return {name: np.where(was_run, values[..., :num_epochs], np.float32(np.nan)) for name, values in history.items()}
-
-
-class _Pace:
-    """How many steps, and blocks of validation rows, take about half a second."""
-
-    def __init__(self, plan: Plan):
-        self._plan, self._steps, self._blocks = plan, 1, 1
-
-    def next_part(self, place: Place) -> tuple[int, int]:
-        """The step to stop at, and the most blocks of validation rows before that."""
-        last = place.origin + self._plan.num_steps
-        until = min(place.step + self._steps, last)
-        per_epoch = self._plan.steps_per_epoch
-        # What is computed ahead for a block of steps is computed again where an epoch is cut: better between epochs.
-        whole_epochs = (until - place.origin) // per_epoch * per_epoch + place.origin
-        return (whole_epochs if whole_epochs > place.step else until), self._blocks
-
-    def measure(self, before: Place, after: Place, seconds: float) -> None:
-        """Learns from a part. The first one may compile: the next one is then as short."""
-        share = _SECONDS_PER_PART / max(seconds, 1e-6)
-        if after.step > before.step:
-            self._steps = max(1, min(_GROWTH * self._steps, int(share * (after.step - before.step))))
-        elif after.epoch > before.epoch or after.block > before.block:
-            self._blocks = max(1, int(min(_GROWTH, share) * self._blocks))
 
 
 class _Teller:
@@ -221,7 +201,7 @@ class _Teller:
                     done=place.is_over and epoch == place.epoch,
                 )
             )
-        is_late = now - self._last >= _SECONDS_PER_PART and not is_first
+        is_late = now - self._last >= _SECONDS_BETWEEN_REPORTS and not is_first
         if place.epoch == self._told and (place.is_over or is_late):
             means = {name: float(np.mean(value)) for name, value in jax.device_get(run.means).items()}
             self._report(

@@ -95,7 +95,7 @@ class RunState(NamedTuple):
     """A run between two parts: arrays only, and all that is needed to go on.
 
     Attributes:
-        state: the algorithm's TrainState.
+        state: the algorithm's TrainState; not finite where the run diverged (see ``last_good``).
         kept: that of the end of the last epoch: what remains where the run diverges.
         keys: the Keys.
         epoch: the epochs done.
@@ -305,7 +305,8 @@ def run_until(
         clock, run = jax.lax.cond(
             clock.step == epoch_end(clock), validate if num_blocks else close, lambda carry: carry, (clock, run)
         )
-        run = _stop_where_diverged(run)
+        status = jnp.where(run.failed_step >= 0, DIVERGED, run.status).astype(jnp.int32)
+        run = run._replace(status=status)
         return clock, _where(before.status == RUNNING, run, before) if lockstep else run
 
     return jax.lax.while_loop(goes_on, part, (clock, run))[1]
@@ -388,13 +389,25 @@ def _close_epoch(algorithm: Algorithm, plan: Plan, run: RunState, clock: Clock) 
     )
 
 
-def _stop_where_diverged(run: RunState) -> RunState:
-    """The state at the end of the last epoch is the last good one."""
-    diverged = run.failed_step >= 0
-    return run._replace(
-        state=_where(diverged, run.kept, run.state),
-        status=jnp.where(diverged, DIVERGED, run.status).astype(jnp.int32),
-    )
+@jax.jit
+def last_good(run: RunState) -> TrainState:
+    """The state at the end, or at the end of the last good epoch where the run diverged.
+
+    The choice is not made in each part, where it would read and write the whole state.
+
+    Args:
+        run: the RunState, with its leading axes.
+
+    Returns:
+        The TrainState.
+    """
+
+    def choose(status: Array, kept: TrainState, state: TrainState) -> TrainState:
+        return _where(status == DIVERGED, kept, state)
+
+    for _ in range(run.status.ndim):
+        choose = jax.vmap(choose)
+    return choose(run.status, run.kept, run.state)
 
 
 def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:

@@ -46,6 +46,7 @@ from aejax.training.driver import drive
 from aejax.training.engine import Clock, RunState
 from aejax.training.fingerprints import fingerprint
 from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
+from aejax.training.pace import pace_of
 from aejax.training.progress import Progress, ProgressBar
 from aejax.training.sources import Blocks, on_device, rows, stream
 
@@ -249,7 +250,8 @@ def fit_members(
         if isinstance(source, Stream):
             step = int(np.max(jax.device_get(run.state.step)))
             blocks = Blocks(source, step, origin + plan.num_steps, plan.steps_per_epoch)
-        return drive(run, advance, plan, origin, blocks, checkpoints, options.checkpoint_seconds, report)
+        pace = pace_of(algorithm, plan, run.status.shape)
+        return drive(run, advance, plan, pace, origin, blocks, checkpoints, options.checkpoint_seconds, report)
 
     if options.checkpoint_dir is None:
         return go_on(run, None)
@@ -337,7 +339,7 @@ def train(
     run = engine.run_until(algorithm, plan, run, data, hparams, clock)
     was_run = jnp.arange(plan.num_epochs) < run.epoch
     history: Any = {name: jnp.where(was_run, values, jnp.nan) for name, values in run.history.items()}
-    return Fitted(run.best, run.state, history)
+    return Fitted(run.best, engine.last_good(run), history)
 
 
 def as_source(x: SourceLike) -> Source:

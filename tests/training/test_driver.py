@@ -13,6 +13,7 @@ import pytest
 
 from aejax.training import driver, ensemble, fit
 from tests.conftest import REGISTRY
+from tests.training.parts import one_step_at_a_time
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
@@ -31,7 +32,7 @@ def test_every_epoch_is_reported_with_the_history_so_far(rows, key):
 
 
 def test_within_an_epoch_is_reported_how_far_it_is(rows, key, monkeypatch):
-    monkeypatch.setattr(driver, "_SECONDS_PER_PART", 0.0)
+    one_step_at_a_time(monkeypatch)
     reports = []
     fitted = fit(key, VAE, rows, num_epochs=2, validation=0, progress=reports.append)
     assert [(report.epoch, report.step, report.ends_epoch) for report in reports] == [
@@ -45,7 +46,7 @@ def test_within_an_epoch_is_reported_how_far_it_is(rows, key, monkeypatch):
 
 def test_parts_of_any_length_give_the_same_bits(rows, key, monkeypatch):
     whole = fit(key, VAE, rows, num_epochs=6)
-    monkeypatch.setattr(driver, "_SECONDS_PER_PART", 0.0)
+    one_step_at_a_time(monkeypatch)
     cut = fit(key, VAE, rows, num_epochs=6)
     chex.assert_trees_all_equal((cut.variables, cut.state, cut.history), (whole.variables, whole.state, whole.history))
 
@@ -54,7 +55,7 @@ def test_members_are_cut_and_stop_each_for_itself(rows, key, monkeypatch):
     keys = jax.random.split(key, 3)
     options = {"num_epochs": 60, "patience": 2, "learning_rate": 3e-2, "validation": 0.5}
     whole = ensemble(keys, VAE, rows[:60], **options)
-    monkeypatch.setattr(driver, "_SECONDS_PER_PART", 0.0)
+    one_step_at_a_time(monkeypatch)
     cut = ensemble(keys, VAE, rows[:60], **options)
     chex.assert_trees_all_equal(cut.variables, whole.variables)
     np.testing.assert_array_equal(cut.history["loss"], whole.history["loss"])
@@ -68,7 +69,7 @@ import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import jax
 import aejax
-from aejax.training import driver
+from aejax.training import driver, pace
 
 def noise(arrays, key, num_rows):
     return aejax.Batch(jax.random.normal(key, (num_rows, 6)))
@@ -80,7 +81,7 @@ def report(report):
 
 folder, stop = sys.argv[1], int(sys.argv[2])
 if stop:
-    driver._Pace.next_part = lambda self, place: (stop, 1)
+    pace.Pace.next_part = lambda self, step: (stop, 1)
 model = aejax.models.vae((6,), 2, hidden_dims=(512, 512))
 options = {"steps_per_epoch": 1_000_000, "num_epochs": 1, "batch_size": 256, "validation": 0}
 options |= {"checkpoint_dir": folder, "checkpoint_seconds": 0, "resume": True, "progress": report}

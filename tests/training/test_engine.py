@@ -21,7 +21,6 @@ from aejax.training import (
     DivergenceError,
     DivergenceWarning,
     Interrupted,
-    driver,
     engine,
     ensemble,
     fit,
@@ -31,6 +30,7 @@ from aejax.training import (
 from aejax.training.algorithms import MinimiseHparams, minimise
 from aejax.training.optimizers import adam
 from tests.conftest import REGISTRY
+from tests.training.parts import one_step_at_a_time
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
@@ -532,7 +532,7 @@ def test_members_side_by_side_are_those_one_after_the_other(rows, key, monkeypat
     np.testing.assert_allclose(
         together.history["val_loss"][:, :num_epochs], in_turn.history["val_loss"][:, :num_epochs], rtol=1e-2
     )
-    monkeypatch.setattr(driver, "_SECONDS_PER_PART", 0.0)
+    one_step_at_a_time(monkeypatch)
     cut = ensemble(keys, VAE, rows[:60], **options)
     chex.assert_trees_all_equal((cut.variables, cut.state), (together.variables, together.state))
     with pytest.warns(DivergenceWarning, match="1 of 2 members"):

@@ -10,8 +10,9 @@ import pytest
 
 import aejax
 from aejax.base import Batch
-from aejax.training import driver, fit, sources
+from aejax.training import fit, sources
 from tests.conftest import REGISTRY
+from tests.training.parts import one_step_at_a_time
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
@@ -42,7 +43,7 @@ def stopped_in_the_second_epoch(monkeypatch, key, source, folder):
         if report.step == 10:
             raise StopHere
 
-    monkeypatch.setattr(driver, "_SECONDS_PER_PART", 0.0)
+    one_step_at_a_time(monkeypatch)
     with pytest.raises(StopHere):
         fit(key, VAE, source, checkpoint_dir=folder, checkpoint_seconds=0, progress=stop, **OPTIONS)
     monkeypatch.undo()
