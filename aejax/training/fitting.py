@@ -327,12 +327,13 @@ def train(
     """
     check_key(key)
     model = as_fittable(model)
-    algorithm, hparams = _algorithm(model, hparams, learning_rate, optimizer, ema_decay, anneal)
+    algorithm, all_hparams = _algorithm(model, hparams, learning_rate, optimizer, ema_decay, anneal)
     source = as_source(x)
     if isinstance(source, Stream):
         raise ValueError("x: found a stream, expected rows or a source that is drawn from; call aejax.fit for a stream")
     data, plan = data_and_plan(source, validation, num_epochs, batch_size, patience, steps_per_epoch)
-    hparams = hparams_as_arrays(hparams)
+    check_shapes(model, engine.batch_shapes(plan, data), hparams)
+    hparams = hparams_as_arrays(all_hparams)
     run = engine.begin(algorithm, plan, (key, variables), data, hparams)
     numbers = (0, 0, 0, 0, plan.num_steps, np.iinfo(np.int32).max)
     clock = Clock(*(jnp.asarray(number, jnp.int32) for number in numbers))

@@ -86,3 +86,11 @@ def test_fit_inside_a_transformation_says_to_call_train(rows, key, call):
 def test_a_stream_cannot_be_traced(key):
     with pytest.raises(ValueError, match="x: found a stream, expected rows"):
         train(key, VAE, aejax.stream(lambda step: iter([])), steps_per_epoch=1)
+
+
+def test_a_contract_that_is_broken_is_named_as_in_fit(rows, key):
+    """An encoder of two numbers, of which a VAE with two dimensions wants four."""
+    wrong = aejax.models.vae((6,), 2, encoder=aejax.nets.mlp((8,), (2,)))
+    for call in (fit, train, jax.jit(lambda key, model, rows: train(key, model, rows), static_argnums=1)):
+        with pytest.raises(ValueError, match=r"encode.*expected"):
+            call(key, wrong, rows)
