@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg, subcommand
 
-from aejax.cli.commands import denoising, inversion, monitoring, surrogate
+from aejax.cli.commands import denoising, imputation, inversion, monitoring, surrogate
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.tables.config import TrainConfig
@@ -395,6 +395,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "evaluate": (EvaluateCommand, _evaluate),
     "report": (ReportCommand, _report),
     "monitor": (monitoring.MonitorCommand, _monitor),
+    "impute": (imputation.ImputeCommand, imputation.run),
     "denoise-train": (denoising.DenoiseTrainCommand, denoising.run),
     "denoise": (denoising.DenoiseCommand, denoising.run),
     "surrogate": (surrogate.SurrogateCommand, surrogate.run),

@@ -1,0 +1,57 @@
+"""``aejax impute``: fill the missing cells of a table."""
+
+import dataclasses
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from aejax.cli.commands.options import Quiet
+
+
+@dataclasses.dataclass(frozen=True)
+class ImputeCommand:
+    """Fill the missing cells of a table from what the other cells of their rows say."""
+
+    data: Positional[Path]
+    """File with the table."""
+    out: Path
+    """File to write: the same columns, what was observed unchanged."""
+    spread: Path | None = None
+    """File to write with the standard deviation of what was filled in; 0 where a value was observed."""
+    test_share: float = 0.2
+    """Share of the rows that nothing is fitted to: cells of theirs are hidden, filled and compared."""
+    num_steps: int = 5000
+    """Steps of training."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns to leave out."""
+    seed: int = 0
+    """Of the split, the training and the draws."""
+    quiet: Quiet = False
+
+
+def run(command: ImputeCommand) -> None:
+    """Fits an imputer to a part of the rows, measures it on the others, and fills the whole table."""
+    import jax
+    import numpy as np
+
+    from aejax.artefacts import storage
+    from aejax.data.formats.tables import read_table, write_table
+    from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute
+
+    storage.check_no_input(command.out, command.data)
+    if command.spread:
+        storage.check_no_input(command.spread, command.data)
+    if not 0 < command.test_share < 1:
+        raise ValueError(f"test_share: found {command.test_share}, expected a share between 0 and 1")
+    table = read_table(command.data, command.drop_columns)
+    split_key, fit_key, test_key, draw_key = jax.random.split(jax.random.key(command.seed), 4)
+    order = np.asarray(jax.random.permutation(split_key, len(table.values)))
+    test, train = np.split(order, [max(1, round(command.test_share * len(order)))])
+    imputer = fit_imputer(fit_key, table.values[train], num_steps=command.num_steps, progress=not command.quiet)
+    for name, value in evaluate_imputer(test_key, imputer, table.values[test]).items():
+        print(f"{name}: {value:.4g}")
+    found = impute(draw_key, imputer, table.values)
+    for path, values in ((command.out, found.x), (command.spread, found.std)):
+        if path is not None:
+            write_table(path, {**table.labels, **dict(zip(table.columns, values.T, strict=True))})
+            print(f"written to {path}")

@@ -1,0 +1,223 @@
+"""Missing cells by draws from a generative model of whole rows."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.artefacts import codecs
+from aejax.artefacts.codecs import Codec, Stored
+from aejax.base import Array, ArrayLike, Batch, Model, PyTree, Variables, required
+from aejax.data.columns.scalers import Scaler, fit_scaler, scale, unscale
+from aejax.models import vae
+from aejax.tasks.reduction import check_encodes, suggest_latent_dim
+from aejax.tasks.rows import over_rows
+from aejax.training import Progress, fit
+
+_Z_90 = 1.6449  # half the width of a normal distribution's central 90 %, in standard deviations
+
+
+class Imputer(NamedTuple):
+    """A generative model of rows, and the scale of their columns.
+
+    Attributes:
+        model: of scaled rows; it encodes, and draws rows of given codes.
+        variables: its variables.
+        scaler: of the columns.
+    """
+
+    model: Model
+    variables: Variables
+    scaler: Scaler
+
+
+class Imputed(NamedTuple):
+    """Rows without gaps.
+
+    Attributes:
+        x: (n, c), in the units of the columns: what was observed as it is, elsewhere the mean of the draws.
+        std: (n, c), standard deviation of the draws; 0 where a value was observed.
+    """
+
+    x: np.ndarray
+    std: np.ndarray
+
+
+def fit_imputer(
+    key: Array,
+    x: ArrayLike,
+    *,
+    model: Model | None = None,
+    num_steps: int = 5000,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    progress: bool | Callable[[Progress], None] = False,
+) -> Imputer:
+    """Learns the distribution of rows, also from rows with gaps.
+
+    Args:
+        key: PRNG key.
+        x: (n, c) rows in their own units, NaN where missing.
+        model: a Model of scaled rows that encodes and draws, such as a VAE; a VAE whose code has as many numbers as
+            hold 90 % of the variance if None.
+        num_steps: of training, about, in whole passes over the rows.
+        batch_size: rows a step.
+        learning_rate: Adam's.
+        progress: as in ``fit``.
+
+    Returns:
+        The Imputer.
+
+    Raises:
+        ValueError: bad rows or options, or a model that cannot encode or draw.
+
+    Example:
+        >>> x = np.random.default_rng(0).standard_normal((200, 1)) * np.ones(4)
+        >>> x[0, 1] = np.nan
+        >>> imputer = fit_imputer(jax.random.key(0), x, num_steps=50)
+        >>> impute(jax.random.key(1), imputer, x[:3]).x.shape
+        (3, 4)
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps: found {num_steps}, expected a positive whole number")
+    scaler = fit_scaler(x)
+    scaled = scale(scaler, np.asarray(x, np.float64)).astype(np.float32)
+    if model is None:
+        model = vae((scaled.shape[1],), suggest_latent_dim(scaled), hidden_dims=(64,))
+    _check_draws(model)
+    steps_per_epoch = math.ceil(len(scaled) / batch_size)
+    fitted = fit(
+        key,
+        model,
+        scaled,
+        validation=0,
+        num_epochs=math.ceil(num_steps / steps_per_epoch),
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        ema_decay=0.999,
+        progress=progress,
+    )
+    return Imputer(model, fitted.variables, scaler)
+
+
+def impute(key: Array, imputer: Imputer, x: ArrayLike, *, num_sweeps: int = 200) -> Imputed:
+    """Fills the gaps of rows.
+
+    A code is drawn given the row, and the missing cells given the code, in turn (Rezende, Mohamed & Wierstra 2014,
+    section 5.4, "pseudo-Gibbs"). The first half of the sweeps is thrown away; the mean is that of the decoder's means.
+    With the exact posterior in place of the encoder the draws are those of p(missing | observed).
+
+    Args:
+        key: PRNG key.
+        imputer: the Imputer.
+        x: (n, c) rows in their own units, NaN where missing.
+        num_sweeps: how often each gap is drawn.
+
+    Returns:
+        Imputed.
+
+    Raises:
+        ValueError: rows with other columns than in training, or fewer than two sweeps.
+    """
+    if num_sweeps < 2:
+        raise ValueError(f"num_sweeps: found {num_sweeps}, expected at least 2")
+    rows = np.asarray(x, np.float64)
+    num_columns = len(imputer.scaler.mean)
+    if rows.ndim != 2 or rows.shape[1] != num_columns:
+        raise ValueError(f"x: found shape {rows.shape}, expected (rows, {num_columns}) as in training")
+    scaled = scale(imputer.scaler, rows).astype(np.float32)
+    arguments = (key, imputer.variables)
+    mean, std = over_rows(_sweeps, imputer.model, arguments, scaled, num_sweeps=num_sweeps)
+    is_missing = np.isnan(rows)
+    filled = unscale(imputer.scaler, mean.astype(np.float64))
+    return Imputed(np.where(is_missing, filled, rows), np.where(is_missing, std * imputer.scaler.scale, 0.0))
+
+
+def evaluate_imputer(key: Array, imputer: Imputer, x: ArrayLike, *, share: float = 0.1) -> dict[str, float]:
+    """Hides observed cells of rows that were not trained on, fills them, and compares.
+
+    Args:
+        key: PRNG key.
+        imputer: the Imputer.
+        x: (n, c) rows that it was not fitted to, in their own units, NaN where missing.
+        share: of the observed cells that are hidden at random, in (0, 1).
+
+    Returns:
+        ``num_hidden``; ``rmse`` in standard deviations of the columns; ``rmse_of_column_means``, that of the plainest
+        guess; ``coverage_90``, the share of hidden values inside the central 90 % that the draws say.
+
+    Raises:
+        ValueError: rows with other columns than in training, or a share out of range.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share: found {share}, expected a number in (0, 1)")
+    hide_key, draw_key = jax.random.split(key)
+    rows = np.asarray(x, np.float64)
+    hidden = np.asarray(jax.random.bernoulli(hide_key, share, rows.shape)) & ~np.isnan(rows)
+    if not hidden.any():
+        raise ValueError(f"share: found {share} of {rows.size} cells, none of which was hidden; expected more of them")
+    found = impute(draw_key, imputer, np.where(hidden, np.nan, rows))
+    error = ((found.x - rows) / imputer.scaler.scale)[hidden]
+    guess = ((imputer.scaler.mean - rows) / imputer.scaler.scale)[hidden]
+    inside = np.abs(found.x - rows)[hidden] <= _Z_90 * found.std[hidden]
+    return {
+        "num_hidden": float(hidden.sum()),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "rmse_of_column_means": float(np.sqrt(np.mean(guess**2))),
+        "coverage_90": float(inside.mean()),
+    }
+
+
+def _check_draws(model: Model) -> None:
+    check_encodes(model)
+    required(model.sample, "sample")
+
+
+def _sweeps(model: Model, arguments: tuple[Array, Variables], batch: Batch, *, num_sweeps: int) -> tuple[Array, Array]:
+    key, variables = arguments
+    encode, decode, sample = (required(getattr(model, name), name) for name in ("encode", "decode", "sample"))
+    mask = batch.mask
+    if mask is None:
+        return batch.x, jnp.zeros_like(batch.x)
+    num_burnt = num_sweeps // 2
+
+    def sweep(carry: PyTree, number: Array) -> tuple[PyTree, None]:
+        x, means, draws, squares = carry
+        code_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
+        latent = encode(variables, x, batch.cond)
+        z = latent.mean
+        if latent.log_var is not None:
+            z = z + jnp.exp(0.5 * latent.log_var) * jax.random.normal(code_key, z.shape, z.dtype)
+        drawn = sample(draw_key, variables, x.shape[0], batch.cond, z)
+        counts = number >= num_burnt
+        means, draws, squares = (
+            total + jnp.where(counts, value, 0)
+            for total, value in ((means, decode(variables, z, batch.cond)), (draws, drawn), (squares, drawn**2))
+        )
+        return (jnp.where(mask, batch.x, drawn), means, draws, squares), None
+
+    nothing = jnp.zeros_like(batch.x)
+    start = (batch.x, nothing, nothing, nothing)
+    (_, means, draws, squares), _ = jax.lax.scan(sweep, start, jnp.arange(num_sweeps))
+    num_kept = num_sweeps - num_burnt
+    variance = squares / num_kept - (draws / num_kept) ** 2
+    return means / num_kept, jnp.sqrt(jnp.maximum(variance, 0))
+
+
+def _pack(imputer: Imputer) -> Stored:
+    arrays = {"variables": imputer.variables, "scaler": imputer.scaler._asdict()}
+    return Stored({}, arrays, imputer.model)
+
+
+def _unpack(stored: Stored) -> Imputer:
+    scaler, model = Scaler(**stored.arrays["scaler"]), stored.model
+    if not isinstance(model, Model):
+        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, len(scaler.mean)))))
+    return Imputer(model, variables, scaler)
+
+
+codecs.register(Codec("imputer", Imputer, 1, _pack, _unpack))
