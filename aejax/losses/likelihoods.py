@@ -1,5 +1,6 @@
 """Likelihoods p(x | output of a decoder), by name: what the command line offers and what the laws run over."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -18,6 +19,7 @@ __all__ = [
     "poisson",
     "register",
     "squared_error",
+    "student_t",
 ]
 
 _LOG_2PI = 1.8378770664093453
@@ -115,6 +117,37 @@ def gaussian(scale: Scale = "per_element") -> Likelihood:
         0.9189
     """
     return _location_scale(scale, lambda square: square, _LOG_2PI, jax.random.normal)
+
+
+@register
+def student_t(degrees: float = 4.0, scale: Scale = "per_element") -> Likelihood:
+    """X ~ output + scale * Student's t: noise with outliers, which pull far less than they do on a Gaussian.
+
+    Args:
+        degrees: of freedom; fewer have heavier tails, and infinitely many are the Gaussian. 4 is a usual choice where
+            it is not estimated (Lange, Little & Taylor 1989, "Robust statistical modeling using the t distribution").
+        scale: as in ``gaussian``. It is less than the standard deviation, by sqrt(1 - 2 / degrees).
+
+    Returns:
+        The Likelihood.
+
+    Raises:
+        ValueError: ``degrees`` is not above 1, where there is no mean, or a bad scale.
+
+    Example:
+        >>> heavy = student_t(degrees=4.0, scale=1.0)
+        >>> round(float(heavy.nll({}, jnp.asarray(10.0), jnp.zeros(()))), 4)
+        9.1261
+    """
+    if not 1 < degrees < math.inf:
+        raise ValueError(f"degrees: found {degrees}, expected a number above 1, such as 4")
+    constant = math.log(degrees * math.pi) + 2 * (math.lgamma(degrees / 2) - math.lgamma((degrees + 1) / 2))
+    return _location_scale(
+        scale,
+        deviance=lambda square: (degrees + 1) * jnp.log1p(square / degrees),
+        constant=constant,
+        draw=lambda key, shape, dtype: jax.random.t(key, degrees, shape, dtype),
+    )
 
 
 def _location_scale(
