@@ -352,6 +352,8 @@ def test_parquet_errors(monkeypatch):
     check(read(text, drop_columns=["b"]), "a", [[1], [2]])
     with pytest.raises(ValueError, match="found no rows"):
         read(parquet({"a": pyarrow.array([], pyarrow.float64())}))
+    with pytest.raises(ValueError, match=r"found a damaged Parquet file .*, expected a whole one"):
+        read(text[:60])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "aejax\[parquet\]"'):
         read(text)

@@ -30,17 +30,25 @@ def library(name: str) -> tuple[ModuleType, ModuleType]:
         raise ModuleNotFoundError(f'{name.capitalize()} needs pyarrow: pip install "aejax[parquet]"') from None
 
 
-def columns_of(table: Any) -> list[Column]:
-    """The columns of a table: numbers and booleans, null is missing; dates are a clock; anything else is a problem.
+def read_columns(name: str, data: bytes) -> list[Column]:
+    """The columns of a file: numbers and booleans, null is missing; dates are a clock; anything else is a problem.
 
     Args:
-        table: of pyarrow.
+        name: of the part of pyarrow that reads it.
+        data: the whole file.
 
     Returns:
         The columns.
-    """
-    import pyarrow as arrow
 
+    Raises:
+        ValueError: the file is damaged.
+        ModuleNotFoundError: pyarrow is not installed.
+    """
+    arrow, part = library(name)
+    try:
+        table = part.read_table(arrow.BufferReader(data))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"found a damaged {name.capitalize()} file ({error}), expected a whole one") from error
     columns = []
     for name, cells in zip(table.column_names, table.columns, strict=True):
         missing = np.full(len(cells), np.nan)

@@ -5,17 +5,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from aejax.data.formats.table_files.arrow import columns_of, library, table_of
+from aejax.data.formats.table_files.arrow import library, read_columns, table_of
 from aejax.data.formats.table_files.registry import Column, TableFormat, register
 
 
 def _read(data: bytes) -> tuple[list[Column], bool]:
-    arrow, parquet = library("parquet")
-    return columns_of(parquet.read_table(arrow.BufferReader(data))), True
+    return read_columns("parquet", data), True
 
 
 def _write(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    parquet = library("parquet")[1]
+    _, parquet = library("parquet")
     parquet.write_table(table_of(columns), file)
 
 
