@@ -70,8 +70,8 @@ def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
     def make(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             bound = signature.bind(*args, **kwargs)
-        except TypeError:
-            return function(*args, **kwargs)  # which says in its own words what is wrong
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}() {error}") from None
         bound.apply_defaults()
         try:
             arguments = tuple(map(_plain, bound.args)), {name: _plain(value) for name, value in bound.kwargs.items()}
