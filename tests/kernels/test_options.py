@@ -5,12 +5,14 @@ import pickle
 
 import pytest
 
+import aejax
 from aejax import models
 from aejax.artefacts.described import describe, made
 from aejax.kernels.options import options_of
 from aejax.models.autoencoder import AutoencoderOptions
 from aejax.models.coder import DenseOptions, dense_networks
 from aejax.models.convolutional import ConvolutionalOptions, convolutional_networks
+from aejax.training.fitting import FitOptions
 from tests.conftest import REGISTRY
 
 
@@ -35,12 +37,20 @@ def test_options_are_those_of_the_other_function_but_for_its_own():
     assert options(models.conditional_vae) == options(models.vae)
 
 
+def test_many_fits_have_the_options_of_one():
+    assert options(aejax.ensemble) == options(aejax.fit)
+    assert options(aejax.sweep) == {"over": inspect.Parameter.empty, **options(aejax.fit)}
+    for name in options(aejax.fit):
+        assert f"\n    {name}: " in inspect.getdoc(aejax.sweep)
+
+
 @pytest.mark.parametrize(
     ("kind", "function"),
     [
         (DenseOptions, dense_networks),
         (ConvolutionalOptions, convolutional_networks),
         (AutoencoderOptions, models.autoencoder),
+        (FitOptions, aejax.fit),
     ],
 )
 def test_type_checkers_know_the_same_options(kind, function):
