@@ -8,7 +8,7 @@ import jax
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
 from aejax.kernels.options import options_of
-from aejax.models.coder import DenseOptions, coder, dense_networks
+from aejax.models.coder import DenseOptions, coder, dense_networks, reconstruction_score
 from aejax.models.registry import factory
 
 
@@ -87,9 +87,5 @@ def autoencoder(
         metrics = {"loss": value, "mse": parts.mse(batch, output)}
         return value, Aux(metrics, nets.join(encoder=encoder_state, decoder=decoder_state))
 
-    def score(key: Array, variables: Variables, batch: Batch) -> Array:
-        del key
-        output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
-        return losses.mean_elements(parts.nll(variables, batch, output), batch)
-
+    score = reconstruction_score(parts, encode)
     return Model(parts.init, loss, AutoencoderHparams(), encode, parts.mean, score)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
-from aejax.base import Adversary, Array, Batch, Model, Variables
+from aejax.base import Adversary, Array, Batch, Encode, Model, Score, Variables
 
 Conditional = TypeVar("Conditional", Model, Adversary)
 
@@ -180,6 +180,17 @@ def coder(
         return likelihood.sample(key, likelihood_params(variables), output)
 
     return Coder(init, encode, decode, mean, nll, mse, sample)
+
+
+def reconstruction_score(parts: Coder, encode: Encode) -> Score:
+    """The score of a model without a prior: the mean negative log-likelihood of the observed elements."""
+
+    def score(key: Array, variables: Variables, batch: Batch) -> Array:
+        del key
+        output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
+        return losses.mean_elements(parts.nll(variables, batch, output), batch)
+
+    return score
 
 
 def check_latent_dim(latent_dim: int) -> None:

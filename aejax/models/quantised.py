@@ -10,7 +10,7 @@ from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
 from aejax.kernels.options import options_of
 from aejax.models.autoencoder import autoencoder
-from aejax.models.coder import DenseOptions, check_latent_dim, coder, dense_networks
+from aejax.models.coder import DenseOptions, check_latent_dim, coder, dense_networks, reconstruction_score
 from aejax.models.registry import factory
 
 # How many times what a code saves must another place save, for the code to move there: both are estimates.
@@ -148,11 +148,6 @@ def vq_autoencoder(
         collections = nets.join(encoder=encoder_state, decoder=decoder_state)
         return value, Aux(metrics, {**collections, "codebook": codebook})
 
-    def score(key: Array, variables: Variables, batch: Batch) -> Array:
-        del key
-        output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
-        return losses.mean_elements(parts.nll(variables, batch, output), batch)
-
     def sample(
         key: Array, variables: Variables, num_samples: int, cond: Array | None = None, z: Array | None = None
     ) -> Array:
@@ -163,6 +158,7 @@ def vq_autoencoder(
             z = _look_up(codes, drawn)
         return parts.sample(noise_key, variables, parts.decode(variables, z, cond)[0])
 
+    score = reconstruction_score(parts, encode)
     return Model(init, loss, VqHparams(commitment, ema_decay), encode, parts.mean, score, sample)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
 from aejax.kernels.options import options_of
-from aejax.models.coder import LayerOptions, coder, dense_networks
+from aejax.models.coder import LayerOptions, coder, dense_networks, reconstruction_score
 from aejax.models.registry import factory
 
 # Width of the rectangle through which JumpReLU's threshold gets a gradient, in units of the code.
@@ -154,11 +154,7 @@ def sparse_autoencoder(
         metrics = {"loss": value, "mse": parts.mse(batch, output), "penalty": cost, "num_active": active}
         return value, Aux(metrics, nets.join(encoder=encoder_state, decoder=decoder_state))
 
-    def score(key: Array, variables: Variables, batch: Batch) -> Array:
-        del key
-        output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
-        return losses.mean_elements(parts.nll(variables, batch, output), batch)
-
+    score = reconstruction_score(parts, encode)
     return Model(init, loss, SparseHparams(sparsity, target_rate), encode, parts.mean, score)
 
 
