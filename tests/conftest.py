@@ -27,7 +27,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 AS_USERS = os.environ.get("AEJAX_TEST_FLAGS") == "as-users"
 
 # The fast part: laws and known answers, marked `fast`.
-FAST = ("test_laws", "test_losses", "test_metrics", "models/test_known_answers", "data/", "simulate/", "properties/")
+FAST = ("test_laws", "losses/", "test_metrics", "models/test_known_answers", "data/", "simulate/", "properties/")
 
 NUM_COLUMNS = 6
 

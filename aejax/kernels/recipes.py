@@ -14,24 +14,19 @@ import importlib
 import inspect
 import itertools
 import pickle
-import sys
 import threading
 import types
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import jax
-import numpy as np
-
 from aejax.base import Adversary, Algorithm, Model, Objective
+from aejax.kernels.equality import TracedError, has_a_name, key_of, package_of, plain
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _MOST = 256  # objects that one factory remembers
 _MARK = "_aejax_recipes"
-# Nobody gives the names in these packages another meaning while a program runs.
-_FIXED = frozenset({"aejax", "builtins", "functools", "jax", "jaxlib", "numpy", "optax"})
 # The library's own factories by name: what a stored description of a Model may call.
 FACTORIES: dict[str, Callable[..., Any]] = {}
 _LOCK = threading.RLock()
@@ -70,18 +65,18 @@ def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
     def make(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             bound = signature.bind(*args, **kwargs)
-        except TypeError:
-            return function(*args, **kwargs)  # which says in its own words what is wrong
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}() {error}") from None
         bound.apply_defaults()
         try:
-            arguments = tuple(map(_plain, bound.args)), {name: _plain(value) for name, value in bound.kwargs.items()}
-            key = _key(arguments, {})
-        except _TracedError:
+            arguments = tuple(map(plain, bound.args)), {name: plain(value) for name, value in bound.kwargs.items()}
+            key = key_of(arguments)
+        except TracedError:
             return function(*args, **kwargs)
         with _LOCK:
             found = made.get(key)
             # What the earlier arguments refer to may have changed since.
-            if found is None or _key(found[1].arguments, {}) != key:
+            if found is None or key_of(found[1].arguments) != key:
                 recipe = _Recipe(function, arguments)
                 found = made[key] = function(*arguments[0], **arguments[1]), recipe
                 recipe.note(found[0])
@@ -90,7 +85,7 @@ def remembered(function: Callable[_P, _T]) -> Callable[_P, _T]:
                 made.popitem(last=False)
         return found[0]
 
-    if _package(function) == "aejax":
+    if package_of(function) == "aejax":
         FACTORIES[function.__name__] = make
     return make
 
@@ -132,137 +127,6 @@ def origin(value: Any) -> Origin | None:
     return Origin(recipe.factory, *recipe.arguments, _replaced(recipe.made, value))
 
 
-class _TracedError(Exception):
-    """An argument is being traced."""
-
-
-class _UnknownError(Exception):
-    """A function refers to something that may change unseen."""
-
-
-class _Same:
-    """Equal to what holds the very same object."""
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, jax.core.Tracer):
-        raise _TracedError
-    if isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and np.issubdtype(value.dtype, np.number):
-        return value.item()
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _key(value: Any, seen: dict[int, int], inside: bool = False) -> Hashable:
-    """What is equal for equal values.
-
-    Args:
-        value: of any kind.
-        seen: the number of each function met so far, by ``id``.
-        inside: whether a function refers to it. Its type then counts, since ``x / 2`` and ``x / 2.0`` may differ, and
-            what may change unseen is refused.
-    """
-    if isinstance(value, jax.core.Tracer):
-        raise _TracedError
-    if isinstance(value, types.FunctionType):
-        return _key_of_function(value, seen, inside)
-    if isinstance(value, list | tuple):
-        return (type(value), *(_key(item, seen, inside) for item in value))
-    if isinstance(value, dict):
-        return (type(value), *((_key(name, seen, inside), _key(item, seen, inside)) for name, item in value.items()))
-    if isinstance(value, functools.partial):
-        return (type(value), *(_key(part, seen, inside) for part in (value.func, value.args, value.keywords)))
-    if isinstance(value, types.MethodType | types.BuiltinFunctionType):
-        return (value.__name__, _key(value.__self__, seen, inside))
-    if isinstance(value, bool | int | float | complex | np.number):
-        return (type(value), repr(value)) if inside else value
-    if value is None or isinstance(value, type | types.ModuleType | jax.Array):
-        return _Same(value)
-    if type(value).__hash__ not in (None, object.__hash__):
-        try:
-            hash(value)
-        except TypeError:
-            pass
-        else:
-            return (type(value), value)
-    if inside and not (callable(value) and _package(type(value)) in _FIXED):
-        raise _UnknownError
-    return _Same(value)
-
-
-def _key_of_function(function: types.FunctionType, seen: dict[int, int], inside: bool) -> Hashable:
-    # The functions of this library are remembered where they are made.
-    if _package(function) == "aejax" or (_package(function) in _FIXED and _has_a_name(function)):
-        return _Same(function)
-    if id(function) in seen:
-        return seen[id(function)]
-    seen[id(function)] = len(seen)
-    try:
-        return (
-            function.__code__,
-            _Same(function.__globals__),
-            _key((function.__defaults__, function.__kwdefaults__), seen, True),
-            *(_key(cell, seen, True) for cell in _cells(function)),
-            *_globals(function, seen),
-        )
-    except (_UnknownError, RecursionError):
-        if inside:
-            raise _UnknownError from None
-        return _Same(function)
-
-
-def _cells(function: types.FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            yield None
-
-
-def _globals(function: types.FunctionType, seen: dict[int, int]) -> Iterator[Hashable]:
-    """The globals that a function names; where one is a module or a class, the numbers and words that it may read."""
-    if _package(function) in _FIXED:
-        return
-    names = _names(function.__code__)
-    for name in names:
-        if name not in function.__globals__:
-            continue
-        value = function.__globals__[name]
-        yield name, _key(value, seen, True)
-        if isinstance(value, type | types.ModuleType) and _package(value) not in _FIXED:
-            for attribute in names:
-                read = vars(value).get(attribute)
-                if isinstance(read, bool | int | float | complex | str | bytes | np.number):
-                    yield attribute, _key(read, seen, True)
-
-
-def _names(code: types.CodeType) -> tuple[str, ...]:
-    inner = (const for const in code.co_consts if isinstance(const, types.CodeType))
-    return tuple(dict.fromkeys([*code.co_names, *(name for part in inner for name in _names(part))]))
-
-
-def _package(value: Any) -> str:
-    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
-    return (name or "").partition(".")[0]
-
-
-def _has_a_name(function: types.FunctionType) -> bool:
-    """Whether a module holds this function under its name, as pickle asks for."""
-    found: Any = sys.modules.get(function.__module__)
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    # A factory's name means the factory that remembers.
-    return found is function or getattr(found, "__wrapped__", None) is function
-
-
 class _Recipe:
     """How an object was made. Unpickled it is that object, made again or remembered."""
 
@@ -277,7 +141,7 @@ class _Recipe:
         functions = [field for field in (made if is_tuple else (made,)) if isinstance(field, types.FunctionType)]
         if is_tuple:
             copyreg.pickle(type(made), _reduced)
-        new = [function for function in functions if not _has_a_name(function)]
+        new = [function for function in functions if not has_a_name(function)]
         for function in sorted(new, key=lambda function: hasattr(function, _MARK))[:1]:
             setattr(function, _MARK, (*getattr(function, _MARK, ()), self))
 
@@ -285,7 +149,7 @@ class _Recipe:
         return self
 
     def __reduce__(self) -> Any:
-        if not _has_a_name(self.factory):
+        if not has_a_name(self.factory):
             raise _no_recipe(self.factory.__qualname__, self.factory)
         args, kwargs = self.arguments
         words = {name: _Portable(name, value) for name, value in kwargs.items()}
@@ -305,7 +169,7 @@ class _Portable:
     def __reduce__(self) -> Any:
         value = self.value
         if isinstance(value, types.FunctionType):
-            if _has_a_name(value):
+            if has_a_name(value):
                 return _itself, (value,)
             for recipe in getattr(value, _MARK, ()):
                 if recipe.made is value:

@@ -1,14 +1,15 @@
 """Learning to undo a corruption: the wrapper that makes any model a denoising one."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses
 from aejax.base import Array, Aux, Batch, Model, PyTree, Variables
-from aejax.models.autoencoder import autoencoder
+from aejax.kernels.options import options_of
+from aejax.models.autoencoder import AutoencoderOptions, autoencoder
 from aejax.models.registry import factory
 
 Corruption = Callable[[Array, Array, float | Array], Array]
@@ -139,17 +140,15 @@ def corruption_named(name: str, noise_level: float) -> Corruption:
 
 
 @factory
+@options_of(autoencoder)
 def denoising_autoencoder(
     event_shape: Sequence[int],
     latent_dim: int,
     *,
-    hidden_dims: Sequence[int] = (64, 32),
     noise_level: float = 0.3,
     corruption: Literal["gaussian", "masking", "salt_and_pepper"] = "gaussian",
     emphasis: float = 1.0,
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
+    **options: Unpack[AutoencoderOptions],
 ) -> Model:
     """An autoencoder that reconstructs clean rows from corrupted ones (Vincent et al. 2008).
 
@@ -159,14 +158,11 @@ def denoising_autoencoder(
     Args:
         event_shape: shape of one example.
         latent_dim: size of the code.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
         noise_level: standard deviation of the Gaussian noise, or the share of elements hit. A default of the
             hyperparameters, so that a sweep over it compiles once.
         corruption: ``"gaussian"``, ``"masking"`` or ``"salt_and_pepper"``.
         emphasis: weight of corrupted elements in the loss, where the others have 1; likewise.
-        activation: name of the hidden activation.
-        dropout_rate: share of hidden units silenced in training, as in the source system.
-        batch_norm: whether hidden layers are normalised.
+        options: as in ``autoencoder``.
 
     Returns:
         The Model.
@@ -179,12 +175,4 @@ def denoising_autoencoder(
         0.3
     """
     corrupt = corruption_named(corruption, noise_level)
-    inner = autoencoder(
-        event_shape,
-        latent_dim,
-        hidden_dims=hidden_dims,
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
-    )
-    return denoising(inner, corrupt, noise_level, emphasis)
+    return denoising(autoencoder(event_shape, latent_dim, **options), corrupt, noise_level, emphasis)

@@ -1,14 +1,15 @@
 """Generative adversarial networks: the original, Wasserstein with gradient penalty, and conditional ones."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Adversary, Array, Aux, Batch, Metrics, Variables
-from aejax.models.coder import complete, conditional
+from aejax.kernels.options import options_of
+from aejax.models.coder import check_latent_dim, complete, conditional
 from aejax.models.registry import factory
 
 # Rows of each kind in the distance that chooses the best epoch; it takes their square in memory.
@@ -172,32 +173,16 @@ def wgan_gp(
 
 
 @factory
-def conditional_gan(
-    event_shape: Sequence[int],
-    latent_dim: int,
-    *,
-    hidden_dims: Sequence[int] = (64, 64),
-    activation: str = "relu",
-    output_activation: str = "identity",
-    dropout_rate: float = 0.3,
-    batch_norm: bool = True,
-    real_label: float = 1.0,
-    num_discriminator_steps: int = 2,
-) -> Adversary:
+@options_of(gan)
+def conditional_gan(event_shape: Sequence[int], latent_dim: int, **options: Any) -> Adversary:
     """A GAN both of whose players are given conditions (Mirza & Osindero 2014).
 
     It is ``gan`` on batches with conditions, and says so where there are none; ``wgan_gp`` takes conditions as well.
 
     Args:
-        event_shape: as in ``gan``.
-        latent_dim: as in ``gan``.
-        hidden_dims: as in ``gan``.
-        activation: as in ``gan``.
-        output_activation: as in ``gan``.
-        dropout_rate: as in ``gan``.
-        batch_norm: as in ``gan``.
-        real_label: as in ``gan``.
-        num_discriminator_steps: as in ``gan``.
+        event_shape: shape of one example.
+        latent_dim: size of the noise that the generator is fed.
+        options: as in ``gan``.
 
     Returns:
         The Adversary.
@@ -212,19 +197,7 @@ def conditional_gan(
         >>> adversary.sample(jax.random.key(1), variables, 4, batch.cond).shape
         (4, 5)
     """
-    return conditional(
-        gan(
-            event_shape,
-            latent_dim,
-            hidden_dims=hidden_dims,
-            activation=activation,
-            output_activation=output_activation,
-            dropout_rate=dropout_rate,
-            batch_norm=batch_norm,
-            real_label=real_label,
-            num_discriminator_steps=num_discriminator_steps,
-        )
-    )
+    return conditional(gan(event_shape, latent_dim, **options))
 
 
 class _Players(NamedTuple):
@@ -258,8 +231,7 @@ def _players(
     dropout_rate: float,
     batch_norm: bool,
 ) -> _Players:
-    if latent_dim < 1:
-        raise ValueError(f"latent_dim: found {latent_dim}, expected a positive whole number")
+    check_latent_dim(latent_dim)
     event_shape = tuple(event_shape)
     generator = nets.mlp(
         hidden_dims, event_shape, activation=activation, output_activation=output_activation, batch_norm=batch_norm

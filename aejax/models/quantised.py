@@ -1,15 +1,16 @@
 """Autoencoders with a discrete code: a learned codebook (VQ), and a fixed grid (FSQ)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
+from aejax.kernels.options import options_of
 from aejax.models.autoencoder import autoencoder
-from aejax.models.coder import coder
+from aejax.models.coder import DenseOptions, check_latent_dim, coder, dense_networks, reconstruction_score
 from aejax.models.registry import factory
 
 # How many times what a code saves must another place save, for the code to move there: both are estimates.
@@ -29,21 +30,17 @@ class VqHparams(NamedTuple):
 
 
 @factory
+@options_of(dense_networks)
 def vq_autoencoder(
     event_shape: Sequence[int],
     latent_dim: int,
     *,
     num_codes: int = 64,
     num_groups: int = 1,
-    hidden_dims: Sequence[int] = (64, 32),
     commitment: float = 1.0,
     ema_decay: float = 0.99,
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
     likelihood: losses.Likelihood | None = None,
-    encoder: nets.Network | None = None,
-    decoder: nets.Network | None = None,
+    **options: Unpack[DenseOptions],
 ) -> Model:
     """An autoencoder whose code is the nearest vector of a learned codebook (van den Oord, Vinyals & Kavukcuoglu 2017).
 
@@ -63,17 +60,12 @@ def vq_autoencoder(
         num_codes: vectors in each codebook.
         num_groups: how many parts of equal size the code has, each with a codebook of its own: product quantisation,
             ``num_codes ** num_groups`` codes in all (Jegou, Douze & Schmid 2011).
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
         commitment: default weight of the commitment; a hyperparameter, so that a sweep over it compiles once. The paper
             takes 0.25 and finds 0.1 to 2 alike; where the likelihood learns how small the noise is, more is better.
         ema_decay: default decay of the codebook's moving averages; likewise. It is not that of ``fit``, which averages
             parameters.
-        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``.
-        dropout_rate: share of hidden units silenced in training.
-        batch_norm: whether hidden layers are normalised.
         likelihood: p(x | z); a Gaussian with a learned scale for each element if None.
-        encoder: a Network event -> (latent_dim,) in place of the dense one.
-        decoder: a Network (latent_dim,) -> event in place of the dense one.
+        options: as in ``dense_networks``.
 
     Returns:
         The Model. ``encode`` gives codes of the codebook. ``sample`` draws codes as often as training rows chose them;
@@ -103,13 +95,8 @@ def vq_autoencoder(
         event_shape,
         latent_dim,
         code_size=latent_dim,
-        hidden_dims=hidden_dims,
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
         likelihood=likelihood or losses.gaussian(),
-        encoder=encoder,
-        decoder=decoder,
+        **options,
     )
     group_shape = (num_groups, latent_dim // num_groups)
 
@@ -161,11 +148,6 @@ def vq_autoencoder(
         collections = nets.join(encoder=encoder_state, decoder=decoder_state)
         return value, Aux(metrics, {**collections, "codebook": codebook})
 
-    def score(key: Array, variables: Variables, batch: Batch) -> Array:
-        del key
-        output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
-        return losses.mean_elements(parts.nll(variables, batch, output), batch)
-
     def sample(
         key: Array, variables: Variables, num_samples: int, cond: Array | None = None, z: Array | None = None
     ) -> Array:
@@ -176,6 +158,7 @@ def vq_autoencoder(
             z = _look_up(codes, drawn)
         return parts.sample(noise_key, variables, parts.decode(variables, z, cond)[0])
 
+    score = reconstruction_score(parts, encode)
     return Model(init, loss, VqHparams(commitment, ema_decay), encode, parts.mean, score, sample)
 
 
@@ -246,18 +229,14 @@ def _log(values: Array) -> Array:
 
 
 @factory
+@options_of(dense_networks)
 def fsq_autoencoder(
     event_shape: Sequence[int],
     latent_dim: int,
     *,
     levels: int | Sequence[int] = 8,
-    hidden_dims: Sequence[int] = (64, 32),
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
     likelihood: losses.Likelihood | None = None,
-    encoder: nets.Network | None = None,
-    decoder: nets.Network | None = None,
+    **options: Unpack[DenseOptions],
 ) -> Model:
     """An autoencoder whose code lies on a fixed grid: finite scalar quantisation (Mentzer et al. 2023).
 
@@ -272,13 +251,8 @@ def fsq_autoencoder(
         event_shape: shape of one example, e.g. ``(15,)``.
         latent_dim: number of dimensions of the grid.
         levels: how many values each dimension takes, or one number for each; at least 2. The paper takes 5 to 8.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
-        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``.
-        dropout_rate: share of hidden units silenced in training.
-        batch_norm: whether hidden layers are normalised.
         likelihood: what the decoder's output means; the squared error if None.
-        encoder: a Network event -> (latent_dim,) in place of the dense one.
-        decoder: a Network (latent_dim,) -> event in place of the dense one.
+        options: as in ``dense_networks``.
 
     Returns:
         The Model. ``encode`` gives points of the grid, scaled to [-1, 1]. It defines no distribution to draw from.
@@ -294,24 +268,14 @@ def fsq_autoencoder(
         >>> [jnp.unique(values).tolist() for values in codes.T]
         [[-1.0, 0.0, 1.0], [-1.0, 1.0]]
     """
-    if latent_dim < 1:
-        raise ValueError(f"latent_dim: found {latent_dim}, expected a positive whole number")
+    check_latent_dim(latent_dim)
     per_dim = (levels,) * latent_dim if isinstance(levels, int) else tuple(levels)
     if len(per_dim) != latent_dim or any(number < 2 for number in per_dim):
         raise ValueError(f"levels: found {levels}, expected one number of at least 2, or one for each of {latent_dim}")
-    encoder = encoder or nets.mlp(
-        hidden_dims, (latent_dim,), activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm
-    )
+    likelihood = likelihood or losses.squared_error()
+    encoder, decoder = dense_networks(event_shape, latent_dim, likelihood, **options)
     return autoencoder(
-        event_shape,
-        latent_dim,
-        hidden_dims=hidden_dims,
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
-        likelihood=likelihood,
-        encoder=_on_grid(encoder, per_dim),
-        decoder=decoder,
+        event_shape, latent_dim, likelihood=likelihood, encoder=_on_grid(encoder, per_dim), decoder=decoder
     )
 
 

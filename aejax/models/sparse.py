@@ -1,14 +1,15 @@
 """The sparse autoencoder: a code of many units of which few are active."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
-from aejax.models.coder import coder
+from aejax.kernels.options import options_of
+from aejax.models.coder import LayerOptions, coder, dense_networks, reconstruction_score
 from aejax.models.registry import factory
 
 # Width of the rectangle through which JumpReLU's threshold gets a gradient, in units of the code.
@@ -34,7 +35,7 @@ class _Code(NamedTuple):
     Attributes:
         init: (latent_dim) -> parameters of its own.
         activate: (params, pre-activation) -> (n, d) code.
-        penalty: (params, pre-activation, code, norms of the decoder's rows, batch, hparams) -> scalar.
+        penalty: (params of the model, pre-activation, code, batch, hparams) -> scalar.
     """
 
     init: Callable[[int], dict[str, Array]]
@@ -43,6 +44,7 @@ class _Code(NamedTuple):
 
 
 @factory
+@options_of(dense_networks)
 def sparse_autoencoder(
     event_shape: Sequence[int],
     latent_dim: int,
@@ -52,9 +54,9 @@ def sparse_autoencoder(
     sparsity: float = 1.0,
     target_rate: float = 0.05,
     num_active: int | None = None,
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
+    encoder: nets.Network | None = None,
+    decoder: nets.Network | None = None,
+    **options: Unpack[LayerOptions],
 ) -> Model:
     """An autoencoder whose code, which may be wider than the event, is sparse.
 
@@ -79,15 +81,16 @@ def sparse_autoencoder(
         sparsity: default weight of the penalty; a hyperparameter, so that a sweep over it compiles once.
         target_rate: default rate of ``"kl"``; likewise.
         num_active: k of ``"topk"``; a tenth of the units, at least one, by default.
-        activation: name of the hidden activation.
-        dropout_rate: share of hidden units silenced in training.
-        batch_norm: whether hidden layers are normalised.
+        encoder: a Network from the event to (latent_dim,) in place of the dense one.
+        decoder: a Network from (latent_dim,) to the event in place of the dense one; not with ``"l1"``, which weighs
+            the dense one's weights.
+        options: as in ``dense_networks``.
 
     Returns:
         The Model.
 
     Raises:
-        ValueError: an unknown penalty, or a number out of range.
+        ValueError: an unknown penalty, one that does not go with the decoder, or a number out of range.
 
     Example:
         >>> model = sparse_autoencoder((10,), 32, penalty="topk", num_active=3)
@@ -106,22 +109,24 @@ def sparse_autoencoder(
     codes = {"kl": _kl, "l1": _l1, "topk": lambda: _topk(num_active), "jumprelu": _jumprelu}
     if penalty not in codes:
         raise ValueError(f"penalty: found {penalty!r}, expected one of {', '.join(codes)}")
+    if penalty == "l1" and decoder is not None:
+        raise ValueError('penalty: found "l1" with a decoder of one\'s own, expected "kl", "topk" or "jumprelu"')
     code = codes[penalty]()
     parts = coder(
         event_shape,
         latent_dim,
         code_size=latent_dim,
         hidden_dims=hidden_dims,
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
         likelihood=losses.squared_error(),
+        encoder=encoder,
+        decoder=decoder,
+        **options,
     )
 
     def init(key: Array, batch: Batch) -> Variables:
         variables = parts.init(key, batch)
         params = dict(variables["params"])
-        if not hidden_dims:
+        if not hidden_dims and encoder is None and decoder is None:
             params = _tied(params, latent_dim)
         if own := code.init(latent_dim):
             params["code"] = own
@@ -141,10 +146,7 @@ def sparse_autoencoder(
         z = activate(variables, pre)
         output, decoder_state = parts.decode(variables, z, batch.cond, decoder_key, train)
         error = losses.mean_examples(losses.sum_elements(parts.nll(variables, batch, output), batch), batch)
-        readers = variables["params"]["decoder"]["layer_0"]["kernel"][:latent_dim]
-        cost = code.penalty(
-            variables["params"].get("code", {}), pre, z, jnp.linalg.norm(readers, axis=1), batch, hparams
-        )
+        cost = code.penalty(variables["params"], pre, z, batch, hparams)
         value = error + hparams.sparsity * cost
         # In how many units a row is seen to be active: a sigmoid's above one half.
         threshold = 0.5 if penalty == "kl" else 0.0
@@ -152,11 +154,7 @@ def sparse_autoencoder(
         metrics = {"loss": value, "mse": parts.mse(batch, output), "penalty": cost, "num_active": active}
         return value, Aux(metrics, nets.join(encoder=encoder_state, decoder=decoder_state))
 
-    def score(key: Array, variables: Variables, batch: Batch) -> Array:
-        del key
-        output, _ = parts.decode(variables, encode(variables, batch.x, batch.cond).mean, batch.cond)
-        return losses.mean_elements(parts.nll(variables, batch, output), batch)
-
+    score = reconstruction_score(parts, encode)
     return Model(init, loss, SparseHparams(sparsity, target_rate), encode, parts.mean, score)
 
 
@@ -196,10 +194,8 @@ def _tied(params: PyTree, latent_dim: int) -> PyTree:
 
 
 def _kl() -> _Code:
-    def penalty(
-        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
-    ) -> Array:
-        del params, pre, norms
+    def penalty(params: PyTree, pre: Array, z: Array, batch: Batch, hparams: SparseHparams) -> Array:
+        del params, pre
         rate = jax.vmap(lambda unit: losses.mean_examples(unit, batch), in_axes=1)(z)
         return jnp.sum(losses.kl_sparsity(rate, hparams.target_rate))
 
@@ -207,10 +203,9 @@ def _kl() -> _Code:
 
 
 def _l1() -> _Code:
-    def penalty(
-        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
-    ) -> Array:
-        del params, pre, hparams
+    def penalty(params: PyTree, pre: Array, z: Array, batch: Batch, hparams: SparseHparams) -> Array:
+        del pre, hparams
+        norms = jnp.linalg.norm(params["decoder"]["layer_0"]["kernel"][: z.shape[1]], axis=1)
         return losses.mean_examples(jnp.sum(z * norms[None, :], axis=1), batch)
 
     return _Code(lambda size: {}, lambda params, pre: jax.nn.relu(pre), penalty)  # noqa: ARG005
@@ -223,10 +218,8 @@ def _topk(num_active: int) -> _Code:
         rows = jnp.arange(pre.shape[0])[:, None]
         return jnp.zeros_like(pre).at[rows, units].set(jax.nn.relu(largest))
 
-    def penalty(
-        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
-    ) -> Array:
-        del params, pre, norms, batch, hparams
+    def penalty(params: PyTree, pre: Array, z: Array, batch: Batch, hparams: SparseHparams) -> Array:
+        del params, pre, batch, hparams
         return jnp.zeros((), z.dtype)
 
     return _Code(lambda size: {}, activate, penalty)  # noqa: ARG005
@@ -240,11 +233,9 @@ def _jumprelu() -> _Code:
         threshold = jnp.exp(params["log_threshold"])[None, :]
         return jax.nn.relu(pre) * _step(pre, threshold)
 
-    def penalty(
-        params: dict[str, Array], pre: Array, z: Array, norms: Array, batch: Batch, hparams: SparseHparams
-    ) -> Array:
-        del z, norms, hparams
-        active = _step(jax.lax.stop_gradient(pre), jnp.exp(params["log_threshold"])[None, :])
+    def penalty(params: PyTree, pre: Array, z: Array, batch: Batch, hparams: SparseHparams) -> Array:
+        del z, hparams
+        active = _step(jax.lax.stop_gradient(pre), jnp.exp(params["code"]["log_threshold"])[None, :])
         return losses.mean_examples(jnp.sum(active, axis=1), batch)
 
     return _Code(init, activate, penalty)

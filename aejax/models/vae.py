@@ -1,14 +1,15 @@
 """The variational autoencoder: beta, importance-weighted and conditional variants."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
-from aejax.models.coder import coder, conditional
+from aejax.kernels.options import options_of
+from aejax.models.coder import DenseOptions, coder, conditional, dense_networks
 from aejax.models.registry import factory
 
 
@@ -23,19 +24,15 @@ class VaeHparams(NamedTuple):
 
 
 @factory
+@options_of(dense_networks)
 def vae(
     event_shape: Sequence[int],
     latent_dim: int,
     *,
-    hidden_dims: Sequence[int] = (64, 32),
     beta: float = 1.0,
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
     num_importance_samples: int = 1,
     likelihood: losses.Likelihood | None = None,
-    encoder: nets.Network | None = None,
-    decoder: nets.Network | None = None,
+    **options: Unpack[DenseOptions],
 ) -> Model:
     """A variational autoencoder with a standard normal prior (Kingma & Welling 2014; Rezende et al. 2014).
 
@@ -50,17 +47,11 @@ def vae(
     Args:
         event_shape: shape of one example, e.g. ``(15,)``.
         latent_dim: size of the code.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
         beta: default weight of the KL term; a hyperparameter, so that a sweep over it compiles once.
-        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``. On the two processes in
-            the README tanh explains more held-out variance than the source texts' ReLU, though not on every table.
-        dropout_rate: share of hidden units silenced in training.
-        batch_norm: whether hidden layers are normalised.
         num_importance_samples: draws of z for each row and step. More than one makes the loss the importance-weighted
             bound with so many samples (Burda et al. 2016), with the weights' p(z) / q(z | x) to the power beta.
         likelihood: p(x | z); a Gaussian with a learned scale for each element if None.
-        encoder: a Network event -> (2 latent_dim,), mean and log-variance, in place of the dense one.
-        decoder: a Network (latent_dim,) -> event in place of the dense one.
+        options: as in ``dense_networks``.
 
     Returns:
         The Model. Conditions in the batch, if any, are appended to the input of encoder and decoder, which makes it
@@ -83,13 +74,8 @@ def vae(
         event_shape,
         latent_dim,
         code_size=2 * latent_dim,
-        hidden_dims=hidden_dims,
-        activation=activation,
-        dropout_rate=dropout_rate,
-        batch_norm=batch_norm,
         likelihood=likelihood or losses.gaussian(),
-        encoder=encoder,
-        decoder=decoder,
+        **options,
     )
 
     def posterior(output: Array) -> tuple[Array, Array]:
@@ -158,16 +144,9 @@ def _log_prior_ratio(z: Array, noise: Array, log_var: Array) -> Array:
 
 
 @factory
+@options_of(vae)
 def conditional_vae(
-    event_shape: Sequence[int],
-    latent_dim: int,
-    *,
-    hidden_dims: Sequence[int] = (64, 32),
-    beta: float = 1.0,
-    activation: str = "tanh",
-    dropout_rate: float = 0.0,
-    batch_norm: bool = False,
-    likelihood: losses.Likelihood | None = None,
+    event_shape: Sequence[int], latent_dim: int, *, likelihood: losses.Likelihood | None = None, **options: Any
 ) -> Model:
     """A VAE that is given conditions, such as a temperature or a one-hot class (Sohn, Lee & Yan 2015).
 
@@ -177,12 +156,8 @@ def conditional_vae(
     Args:
         event_shape: shape of one example.
         latent_dim: size of the code.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
-        beta: default weight of the KL term.
-        activation: name of the hidden activation.
-        dropout_rate: share of hidden units silenced in training.
-        batch_norm: whether hidden layers are normalised.
         likelihood: p(x | z, cond); a Gaussian with predicted scale if None.
+        options: as in ``vae``.
 
     Returns:
         The Model.
@@ -197,15 +172,5 @@ def conditional_vae(
         >>> model.sample(jax.random.key(1), variables, 4, batch.cond).shape
         (4, 5)
     """
-    return conditional(
-        vae(
-            event_shape,
-            latent_dim,
-            hidden_dims=hidden_dims,
-            beta=beta,
-            activation=activation,
-            dropout_rate=dropout_rate,
-            batch_norm=batch_norm,
-            likelihood=likelihood or losses.gaussian("predicted"),
-        )
-    )
+    likelihood = likelihood or losses.gaussian("predicted")
+    return conditional(vae(event_shape, latent_dim, likelihood=likelihood, **options))

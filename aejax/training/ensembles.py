@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, Fitted
+from aejax.kernels.options import options_of
 from aejax.training.arguments import check_key, keys_ndim
-from aejax.training.fitting import FitOptions, Fittable, SourceLike, fit_members
+from aejax.training.fitting import FitOptions, Fittable, SourceLike, fit, fit_members
 
 
+@options_of(fit)
 def ensemble(keys: Array, model: Fittable, x: SourceLike, **options: Unpack[FitOptions]) -> Fitted:
     """Trains one model for each of several keys, in one compiled program.
 
@@ -20,7 +22,7 @@ def ensemble(keys: Array, model: Fittable, x: SourceLike, **options: Unpack[FitO
             variables, validation rows, order of rows and noise.
         model: as in ``fit``.
         x: as in ``fit``.
-        **options: as in ``fit``.
+        options: as in ``fit``.
 
     Returns:
         Fitted, every leaf with a leading axis (members,). Members stop and choose their best variables each for
@@ -42,6 +44,7 @@ def ensemble(keys: Array, model: Fittable, x: SourceLike, **options: Unpack[FitO
     return fit_members(keys, model, x, ("key",), {}, options)
 
 
+@options_of(fit)
 def sweep(
     key: Array, model: Fittable, x: SourceLike, *, over: Mapping[str, ArrayLike], **options: Unpack[FitOptions]
 ) -> Fitted:
@@ -53,7 +56,7 @@ def sweep(
         x: as in ``fit``.
         over: the values of hyperparameters by name, lists or arrays of one length: ``{"beta": [0.5, 1.0]}``,
             ``{"learning_rate": [1e-3, 1e-2]}``, or both side by side. The others are those of ``hparams``.
-        **options: as in ``fit``.
+        options: as in ``fit``.
 
     Returns:
         Fitted, every leaf with a leading axis (settings,), followed by (members,) where keys are stacked.

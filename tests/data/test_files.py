@@ -7,6 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from aejax.data.formats.table_files.registry import TABLE_FORMATS, writers
 from aejax.data.formats.tables import Table, read_table, select_columns, write_table
 
 
@@ -204,7 +205,7 @@ def test_an_index_without_a_name_is_left_out():
         ),
         ("t;T1\nUTC;degC\n2024-01-01;1,5\n", r"column 't': found 'UTC' in row 1 \(line 2\).*second header \(units"),
         ("t\n2024-01-01\n", "found no column of numbers, expected at least one; left out: 't'"),
-        (b"\x89PNG\0\0", "found binary data, expected CSV, Parquet, NPY or NPZ"),
+        (b"\x89PNG\0\0", "found binary data, expected one of CSV, .*NPY, NPZ, Parquet"),
         ('a,b\n1,"' + "2" * 200_000 + "\n", "line .*unclosed quote"),
         ('a,"b' + "2" * 200_000 + "\n", "line 1: .*unclosed quote"),
         ("a\n1\n".encode("utf-16")[:-1], "damaged UTF-16"),
@@ -262,10 +263,10 @@ def test_errors_name_the_file(tmp_path):
         read_table(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["csv", "npy", "npz", "parquet"])
-def test_standard_input(kind, tmp_path, monkeypatch):
-    write_table(tmp_path / f"t.{kind}", {"a": np.array([1.0, 3.0]), "b": np.array([2.0, np.nan])})
-    content = (tmp_path / f"t.{kind}").read_bytes()
+@pytest.mark.parametrize("ending", writers())
+def test_standard_input(ending, tmp_path, monkeypatch):
+    write_table(tmp_path / f"t{ending}", {"a": np.array([1.0, 3.0]), "b": np.array([2.0, np.nan])})
+    content = (tmp_path / f"t{ending}").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     np.testing.assert_array_equal(read_table("-").values, [[1, 2], [3, np.nan]])
 
@@ -351,6 +352,8 @@ def test_parquet_errors(monkeypatch):
     check(read(text, drop_columns=["b"]), "a", [[1], [2]])
     with pytest.raises(ValueError, match="found no rows"):
         read(parquet({"a": pyarrow.array([], pyarrow.float64())}))
+    with pytest.raises(ValueError, match=r"found a damaged Parquet file .*, expected a whole one"):
+        read(text[:60])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "aejax\[parquet\]"'):
         read(text)
@@ -359,16 +362,21 @@ def test_parquet_errors(monkeypatch):
 # Writing
 
 
-@pytest.mark.parametrize("kind", ["csv", "CSV", "parquet", "npz", "npy"])
-def test_round_trip(kind, tmp_path):
+def test_each_ending_is_of_one_format():
+    endings = [ending for one in TABLE_FORMATS for ending in one.endings]
+    assert sorted(endings) == sorted(set(endings))
+
+
+@pytest.mark.parametrize("ending", [*writers(), ".CSV"])
+def test_round_trip(ending, tmp_path):
     bits = np.random.default_rng(0).integers(0, 2**64, 3_000, dtype=np.uint64).view(np.float64)
     numbers = np.where(np.isfinite(bits), bits, np.nan)
     table = {"a, b": numbers, "c": np.arange(3_000), "on": np.arange(3_000) % 2 == 0}
-    path = tmp_path / "deep" / "er" / f"t.{kind}"
+    path = tmp_path / "deep" / "er" / f"t{ending}"
     write_table(path, table)
     back = read_table(path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert back.columns == (tuple(table) if kind != "npy" else ("column_1", "column_2", "column_3"))
+    assert back.columns == (tuple(table) if ending != ".npy" else ("column_1", "column_2", "column_3"))
     np.testing.assert_array_equal(back.values, np.column_stack(list(table.values())))
 
 
@@ -402,7 +410,9 @@ def test_writing_fails_whole(tmp_path):
         write_table(path, {"a": np.zeros(1), "b": np.array(["x"])})
     assert path.read_bytes() == b"as it was"
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(ValueError, match=r"found the suffix '\.xlsx', expected one of \.csv, \.parquet, \.npy, \.npz"):
+    with pytest.raises(
+        ValueError, match=r"found the suffix '\.xlsx', expected one of \.csv, .*\.npy, \.npz, \.parquet"
+    ):
         write_table(tmp_path / "t.xlsx", {"a": np.zeros(1)})
     for table in ({}, {"a": np.zeros(2), "b": np.zeros(3)}, {"a": np.zeros((2, 2))}):
         with pytest.raises(ValueError, match="expected one or more, each"):

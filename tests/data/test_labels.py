@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from aejax.data.formats.dialect import _ROWS_PER_BLOCK
+from aejax.data.formats.table_files.csv import _ROWS_PER_BLOCK
 from aejax.data.formats.tables import read_table, write_table
 
 

@@ -61,9 +61,27 @@ def test_jax_arrays(x):
     np.testing.assert_allclose(unscale(scaler, scaled), filled, rtol=1e-5, atol=1e-4)
 
 
-def test_no_columns():
+def test_the_unit_interval_is_filled(x):
+    scaler = fit_scaler(x, scaling="unit_interval")
+    scaled = scale(scaler, x)
+    np.testing.assert_array_equal(np.nanmin(scaled, axis=0), 0)
+    np.testing.assert_allclose(np.nanmax(scaled, axis=0), 1, rtol=1e-15)
+    np.testing.assert_allclose(unscale(scaler, scaled), x, rtol=1e-13, atol=1e-9)
+    np.testing.assert_array_equal(fit_scaler(np.full((9, 1), 0.3), scaling="unit_interval").scale, 1)
+
+
+def test_counts_stay_as_they_are():
+    counts = np.array([[0.0, 7.0], [np.nan, 1e9]])
+    np.testing.assert_array_equal(scale(fit_scaler(counts, scaling="counts"), counts), counts)
+    for wrong in (-1, 0.5):
+        with pytest.raises(ValueError, match="column 'b': found a value that is no count, expected whole numbers"):
+            fit_scaler(np.array([[1, wrong]]), columns=("a", "b"), scaling="counts")
+
+
+@pytest.mark.parametrize("scaling", ["standardised", "unit_interval", "counts"])
+def test_no_columns(scaling):
     x = np.zeros((3, 0))
-    assert scale(fit_scaler(x), x).shape == (3, 0)
+    assert scale(fit_scaler(x, scaling=scaling), x).shape == (3, 0)
 
 
 def test_errors():
@@ -74,6 +92,8 @@ def test_errors():
         fit_scaler(x, columns=("T", "p"))
     with pytest.raises(ValueError, match="column 0: found an infinite value"):
         fit_scaler(np.array([[np.inf], [1.0]]))
+    with pytest.raises(ValueError, match="scaling: found 'robust', expected one of standardised, unit_interval"):
+        fit_scaler(np.zeros((3, 2)), scaling="robust")
     for shape in ((3,), (0, 2), (2, 2, 2)):
         with pytest.raises(ValueError, match="expected \\(rows, columns\\)"):
             fit_scaler(np.zeros(shape))

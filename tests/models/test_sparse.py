@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aejax import losses, models
+from aejax import losses, models, nets
 from aejax.base import Batch
 from aejax.models import sparse
 from aejax.simulate.dictionaries import mean_max_cosine, sparse_dictionary
@@ -53,6 +53,25 @@ def test_jumprelu_counts_units_above_their_thresholds(rows, key):
     np.testing.assert_allclose(aux.metrics["penalty"], (code > 0).sum(axis=1).mean(), rtol=1e-6)
     gradient = jax.grad(lambda v: model.loss(key, v, Batch(jnp.asarray(rows)), model.hparams)[0])(variables)
     assert float(jnp.abs(gradient["params"]["code"]["log_threshold"]).max()) > 0
+
+
+@pytest.mark.parametrize("penalty", ["kl", "topk", "jumprelu"])
+def test_any_network_can_be_the_encoder_and_the_decoder(key, penalty):
+    rows = np.random.default_rng(0).standard_normal((200, 12)).astype(np.float32)
+    networks = {
+        "encoder": nets.convolutional_encoder((12,), (4,), 8),
+        "decoder": nets.convolutional_decoder((12,), (12,), (4,)),
+    }
+    model = models.sparse_autoencoder((12,), 8, penalty=penalty, num_active=2, **networks)
+    fitted = fit(key, model, rows, num_epochs=5, learning_rate=1e-2)
+    assert fitted.history["loss"][-1] < fitted.history["loss"][0]
+    assert encode(model, fitted.variables, rows).mean.shape == (200, 8)
+
+
+def test_l1_is_not_for_a_decoder_of_ones_own():
+    with pytest.raises(ValueError, match=r'penalty: found "l1" with a decoder of one\'s own, expected "kl"'):
+        models.sparse_autoencoder((6,), 8, penalty="l1", decoder=nets.mlp((), (6,)))
+    models.sparse_autoencoder((6,), 8, penalty="l1", encoder=nets.mlp((4,), (8,)))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
-"""Standardisation of columns, fitted on training rows and undone exactly."""
+"""Scaling of columns, fitted on training rows and undone exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from aejax.base import Array, ArrayLike
+from aejax.losses.likelihoods import Scaling
 
 Values = TypeVar("Values", np.ndarray, Array)
 
@@ -14,7 +15,7 @@ class Scaler(NamedTuple):
     """An affine map of each column.
 
     Attributes:
-        mean: (c,) float64, in the units of the column.
+        mean: (c,) float64, what becomes 0, in the units of the column.
         scale: (c,) float64, positive, in the same units.
     """
 
@@ -22,8 +23,12 @@ class Scaler(NamedTuple):
     scale: np.ndarray
 
 
-def fit_scaler(x: ArrayLike, columns: Sequence[str] | None = None) -> Scaler:
-    """Fits the map to mean 0 and standard deviation 1 (that of the rows: divided by n, not n - 1).
+def fit_scaler(x: ArrayLike, columns: Sequence[str] | None = None, scaling: Scaling = "standardised") -> Scaler:
+    """Fits the map that suits a likelihood (``aejax.losses.Likelihood.scaling``).
+
+    - ``"standardised"``: to mean 0 and standard deviation 1 (that of the rows: divided by n, not n - 1).
+    - ``"unit_interval"``: the smallest value to 0 and the largest to 1.
+    - ``"counts"``: no map, once it is sure that the values are counts.
 
     Statistics are float64, over the values that are observed. A constant column has nothing to divide by but
     rounding: its scale is 1.
@@ -31,29 +36,68 @@ def fit_scaler(x: ArrayLike, columns: Sequence[str] | None = None) -> Scaler:
     Args:
         x: (n, c), NaN where missing. Training rows only.
         columns: c names for an error.
+        scaling: as above.
 
     Returns:
         The scaler.
 
     Raises:
-        ValueError: ``x`` is not (n, c), has no rows, or a column has no or an infinite value.
+        ValueError: ``x`` is not (n, c), has no rows, a column has no or an infinite value, one of counts has a value
+            that is none, or an unknown scaling.
 
     Example:
-        >>> fit_scaler(np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]]))
+        >>> x = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])
+        >>> fit_scaler(x)
         Scaler(mean=array([2., 5.]), scale=array([1., 1.]))
+        >>> fit_scaler(x, scaling="unit_interval")
+        Scaler(mean=array([1., 5.]), scale=array([2., 1.]))
     """
+    if scaling not in _SCALINGS:
+        raise ValueError(f"scaling: found {scaling!r}, expected one of {', '.join(_SCALINGS)}")
     values = _checked(x)
+    _refuse(np.isnan(values).all(axis=0), columns, "no value at all, expected finite numbers; leave the column out")
+    _refuse(np.isinf(values).any(axis=0), columns, "an infinite value, expected finite numbers; leave the column out")
+    mean, spread = _SCALINGS[scaling](values, columns)
+    return Scaler(mean, np.where(spread <= _rounding(x), 1.0, spread))
+
+
+def _standardised(values: np.ndarray, columns: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+    del columns
     seen = ~np.isnan(values)
-    for wrong, found in ((~seen.any(axis=0), "no value at all"), (np.isinf(values).any(axis=0), "an infinite value")):
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            name = i if columns is None else repr(columns[i])
-            raise ValueError(f"column {name}: found {found}, expected finite numbers; leave the column out")
     # Relative to a value of the column, so that the sums of a large constant are exact.
     origin = np.min(values, axis=0, initial=np.inf, where=seen)
     mean = origin + np.sum(values - origin, axis=0, where=seen) / seen.sum(axis=0)
-    deviation = _deviation(values, mean)
-    return Scaler(mean, np.where(deviation <= _rounding(x), 1.0, deviation))
+    return mean, _deviation(values, mean)
+
+
+def _unit_interval(values: np.ndarray, columns: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+    del columns
+    lowest = np.nanmin(values, axis=0)
+    return lowest, np.nanmax(values, axis=0) - lowest
+
+
+def _counts(values: np.ndarray, columns: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+    is_count = np.isnan(values) | ((values >= 0) & (values % 1 == 0))
+    _refuse(
+        ~is_count.all(axis=0),
+        columns,
+        "a value that is no count, expected whole numbers of at least 0; leave the column out, or take another "
+        "likelihood",
+    )
+    return np.zeros(values.shape[1]), np.ones(values.shape[1])
+
+
+_SCALINGS: dict[str, Callable[[np.ndarray, Sequence[str] | None], tuple[np.ndarray, np.ndarray]]] = {
+    "standardised": _standardised,
+    "unit_interval": _unit_interval,
+    "counts": _counts,
+}
+
+
+def _refuse(is_wrong: np.ndarray, columns: Sequence[str] | None, found: str) -> None:
+    if is_wrong.any():
+        i = int(np.argmax(is_wrong))
+        raise ValueError(f"column {i if columns is None else repr(columns[i])}: found {found}")
 
 
 def constant_columns(scaler: Scaler, x: ArrayLike) -> np.ndarray:

@@ -1,25 +1,22 @@
-"""Tables of numbers in CSV, Parquet, NPY and NPZ files: read, written, and matched by column name."""
+"""Tables of numbers: read from files of any format, written, and matched by column name."""
 
-import csv
 import difflib
-import io
 import os
 import re
 import shlex
 import sys
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from aejax.artefacts.storage import atomic_path
 from aejax.base import ArrayLike
-from aejax.data.formats.dialect import Column, parse_csv, shown
+from aejax.data.formats.table_files.csv import CSV, csv_text
+from aejax.data.formats.table_files.registry import Column, format_that_begins, shown, writers
 
 _CLOCK_NAMES = {"time", "timestamp", "date", "datetime", "date_time", "epoch"}
 _INDEX_NAMES = {"Unnamed: 0", "__index_level_0__"}
@@ -60,11 +57,7 @@ def read_table(
     drop_columns: Sequence[str] = (),
     columns: Sequence[str] | None = None,
 ) -> Table:
-    r"""Reads a table; its format is recognised from its content.
-
-    CSV: see `aejax.data.formats.dialect.parse_csv`. Parquet: numbers and booleans, null is missing. NPY: one or two
-    dimensions. NPZ: the array ``x``, ``X`` or ``data``, or the only one of two dimensions, with the names in an
-    array ``columns`` if there is one.
+    r"""Reads a table; its format, one of those in ``aejax.data.formats.table_files``, is recognised from its content.
 
     Left out are: columns of dates or times of day; a column of numbers named time, timestamp, date, datetime,
     date_time or epoch (in any case, a unit in brackets aside) that increases strictly from row to row, as a clock
@@ -85,9 +78,10 @@ def read_table(
         FileNotFoundError: there is no such file.
         ValueError: a column holds text or infinite values, a row has too many or too few fields, two columns have
             one name, ``drop_columns`` names no column of the file, or there are no rows or no columns.
-        ModuleNotFoundError: the file is Parquet and pyarrow is not installed.
+        ModuleNotFoundError: the format needs a library that is not installed.
 
     Example:
+        >>> import io
         >>> table = read_table(io.BytesIO(b"time,T1,p1\n2024-01-01 00:00,20.5,1.0\n2024-01-01 00:01,,1.1\n"))
         >>> table.columns, table.left_out
         (('T1', 'p1'), ('time',))
@@ -97,7 +91,8 @@ def read_table(
     """
     name, data = _contents(source)
     try:
-        return _table(*_parse(data), drop_columns, columns)
+        read = (format_that_begins(data) or CSV).read
+        return _table(*read(data), drop_columns, columns)
     except ValueError as error:
         raise ValueError(f"{name}: {error}" if name else str(error)) from None
 
@@ -119,6 +114,7 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
         ValueError: a training column is missing, or the counts differ where they are matched by position.
 
     Example:
+        >>> import io
         >>> table = read_table(io.BytesIO(b"b,a,note\n1,2,3\n"))
         >>> select_columns(table, ("a", "b"), has_header=True)
         Selection(values=array([[2., 1.]]), extra=('note',))
@@ -149,18 +145,17 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     """Writes columns to a file, in the format that its suffix names.
 
     The file is written under another name in the same folder and renamed when it is complete, so that no reader
-    finds half of it and a failure leaves an older file as it was. Folders are made. In CSV a float is the shortest
-    text that reads back as the same number, and NaN an empty cell; in Parquet NaN is null.
+    finds half of it and a failure leaves an older file as it was. Folders are made.
 
     Args:
-        path: ends in ``.csv``, ``.parquet``, ``.npy`` or ``.npz``; ``"-"`` is CSV on standard output.
-        table: (n,) arrays by column name: numbers and booleans, in CSV and Parquet text and datetime64 too. NPY
-            keeps no names; NPZ holds ``x`` (n, c) and ``columns`` (c,).
+        path: ends as the files of a format in ``aejax.data.formats.table_files`` do, such as ``.csv``; ``"-"`` is CSV
+            on standard output.
+        table: (n,) arrays by column name: numbers and booleans, in formats other than NumPy's text and datetime64 too.
 
     Raises:
         ValueError: the suffix is unknown, there are no columns, a column is not one-dimensional, their lengths
-            differ, or a column of text is written to NPY or NPZ.
-        ModuleNotFoundError: the file is Parquet and pyarrow is not installed.
+            differ, or a format cannot hold a column.
+        ModuleNotFoundError: the format needs a library that is not installed.
 
     Example:
         >>> write_table("-", {"row": np.arange(2), "score": np.array([0.1, np.nan]), "alarm": np.array([True, False])})
@@ -173,13 +168,14 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     if not columns or len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(f"table: found columns of shapes {shapes}, expected one or more, each (n,) with the same n")
     if str(path) == "-":
-        sys.stdout.write(_csv_text(columns))
+        sys.stdout.write(csv_text(columns))
         return
     path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(_WRITERS)}")
+    write = writers().get(path.suffix.lower())
+    if write is None:
+        raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
     with atomic_path(path) as unfinished, unfinished.open("wb") as file:
-        _WRITERS[path.suffix.lower()](file, columns)
+        write(file, columns)
 
 
 def _contents(source: str | os.PathLike[str] | BinaryIO) -> tuple[str, bytes]:
@@ -198,102 +194,6 @@ def _contents(source: str | os.PathLike[str] | BinaryIO) -> tuple[str, bytes]:
         beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise FileNotFoundError(f"{path}: there is no such file{_nearest(path.name, beside)}")
     return str(path), path.read_bytes()
-
-
-def _parse(data: bytes) -> tuple[list[Column], bool]:
-    """The columns of a file of any format, and whether their names are the file's own."""
-    if data.startswith(b"\x93NUMPY"):
-        return _array_columns(_array(partial(np.load, io.BytesIO(data), allow_pickle=False)), None)
-    if data.startswith(b"PK\x03\x04"):
-        return _parse_npz(data)
-    if data.startswith(b"PAR1"):
-        return _parse_parquet(data), True
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            text = data.decode("utf-16")
-        except UnicodeDecodeError:
-            raise ValueError("found damaged UTF-16 text, expected whole characters; save the file as UTF-8") from None
-        return parse_csv(text)
-    if b"\0" in data[:4096]:
-        raise ValueError("found binary data, expected CSV, Parquet, NPY or NPZ")
-    try:
-        return parse_csv(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:  # what Windows programs write: a degree sign in a header is enough
-        return parse_csv(data.decode("cp1252", errors="replace"))
-
-
-def _array(read: Callable[[], np.ndarray]) -> np.ndarray:
-    try:
-        array = read()
-    except ValueError as error:
-        raise ValueError(
-            f"cannot read the array ({error}); save it as numbers: np.save(path, x.astype(float))"
-        ) from None
-    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
-        raise ValueError(f"found an array {array.shape} of {array.dtype}, expected numbers of shape (rows, columns)")
-    return array
-
-
-def _array_columns(array: np.ndarray, names: Sequence[str] | None) -> tuple[list[Column], bool]:
-    values = array.reshape(len(array), -1).astype(np.float64) if array.size else array.reshape(0, 1)
-    if names is not None and len(names) != values.shape[1]:
-        raise ValueError(f"columns: found {len(names)} names, expected {values.shape[1]} as in the array {array.shape}")
-    return [Column(*pair) for pair in zip(names or [""] * values.shape[1], values.T, strict=True)], names is not None
-
-
-def _parse_npz(data: bytes) -> tuple[list[Column], bool]:
-    try:
-        arrays = np.load(io.BytesIO(data), allow_pickle=False)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"found a damaged NPZ file: {error}") from None
-    with arrays:
-        if "[Content_Types].xml" in arrays.files:
-            raise ValueError("found an Office document, expected CSV, Parquet, NPY or NPZ; save the sheet as CSV")
-        names = [name for name in arrays.files if name != "columns"]
-        chosen = [name for name in ("x", "X", "data") if name in names][:1]
-        if not chosen:
-            shapes = {name: _array(partial(arrays.get, name)).shape for name in names}
-            chosen = [name for name in names if len(shapes[name]) == 2] if len(names) > 1 else names
-            if len(chosen) != 1:
-                listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
-                raise ValueError(
-                    f"found the arrays {listed}; expected one of two dimensions, or one named x, X or data"
-                )
-        columns = [str(name) for name in arrays["columns"]] if "columns" in arrays.files else None
-        return _array_columns(_array(partial(arrays.get, chosen[0])), columns)
-
-
-def _parquet() -> tuple[ModuleType, ModuleType]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('Parquet needs pyarrow: pip install "aejax[parquet]"') from None
-    return pyarrow, pyarrow.parquet
-
-
-def _parse_parquet(data: bytes) -> list[Column]:
-    arrow, parquet = _parquet()
-    table = parquet.read_table(arrow.BufferReader(data))
-    columns = []
-    for name, cells in zip(table.column_names, table.columns, strict=True):
-        missing = np.full(len(cells), np.nan)
-        kind = cells.type
-        if arrow.types.is_temporal(kind):
-            columns.append(Column(name, missing, is_clock=True, cells=np.array(cells.to_pylist(), object)))
-        elif any(is_kind(kind) for is_kind in (arrow.types.is_boolean, *_arrow_numbers(arrow))):
-            # A count above 2^53 loses its last digits: that is what float64 holds.
-            numbers = cells.cast(arrow.float64(), safe=False)
-            columns.append(Column(name, np.array(numbers.to_numpy(), np.float64)))
-        else:
-            row = next((i for i, cell in enumerate(cells) if cell.is_valid), 0)
-            found = repr(cells[row].as_py()) if len(cells) else f"no value of type {kind}"
-            columns.append(Column(name, missing, problem=f"found {found} in row {row + 1}, expected a number"))
-    return columns
-
-
-def _arrow_numbers(arrow: ModuleType) -> tuple[Callable[[object], bool], ...]:
-    return arrow.types.is_integer, arrow.types.is_floating, arrow.types.is_decimal, arrow.types.is_null
 
 
 def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted: Sequence[str] | None) -> Table:
@@ -361,52 +261,3 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     by_lower = {other.lower(): other for other in names}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f" (nearest: {by_lower[found[0]]!r})" if found else ""
-
-
-def _csv_text(columns: Mapping[str, np.ndarray]) -> str:
-    text = io.StringIO()
-    header = csv.writer(text, lineterminator="\n")
-    if next(iter(columns)).startswith("#"):  # unquoted, it would make the header a comment
-        header = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    header.writerow(columns)
-    csv.writer(text, lineterminator="\n").writerows(zip(*map(_cells, columns.values()), strict=True))
-    return text.getvalue()
-
-
-def _cells(column: np.ndarray) -> list[str]:
-    if column.dtype == np.float64:
-        texts = list(map(repr, column.tolist()))
-    elif column.dtype.kind == "O":
-        texts = ["" if value is None else str(value) for value in column.tolist()]
-    else:
-        texts = column.astype(str).tolist()  # a float32 has a shorter text than the float64 of the same value
-    return ["" if text in ("nan", "NaT") else text for text in texts]
-
-
-def _write_csv(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    file.write(_csv_text(columns).encode())
-
-
-def _write_parquet(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    arrow, parquet = _parquet()
-    parquet.write_table(arrow.table({k: arrow.array(v, from_pandas=True) for k, v in columns.items()}), file)
-
-
-def _numbers(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    for name, column in columns.items():
-        if column.dtype.kind not in "biuf":
-            raise ValueError(
-                f"column {name!r}: found {column.dtype}, expected numbers; write .csv or .parquet for text"
-            )
-    return np.column_stack(list(columns.values()))
-
-
-def _write_npy(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    np.save(file, _numbers(columns), allow_pickle=False)
-
-
-def _write_npz(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    np.savez(file, x=_numbers(columns), columns=np.array(list(columns)))
-
-
-_WRITERS = {".csv": _write_csv, ".parquet": _write_parquet, ".npy": _write_npy, ".npz": _write_npz}

@@ -1,29 +1,21 @@
-"""Records of seismometers and other sensors: catalogues of events to learn from, miniSEED, SEG-Y and NPY files."""
+"""Records of seismometers and other sensors: catalogues of events to learn from, and files of traces."""
 
-import importlib
-import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from aejax.artefacts.storage import atomic_path, open_npz
 from aejax.base import ArrayLike
-
-FORMATS = {
-    ".mseed": "miniseed",
-    ".miniseed": "miniseed",
-    ".ms": "miniseed",
-    ".sgy": "segy",
-    ".segy": "segy",
-    ".npy": "npy",
-}
-
-# A sequence number, the kind of the record or the quality of its data, a space.
-_SEED_RECORD = re.compile(rb"[\d \0]{6}[VASTDRQM][ \0]")
+from aejax.data.formats.trace_files.registry import (
+    Recording,
+    TraceFormat,
+    beginning,
+    by_ending,
+    format_that_begins,
+    is_real,
+)
 
 
 class Events(NamedTuple):
@@ -42,20 +34,6 @@ class Events(NamedTuple):
     group: np.ndarray
     snr_db: np.ndarray
     sampling_rate: float
-
-
-class Recording(NamedTuple):
-    """The traces of a file.
-
-    Attributes:
-        traces: arrays, one for each trace, which may differ in length.
-        sampling_rates: of each, in samples a second; None for NPY, which does not say.
-        names: of each.
-    """
-
-    traces: list[np.ndarray]
-    sampling_rates: list[float | None]
-    names: list[str]
 
 
 def read_events(path: str | Path) -> Events:
@@ -80,7 +58,7 @@ def read_events(path: str | Path) -> Events:
     with open_npz(path, "x, arrival and group") as file:
         content = {name: file[name] for name in file.files}
     for name in ("x", "arrival", "itp", "scale", "snr_db", "sampling_rate"):
-        if name in content and not _is_real(content[name]):
+        if name in content and not is_real(content[name]):
             raise ValueError(f"{path}: {name}: found {content[name].dtype}, expected real numbers; convert it")
     if "x" not in content or content["x"].ndim != 2 or content["x"].size == 0:
         found = ", ".join(f"{name} of shape {field.shape}" for name, field in content.items())
@@ -114,10 +92,6 @@ def read_events(path: str | Path) -> Events:
     if snr_db is None:
         snr_db = signal_to_noise(x, arrival, sampling_rate)
     return Events(x, arrival, np.asarray(group), np.asarray(snr_db, float), sampling_rate)
-
-
-def _is_real(array: np.ndarray) -> bool:
-    return np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
 
 
 def _sampling_rate(field: np.ndarray, path: Path) -> float:
@@ -222,15 +196,14 @@ def noise_before(events: Events, guard: float = 0.5) -> np.ndarray:
 
 
 def read_traces(path: str | Path) -> Recording:
-    """Reads a miniSEED, SEG-Y or NPY file; which, its name says, or else its first bytes.
+    """Reads a file of traces, of one of the formats in ``aejax.data.formats.trace_files``.
 
     Args:
-        path: ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy ((length,) or (n, length)), or in anything else, as
-            the files of archives do (NET.STA.LOC.CHAN.D.2008.001).
+        path: the file. Which format it is of, its ending says, or else its first bytes, as in archives, where files
+            are called NET.STA.LOC.CHAN.D.2008.001.
 
     Returns:
-        The Recording. A miniSEED channel with gaps is a trace for each piece without one; channels of text (LOG) are
-        passed over.
+        The Recording.
 
     Raises:
         OSError: the file cannot be read.
@@ -240,32 +213,16 @@ def read_traces(path: str | Path) -> Recording:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    kind = _kind(path)
-    if kind == "npy":
-        traces = list(np.atleast_2d(_read_array(path)))
-        return Recording(traces, [None] * len(traces), [str(index) for index in range(len(traces))])
-    if kind == "miniseed":
-        of_numbers = _of_numbers(_read_stream(path), path)
-        return Recording(
-            [np.asarray(trace.data) for trace in of_numbers],
-            [float(trace.stats.sampling_rate) for trace in of_numbers],
-            [trace.id for trace in of_numbers],
-        )
-    with _open_segy(path) as file:
-        interval = _interval(file, path)
-        traces = list(file.trace.raw[:])
-        return Recording(traces, [1e6 / interval] * len(traces), [str(index) for index in range(len(traces))])
+    return _format(path).read(path)
 
 
 def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarray]) -> None:
     """Writes traces in the place of those of a file, in the same format and with its headers.
 
     Args:
-        path: the file to write, aside at first, then renamed.
+        path: the file to write; it is whole or not there.
         source: the file that was read.
-        traces: as many and as long as those read. MiniSEED: network, station, location, channel, times, rate and
-            quality stay, and channels of text as they are; the samples are 32-bit floats, 64-bit where they were.
-            SEG-Y: a copy of the file whose samples alone are changed, in their own format; whole numbers are rounded.
+        traces: as many and as long as those read.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -273,130 +230,18 @@ def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarr
         ImportError: the extra ``seismic`` is not installed.
     """
     path, source = Path(path), Path(source)
-    kind = _kind(source)
-    if FORMATS.get(path.suffix.lower(), kind) != kind:
+    found = _format(source)
+    if by_ending().get(path.suffix.lower(), found) is not found:
         raise ValueError(f"{path}: expected a name that ends like {source.name}, since the format stays the same")
     with atomic_path(path) as partial:
-        if kind == "npy":
-            array = _read_array(source)
-            _check_lengths(traces, [array.shape[-1]] * len(np.atleast_2d(array)), source)
-            with partial.open("wb") as opened:  # by its name NumPy would add an ending
-                np.save(opened, np.stack(traces).reshape(array.shape))
-        elif kind == "miniseed":
-            stream = _read_stream(source)
-            of_numbers = _of_numbers(stream, source)
-            _check_lengths(traces, [len(trace) for trace in of_numbers], source)
-            for old, new in zip(of_numbers, traces, strict=True):
-                is_double = old.data.dtype == np.float64
-                old.data = np.asarray(new, np.float64 if is_double else np.float32)
-                old.stats.mseed.pop("encoding", None)  # of the samples as they were
-            stream.write(str(partial), format="MSEED")
-        else:
-            shutil.copyfile(source, partial)
-            with _open_segy(partial, "r+") as file:
-                _check_lengths(traces, [len(file.samples)] * file.tracecount, source)
-                for index, new in enumerate(traces):
-                    file.trace[index] = _as_type(new, file.dtype)
+        found.write(partial, source, traces)
 
 
-def _check_lengths(traces: Sequence[np.ndarray], expected: list[int], source: Path) -> None:
-    if [len(trace) for trace in traces] != expected:
-        raise ValueError(f"traces: found {len(traces)} traces, expected {len(expected)} of the lengths in {source}")
-
-
-def _kind(path: Path) -> str:
-    kind = FORMATS.get(path.suffix.lower()) or _kind_by_content(path)
-    if kind is None:
+def _format(path: Path) -> TraceFormat:
+    found = by_ending().get(path.suffix.lower()) or format_that_begins(beginning(path))
+    if found is None:
         raise ValueError(
             f"{path}: found the ending {path.suffix or 'none'!r} and no known content, expected one of "
-            f"{', '.join(FORMATS)}"
+            f"{', '.join(by_ending())}"
         )
-    return kind
-
-
-def _kind_by_content(path: Path) -> str | None:
-    begin = _beginning(path)
-    if begin[:6] == b"\x93NUMPY":
-        return "npy"
-    if _SEED_RECORD.match(begin):
-        return "miniseed"
-    return "segy" if _endian(begin) else None
-
-
-def _beginning(path: Path) -> bytes:
-    """As much as the headers of a SEG-Y file take."""
-    with path.open("rb") as file:
-        return file.read(3600)
-
-
-def _endian(begin: bytes) -> Literal["big", "little"] | None:
-    """The order of bytes in a SEG-Y file, by the code of its sample format (1 to 16); None where it has none."""
-    orders: tuple[Literal["big", "little"], ...] = ("big", "little")
-    return next((order for order in orders if 1 <= int.from_bytes(begin[3224:3226], order) <= 16), None)
-
-
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: found no array of numbers, expected an NPY file, as numpy.save writes it") from error
-    if array.ndim not in (1, 2) or array.size == 0 or not _is_real(array):
-        raise ValueError(
-            f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,), "
-            "at least one"
-        )
-    return array
-
-
-def _of_numbers(stream: Any, path: Path) -> list[Any]:
-    """The traces of a stream that are no text, as those of LOG channels are."""
-    of_numbers = [trace for trace in stream if np.issubdtype(trace.data.dtype, np.number)]
-    if not of_numbers:
-        raise ValueError(f"{path}: found {', '.join(trace.id for trace in stream)}, text alone; expected numbers")
-    return of_numbers
-
-
-def _library(name: str, kind: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'{kind} needs {name}: install the extra that has it, pip install "aejax[seismic]"'
-        ) from error
-
-
-def _read_stream(path: Path) -> Any:
-    obspy = _library("obspy", "miniSEED")
-    try:
-        return obspy.read(str(path), format="MSEED")
-    except (TypeError, ValueError, obspy.core.util.obspy_types.ObsPyException) as error:
-        if _kind_by_content(path) == "miniseed":
-            raise ValueError(f"{path}: found a damaged miniSEED file ({error}), expected a whole one") from error
-        raise ValueError(
-            f"{path} is not miniSEED, as its name says: found no record of that format at its beginning; give the "
-            "file that was meant, or the name that its format has"
-        ) from error
-
-
-def _open_segy(path: Path, mode: str = "r") -> Any:
-    segyio = _library("segyio", "SEG-Y")
-    endian = _endian(_beginning(path)) or "big"
-    try:
-        return segyio.open(str(path), mode, ignore_geometry=True, endian=endian)
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} is not SEG-Y, or is damaged: {error}") from error
-
-
-def _interval(file: Any, path: Path) -> float:
-    """The sampling interval in microseconds, from the binary header or that of the first trace."""
-    interval = float(_library("segyio", "SEG-Y").tools.dt(file, fallback_dt=0.0))
-    if interval <= 0:
-        raise ValueError(f"{path}: found no sampling interval in its headers, expected one; set it, in microseconds")
-    return interval
-
-
-def _as_type(trace: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        return np.clip(np.rint(trace), limits.min, limits.max).astype(dtype)
-    return np.asarray(trace, dtype)
+    return found

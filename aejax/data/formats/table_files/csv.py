@@ -1,12 +1,15 @@
-"""Reading delimited text as plant historians, spreadsheets and scripts write it."""
+"""Delimited text: read as plant historians, spreadsheets and scripts write it, written as CSV."""
 
 import csv
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from aejax.data.formats.table_files.registry import Column, TableFormat, names, register, shown
 
 # Lower case; how a cell that is not a plain number is read.
 _WORDS = dict.fromkeys(("", "na", "n/a", "nan", "null", "none", "-", "?", "#n/a", "#na"), "nan")
@@ -26,24 +29,6 @@ _DECIMAL_COMMA = rf"(?:[+-]?\d+(?:,\d+)?(?:e[+-]?\d+)?|{'|'.join(re.escape(word)
 _DECIMAL_COMMA_ROW = re.compile(rf"\s*{_DECIMAL_COMMA}(?:\s+{_DECIMAL_COMMA})+\s*", re.IGNORECASE)
 
 _ROWS_PER_BLOCK = 4_000  # text takes ten times the memory of the numbers in it: convert as we go
-
-
-class Column(NamedTuple):
-    """One column of a file, of whatever format.
-
-    Attributes:
-        name: "" where it has none.
-        values: (n,) float64, NaN where missing; all NaN in a column of dates or text.
-        is_clock: whether its cells are dates or times of day.
-        problem: what keeps it from being a column of numbers, or None.
-        cells: (n,), what stands in a column of dates or times of day; None in any other.
-    """
-
-    name: str
-    values: np.ndarray
-    is_clock: bool = False
-    problem: str | None = None
-    cells: np.ndarray | None = None
 
 
 def parse_csv(text: str) -> tuple[list[Column], bool]:
@@ -218,19 +203,50 @@ def _offender(cells: Sequence[str], decimal_comma: bool, dates: bool) -> int:
     raise AssertionError("there is no such cell")
 
 
-def shown(names: Sequence[str], limit: int = 20) -> str:
-    """Names for an error, the first ones of many.
+def _read(data: bytes) -> tuple[list[Column], bool]:
+    """In UTF-8, in UTF-16 with its mark, or as older Windows programs write it."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return parse_csv(data.decode("utf-16"))
+        except UnicodeDecodeError:
+            raise ValueError("found damaged UTF-16 text, expected whole characters; save the file as UTF-8") from None
+    if b"\0" in data[:4096]:
+        raise ValueError(f"found binary data, expected one of {names()}")
+    try:
+        return parse_csv(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:  # a degree sign in a header is enough
+        return parse_csv(data.decode("cp1252", errors="replace"))
 
-    Args:
-        names: any number of them.
-        limit: how many to show.
 
-    Returns:
-        The names, quoted.
+def csv_text(columns: Mapping[str, np.ndarray]) -> str:
+    r"""Columns as CSV, a float as the shortest text that reads back as the same number, NaN as an empty cell.
 
     Example:
-        >>> shown(["T1", "T2", "T3"], limit=2)
-        "'T1', 'T2' and 1 more"
+        >>> csv_text({"T": np.array([0.1, np.nan]), "on": np.array([True, False])})
+        'T,on\n0.1,True\n,False\n'
     """
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(repr, names[:limit])) + more
+    text = io.StringIO()
+    header = csv.writer(text, lineterminator="\n")
+    if next(iter(columns)).startswith("#"):  # unquoted, it would make the header a comment
+        header = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    header.writerow(columns)
+    csv.writer(text, lineterminator="\n").writerows(zip(*map(_cells, columns.values()), strict=True))
+    return text.getvalue()
+
+
+def _cells(column: np.ndarray) -> list[str]:
+    if column.dtype == np.float64:
+        texts = list(map(repr, column.tolist()))
+    elif column.dtype.kind == "O":
+        texts = ["" if value is None else str(value) for value in column.tolist()]
+    else:
+        texts = column.astype(str).tolist()  # a float32 has a shorter text than the float64 of the same value
+    return ["" if text in ("nan", "NaT") else text for text in texts]
+
+
+def _write(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
+    file.write(csv_text(columns).encode())
+
+
+CSV = TableFormat("CSV", (".csv",), (), _read, _write)
+register(CSV)

@@ -1,0 +1,77 @@
+"""NumPy's arrays: an NPY file holds one without names, an NPZ file several, and names of columns among them."""
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import BinaryIO
+
+import numpy as np
+
+from aejax.data.formats.table_files.registry import Column, TableFormat, register
+
+
+def _read_npy(data: bytes) -> tuple[list[Column], bool]:
+    return _columns(_array(partial(np.load, io.BytesIO(data), allow_pickle=False)), None)
+
+
+def _read_npz(data: bytes) -> tuple[list[Column], bool]:
+    try:
+        arrays = np.load(io.BytesIO(data), allow_pickle=False)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"found a damaged NPZ file: {error}") from None
+    with arrays:
+        if "[Content_Types].xml" in arrays.files:
+            raise ValueError("found an Office document, expected a table; save the sheet as CSV")
+        names = [name for name in arrays.files if name != "columns"]
+        chosen = [name for name in ("x", "X", "data") if name in names][:1]
+        if not chosen:
+            shapes = {name: _array(partial(arrays.get, name)).shape for name in names}
+            chosen = [name for name in names if len(shapes[name]) == 2] if len(names) > 1 else names
+            if len(chosen) != 1:
+                listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+                raise ValueError(
+                    f"found the arrays {listed}; expected one of two dimensions, or one named x, X or data"
+                )
+        columns = [str(name) for name in arrays["columns"]] if "columns" in arrays.files else None
+        return _columns(_array(partial(arrays.get, chosen[0])), columns)
+
+
+def _array(read: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        array = read()
+    except ValueError as error:
+        raise ValueError(
+            f"cannot read the array ({error}); save it as numbers: np.save(path, x.astype(float))"
+        ) from None
+    if array.dtype.kind not in "biuf" or array.ndim not in (1, 2):
+        raise ValueError(f"found an array {array.shape} of {array.dtype}, expected numbers of shape (rows, columns)")
+    return array
+
+
+def _columns(array: np.ndarray, names: Sequence[str] | None) -> tuple[list[Column], bool]:
+    values = array.reshape(len(array), -1).astype(np.float64) if array.size else array.reshape(0, 1)
+    if names is not None and len(names) != values.shape[1]:
+        raise ValueError(f"columns: found {len(names)} names, expected {values.shape[1]} as in the array {array.shape}")
+    return [Column(*pair) for pair in zip(names or [""] * values.shape[1], values.T, strict=True)], names is not None
+
+
+def _write_npy(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
+    np.save(file, _numbers(columns), allow_pickle=False)
+
+
+def _write_npz(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
+    np.savez(file, x=_numbers(columns), columns=np.array(list(columns)))
+
+
+def _numbers(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    for name, column in columns.items():
+        if column.dtype.kind not in "biuf":
+            raise ValueError(
+                f"column {name!r}: found {column.dtype}, expected numbers; write .csv or .parquet for text"
+            )
+    return np.column_stack(list(columns.values()))
+
+
+register(TableFormat("NPY", (".npy",), (b"\x93NUMPY",), _read_npy, _write_npy))
+register(TableFormat("NPZ", (".npz",), (b"PK\x03\x04",), _read_npz, _write_npz))

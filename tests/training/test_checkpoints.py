@@ -1,0 +1,99 @@
+"""Checkpoints: resumed runs are whole ones, and what does not belong to a run is refused."""
+
+import warnings
+
+import chex
+import jax
+import optax
+import pytest
+
+from aejax import models
+from aejax.training import (
+    fit,
+)
+from tests.conftest import REGISTRY
+
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+VAE = REGISTRY["vae"]
+
+
+def _checkpointed(key, rows, directory):
+    fit(key, VAE, rows, num_epochs=6, checkpoint_dir=directory, checkpoint_seconds=0)
+    return sorted((path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+
+
+def test_a_half_written_checkpoint_is_passed_over(rows, key, tmp_path):
+    whole = fit(key, VAE, rows, num_epochs=6)
+    newest = _checkpointed(key, rows, tmp_path)[-1]
+    damaged = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    with pytest.warns(UserWarning, match="passed over"):
+        resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+
+
+def test_a_checkpoint_that_was_never_renamed_is_not_seen(rows, key, tmp_path):
+    newest = _checkpointed(key, rows, tmp_path)[-1]
+    newest.rename(tmp_path / f"{newest.name}.orbax-checkpoint-tmp")
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=6).variables)
+
+
+def test_checkpoints_of_another_run_are_not_touched(rows, key, tmp_path):
+    _checkpointed(key, rows, tmp_path)
+    with pytest.raises(ValueError, match="resume=True"):
+        fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="another key"):
+        fit(jax.random.key(99), VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x": "others"}, "x: found shape .* of SHA-256"),
+        ({"learning_rate": 1e-2}, r"learning_rate: found 0.01, expected 0.001"),
+        ({"hparams": VAE.hparams._replace(beta=3.0)}, r"model.beta: found 3., expected 1."),
+        ({"batch_size": 32}, "batch_size: found 32, expected 64"),
+        ({"validation": 0.2}, "validation: found 60 rows drawn by the key, expected 30"),
+        ({"ema_decay": 0.9}, "ema_decay: found 0.9, expected None"),
+        ({"model": models.vae((6,), 2, hidden_dims=(9,))}, "model: found"),
+    ],
+)
+def test_a_run_is_not_resumed_by_other_means(rows, key, tmp_path_factory, changed, message):
+    directory = tmp_path_factory.getbasetemp() / "finished"
+    if not directory.exists():
+        _checkpointed(key, rows, directory)
+    options = {"num_epochs": 6, "checkpoint_dir": directory, "resume": True, "model": VAE, **changed}
+    with pytest.raises(ValueError, match=message):
+        fit(key, x=2 * rows if options.pop("x", None) else rows, **options)
+
+
+def test_a_run_is_resumed_for_longer_and_never_for_shorter(rows, key, tmp_path):
+    _checkpointed(key, rows, tmp_path)
+    options = {"checkpoint_dir": tmp_path, "resume": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        longer = fit(key, VAE, rows, num_epochs=8, **options)
+    whole = fit(key, VAE, rows, num_epochs=8)
+    chex.assert_trees_all_equal((longer.variables, longer.history), (whole.variables, whole.history))
+    chex.assert_trees_all_equal(longer.state.opt_state, whole.state.opt_state)
+    with pytest.raises(ValueError, match=r"num_epochs: found 6, but the run in .* has 8 epochs behind it"):
+        fit(key, VAE, rows, num_epochs=6, **options)
+
+
+def test_checkpoints_of_another_model_or_optimizer_are_not_called_damaged(rows, key, tmp_path):
+    _checkpointed(key, rows, tmp_path)
+    options = {"num_epochs": 6, "checkpoint_dir": tmp_path, "resume": True}
+    with pytest.raises(ValueError, match=r"another model, optimizer or data: (kept|state)/"):
+        fit(key, VAE, rows, optimizer=optax.sgd, **options)
+    (tmp_path / "begun_with.json").unlink()
+    with pytest.raises(ValueError, match=r"another model, optimizer or data: best/.*\(8,\), expected .*\(9,\)"):
+        fit(key, models.vae((6,), 2, hidden_dims=(9,)), rows, **options)
+
+
+def test_checkpoints_that_do_not_say_what_they_were_begun_with_are_resumed(rows, key, tmp_path):
+    whole = fit(key, VAE, rows, num_epochs=6)
+    _checkpointed(key, rows, tmp_path)
+    (tmp_path / "begun_with.json").unlink()
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
