@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aejax.artefacts import codecs
+from aejax.artefacts import codecs, storage
 from aejax.tasks.denoising import Denoiser, denoise
+from aejax.tasks.surrogate import Surrogate, compress_maps, expand, predict_maps
 
 EARLIER = Path(__file__).parent / "earlier"
 
@@ -46,3 +47,43 @@ def test_a_damaged_denoiser_is_refused(earlier):
     (folder / "variables.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read"):
         codecs.load(folder, Denoiser)
+
+
+def test_a_surrogate(earlier):
+    folder, answers = earlier("surrogate")
+    surrogate = codecs.load(folder, Surrogate)
+    assert surrogate.names == ("place", "pair")
+    assert surrogate.measured["R2 of prediction on groups held out"] < 0
+    code = compress_maps(surrogate, answers["given"])
+    np.testing.assert_allclose(code, answers["code"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(expand(surrogate.compression, code), answers["S"], rtol=1e-4, atol=1e-4)
+    with pytest.warns(UserWarning, match="no better than the mean map"):
+        prediction = predict_maps(surrogate, answers)
+    np.testing.assert_allclose(prediction.mean, answers["mean"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(prediction.spread, answers["spread"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_first_surrogates_kept_no_range(earlier):
+    folder, answers = earlier("surrogate")
+    path = folder / "variables.safetensors"
+    kept = storage.read_arrays(path)
+    storage.write_arrays(path, {name: array for name, array in kept.items() if name[-4:] not in ("_min", "_max")})
+    far = {"place": answers["place"] + 99, "pair": answers["pair"]}
+    with pytest.warns(UserWarning, match="no better than the mean map") as caught:
+        predict_maps(codecs.load(folder), far)
+    assert len(caught) == 1
+
+
+def test_a_compression(earlier):
+    folder, answers = earlier("compression")
+    surrogate = codecs.load(folder)
+    assert surrogate.predictor is None
+    np.testing.assert_allclose(compress_maps(surrogate, answers["given"]), answers["code"], rtol=1e-4, atol=1e-4)
+
+
+def test_a_damaged_surrogate_is_refused(earlier):
+    folder, _ = earlier("surrogate")
+    config = storage.read_json(folder / "config.json")
+    storage.write_json(folder / "config.json", config | {"num_regions": 7})
+    with pytest.raises(ValueError, match="compression does not fit the model"):
+        codecs.load(folder)

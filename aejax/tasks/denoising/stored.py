@@ -32,11 +32,12 @@ def _earlier(folder: Path) -> Stored | None:
     if not isinstance(config, dict) or config.get("kind") != "denoiser":
         return None
     try:
-        settings = {"num_samples": int(config["num_samples"]), "sampling_rate": float(config["sampling_rate"])}
+        num_samples, sampling_rate = int(config["num_samples"]), float(config["sampling_rate"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: num_samples or sampling_rate is absent or no number") from error
     variables = storage.unflatten(storage.read_arrays(folder / "variables.safetensors"))
-    return Stored(settings, {"variables": variables}, masking_autoencoder((settings["num_samples"],)))
+    settings = {"num_samples": num_samples, "sampling_rate": sampling_rate}
+    return Stored(settings, {"variables": variables}, masking_autoencoder((num_samples,)))
 
 
 codecs.register(codecs.Codec("denoiser", Denoiser, 1, _pack, _unpack, earlier=_earlier))
