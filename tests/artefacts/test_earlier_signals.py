@@ -9,6 +9,7 @@ import pytest
 
 from aejax.artefacts import codecs, storage
 from aejax.tasks.denoising import Denoiser, denoise
+from aejax.tasks.inversion import Sections
 from aejax.tasks.surrogate import Surrogate, compress_maps, expand, predict_maps
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -86,4 +87,25 @@ def test_a_damaged_surrogate_is_refused(earlier):
     config = storage.read_json(folder / "config.json")
     storage.write_json(folder / "config.json", config | {"num_regions": 7})
     with pytest.raises(ValueError, match="compression does not fit the model"):
+        codecs.load(folder)
+
+
+def test_sections(earlier):
+    folder, answers = earlier("sections")
+    sections = codecs.load(folder, Sections)
+    assert (sections.patch_shape, sections.latent_dim) == ((5, 5), 2)
+    np.testing.assert_array_equal(sections.x, answers["x"])
+    np.testing.assert_array_equal(sections.z, answers["z"])
+    decoded = sections.model.decode(sections.variables, answers["given"])
+    np.testing.assert_allclose(decoded, answers["decoded"], atol=1e-5)
+
+
+def test_damaged_sections_are_refused(earlier):
+    folder, _ = earlier("sections")
+    content = storage.read_json(folder / "sections.json")
+    storage.write_json(folder / "sections.json", content | {"latent_dim": 3})
+    with pytest.raises(ValueError, match="variables does not fit the model"):
+        codecs.load(folder)
+    storage.write_json(folder / "sections.json", {"format": 1})
+    with pytest.raises(ValueError, match=r"sections\.json is not that of a model of sections"):
         codecs.load(folder)

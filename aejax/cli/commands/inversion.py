@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from aejax.data.formats.tables import Table
-    from aejax.tasks.inversion import ApproximationError, Posterior
-    from aejax.tasks.inversion.sections import Sections
+    from aejax.tasks.inversion import ApproximationError, Posterior, Sections
 
 _MOST_BETWEEN = 0.05
 """Share of an image that may be neither dark nor bright, as at edges that were smoothed."""
@@ -89,9 +88,10 @@ def train(command: TrainSectionsCommand) -> None:
     import jax
     import matplotlib.image
 
-    from aejax.tasks.inversion import sections
+    from aejax.artefacts import codecs
+    from aejax.tasks import inversion
 
-    if (command.out / "variables.safetensors").is_file():
+    if any((command.out / name).is_file() for name in (codecs.MANIFEST, "variables.safetensors")):
         print(f"{command.out} is complete: nothing is left to train")
         return
     if not command.image.is_file():
@@ -102,7 +102,7 @@ def train(command: TrainSectionsCommand) -> None:
         raise ValueError(f"{command.image}: found no image that can be read ({error}), expected a PNG file") from error
     is_bright = _two_facies(command.image, image[..., :3].mean(axis=-1) if image.ndim == 3 else image)
     note(f"{command.image}: {is_bright.mean():.0%} of the image is facies 1, the brighter one", command.quiet)
-    found = sections.train_sections(
+    found = inversion.fit_sections(
         jax.random.key(command.seed),
         is_bright,
         command.patch,
@@ -112,7 +112,7 @@ def train(command: TrainSectionsCommand) -> None:
         checkpoint_dir=command.out / "checkpoints",
         progress=not command.quiet,
     )
-    sections.save_sections(command.out, found)
+    codecs.save(command.out, found)
     print(f"written to {command.out}")
 
 
@@ -137,15 +137,14 @@ def invert(command: InvertCommand) -> None:
     import jax
     import numpy as np
 
-    from aejax.artefacts import storage
+    from aejax.artefacts import codecs, storage
     from aejax.data.formats.tables import read_table
     from aejax.simulate import geology
     from aejax.tasks import inversion
-    from aejax.tasks.inversion import sections
 
     _check_options(command)
     storage.check_no_input(command.out, command.data)
-    found = sections.load_sections(command.model)
+    found = codecs.load(command.model, inversion.Sections)
     _check_block(command.block, found.patch_shape)
     source, receiver, times = _measurements(
         read_table(command.data, columns=_COLUMNS), found.patch_shape[0] * command.cell
@@ -163,11 +162,16 @@ def invert(command: InvertCommand) -> None:
 
     error = inversion.approximation_error(found.model, found.variables, observe, found.x, found.z)
     start_key, draw_key, block_key = jax.random.split(jax.random.key(command.seed), 3)
-    data = times - error.mean, error.covariance + command.noise**2 * np.eye(len(times)), found.latent_dim
     _say_error(found, error, command)
-    start = inversion.maximum_a_posteriori(
-        start_key, found.model, found.variables, observe, *data, num_starts=_NUM_STARTS
+    problem = inversion.problem(
+        found.model,
+        found.variables,
+        observe,
+        times - error.mean,
+        error.covariance + command.noise**2 * np.eye(len(times)),
+        found.latent_dim,
     )
+    start = inversion.maximum_a_posteriori(start_key, problem, num_starts=_NUM_STARTS)
     note(
         f"highest of {_NUM_STARTS} maxima: misfit {start.misfit[0]:.2f}; now {_NUM_CHAINS} chains adapt, then draw "
         f"{command.num_samples} sections each",
@@ -175,10 +179,7 @@ def invert(command: InvertCommand) -> None:
     )
     result = inversion.posterior(
         draw_key,
-        found.model,
-        found.variables,
-        observe,
-        *data,
+        problem,
         start=inversion.chain_starts(start, _NUM_CHAINS),
         num_chains=_NUM_CHAINS,
         num_samples=command.num_samples,

@@ -6,6 +6,7 @@ a forward function what would be measured, observe(x). With Gaussian noise of co
     log p(z | y) = log p(z) - (y - observe(decode(z)))^T C^-1 (y - observe(decode(z))) / 2 + constant.
 """
 
+from aejax.tasks.inversion import stored  # noqa: F401  (registers the kind "sections")
 from aejax.tasks.inversion.accuracy import (
     ApproximationError,
     approximation_error,
@@ -13,23 +14,29 @@ from aejax.tasks.inversion.accuracy import (
     posterior_predictive,
 )
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
+from aejax.tasks.inversion.density import Observe, Problem, decode_one, problem, standard_normal
 from aejax.tasks.inversion.maxima import Optima, chain_starts, maximum_a_posteriori, refine
-from aejax.tasks.inversion.problem import Observe, decode_one, standard_normal
 from aejax.tasks.inversion.sampling import Posterior, posterior
+from aejax.tasks.inversion.sections import Sections, evaluate_sections, fit_sections
 
 __all__ = [
     "ApproximationError",
     "Observe",
     "Optima",
     "Posterior",
+    "Problem",
+    "Sections",
     "approximation_error",
     "chain_starts",
     "decode_one",
     "effective_sample_size",
+    "evaluate_sections",
+    "fit_sections",
     "interval_coverage",
     "maximum_a_posteriori",
     "posterior",
     "posterior_predictive",
+    "problem",
     "rank_normalised_r_hat",
     "refine",
     "standard_normal",

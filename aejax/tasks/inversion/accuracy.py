@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Adversary, Array, ArrayLike, Model, Variables
-from aejax.tasks.inversion.problem import Observe, decode_one
+from aejax.tasks.inversion.density import Observe, decode_one
 
 _DRAWS_AT_ONCE = 64
 
