@@ -180,7 +180,7 @@ def write_image(path, image):
     ("image", "message"),
     [
         (np.arange(4800).reshape(60, 80) % 3 / 2, "found 33% of the image dark, 33% bright and 33% in between"),
-        (np.full((60, 80), 0.4), "found one brightness only, expected two facies"),
+        (np.full((60, 80), 0.4), "found one brightness, expected two"),
     ],
 )
 def test_an_image_of_other_than_two_facies_is_refused(tmp_path, image, message):

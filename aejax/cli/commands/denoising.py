@@ -51,12 +51,13 @@ class DenoiseCommand:
     run: Positional[Path]
     """Folder that denoise-train wrote."""
     data: Positional[Path]
-    """File to denoise, ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy; what ends otherwise is looked into."""
+    """File to denoise, ending in .mseed, .miniseed, .ms, .sgy, .segy or .npy; with another ending, its content
+    decides."""
     out: Path
     """File to write, of the same format."""
     sampling_rate: float | None = None
-    """Samples a second of an NPY file; that of the training by default. The other formats say it themselves. Traces of
-    another rate than the training's are resampled and back again."""
+    """Samples a second of an NPY file; that of the training by default. The other formats hold it. Traces of
+    another rate than the training's are resampled, and resampled back."""
     quiet: Quiet = False
 
 

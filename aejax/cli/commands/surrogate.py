@@ -26,7 +26,7 @@ class SurrogateCommand:
     """Arrays (n,) or (n, k) of the file to predict maps from; none learns compression only."""
     group: str | None = None
     """Array (n,) of the file, such as crystal: quality is first measured on groups held out in turn, beside that of
-    principal components, the spread of predictions widened to what is found there, and each network kept as it does
+    principal components. The spread of predictions is widened to what is found there. Each network is kept as it does
     best on groups that it is not trained on, where there are at least five to train on."""
     num_numbers: int = 20
     """Numbers that a map is compressed to."""

@@ -1,4 +1,4 @@
-"""What is given: data, forward function, noise and prior; and the density of a code that follows from them."""
+"""Data, forward function, noise and prior, and the density of a code that follows from them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def standard_normal(latent_dim: int) -> Mixture:
 
 
 def decode_one(model: Model | Adversary, variables: Variables, z: Array, cond: Array | None = None) -> Array:
-    """What a code stands for: the decoder's mean, or what a generator makes of it.
+    """The section of a code: the decoder's mean, or the generator's output.
 
     Args:
         model: a Model or an Adversary.

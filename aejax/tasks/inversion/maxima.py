@@ -68,11 +68,11 @@ def maximum_a_posteriori(key: Array, problem: Problem, *, num_starts: int = 32, 
 
 
 def chain_starts(found: Optima, num_chains: int) -> Array:
-    """Where chains begin that draw from the posterior: at its highest maxima, but at none that hold nothing of it.
+    """Where chains of the posterior begin: at its highest maxima, but not at those with negligible probability.
 
     A chain does not leave a maximum that is cut off, however improbable, and would count there as much as the others.
     Around a maximum in d dimensions nearly all draws lie less than d / 2 + 3 sqrt(d / 2) below its log density (half a
-    chi-squared variable); a maximum that lies further below the highest is passed over, and chains for which there is
+    chi-squared variable); a maximum further below the highest is skipped, and chains for which there is
     none begin where others do.
 
     Args:
@@ -107,9 +107,9 @@ def refine(
     num_steps: int = 25,
     cond: ArrayLike | None = None,
 ) -> Array:
-    """Codes that the decoder itself likes best for given rows, from codes nearby such as the encoder's.
+    """Codes whose decoded rows fit given rows best, starting from codes nearby such as the encoder's.
 
-    An encoder is a guess at once; this goes on from it by L-BFGS on |x - decode(z)|^2 / (2 noise^2) + |z|^2 / 2, and so
+    An encoder gives a first guess; this improves it by L-BFGS on |x - decode(z)|^2 / (2 noise^2) + |z|^2 / 2, and so
     closes the amortisation gap (Cremer, Li & Duvenaud 2018). It is ``maximum_a_posteriori`` where all is observed.
 
     Args:

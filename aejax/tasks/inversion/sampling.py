@@ -175,7 +175,7 @@ def _draw(
     state: PyTree,
     parameters: dict[str, PyTree],
 ) -> tuple[PyTree, tuple[Array, ...]]:
-    """A block of draws of each chain: states to go on from; z, log density, misfit, acceptance and divergence."""
+    """A block of draws of each chain: states to continue from; z, log density, misfit, acceptance and divergence."""
     blackjax = _blackjax()
 
     def one(

@@ -94,7 +94,7 @@ def fit_sections(
         held_out: share of the columns; these must be at least as many as those of a section.
         num_held_out: how many sections from there are kept with the model, at most 500; the code of each is refined.
         flips: axes along which sections are mirrored at random; none where the geology has a direction.
-        checkpoint_dir: where checkpoints are kept; a run that was cut goes on from there.
+        checkpoint_dir: where checkpoints are kept; an interrupted run is resumed from there.
         progress: as for ``fit``.
 
     Returns:

@@ -39,7 +39,7 @@ def fit_compression(
 ) -> Compression:
     """Principal subspaces of square roots of intensity, for each cut-off energy, of maps and a family around them.
 
-    The maps at hand are widened (``aejax.simulate.spectra.widen``): every map is stretched to every cut-off, so that
+    The given maps are widened (``aejax.simulate.spectra.widen``): every map is stretched to every cut-off, so that
     each region of cut-offs, evenly spaced in the logarithm, has subspaces made of all crystals rather than of the few
     that happen to lie there. Beside them count the maps themselves, each divided by its sum, and the more the nearer
     its cut-off lies to the region's: the widened maps of a region weigh together as much as 400 maps that lie there.

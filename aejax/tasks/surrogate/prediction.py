@@ -42,7 +42,7 @@ class Predictor(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What an ensemble says of each row of properties.
+    """Predictions of an ensemble, a map for each row of properties.
 
     Attributes:
         mean: (n, *event), the mean of its members' maps.
@@ -79,8 +79,8 @@ def fit_predictor(
     square roots errors of weak bands count as those of strong ones, as in Poisson statistics. A member keeps the
     variables that did best on a tenth of the rows, which are its own draw; with ``groups``, on a tenth of the groups,
     at least one, of which it is trained on no row. Where rows come in families, such as one crystal at several
-    temperatures, and predictions are wanted for other families, groups are needed: by rows whose siblings are trained
-    on a member is kept at its most overfitted.
+    temperatures, and predictions are wanted for other families, groups are needed. Judged by rows whose siblings are
+    trained on, a member is kept at its most overfitted.
 
     Args:
         key: PRNG key.

@@ -209,7 +209,7 @@ def predict_maps(surrogate: Surrogate, properties: Mapping[str, ArrayLike]) -> P
 
 
 def caution(surrogate: Surrogate) -> str:
-    """What is to be said of predictions that are worth little on groups that were not trained on; else nothing.
+    """A warning where predictions are worth little on groups held out; else nothing.
 
     Args:
         surrogate: the Surrogate.
