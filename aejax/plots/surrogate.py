@@ -17,7 +17,7 @@ def maps_side_by_side(
     titles: Sequence[str] | None = None,
     axes: np.ndarray | Sequence[Axes] | None = None,
 ) -> np.ndarray:
-    """Rows of maps, each row on one colour scale, so that what differs in a row is seen as it is.
+    """Rows of maps, each row on one colour scale, so that differences within a row show.
 
     Colour goes with the square root of intensity, on which weak bands are seen beside strong ones; its bar is marked in
     intensity.

@@ -9,7 +9,7 @@ from aejax.tasks.anomaly import Calibration, Detection, calibrate, detect, p_val
 from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
 from aejax.tasks.generation import generate, interpolate, traverse
-from aejax.tasks.mixture import Mixture, fit_mixture, mixture_log_density, sample_mixture
+from aejax.tasks.mixture import Mixture, evaluate_mixture, fit_mixture, mixture_log_density, sample_mixture
 from aejax.tasks.reduction import encode, reconstruct
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "denoising",
     "detect",
     "encode",
+    "evaluate_mixture",
     "fit_mixture",
     "generate",
     "interpolate",

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from aejax.base import Array, Batch, Latent, Model, Variables, required
+from aejax.artefacts import codecs
+from aejax.artefacts.codecs import Stored
+from aejax.base import Array, ArrayLike, Batch, Latent, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -111,6 +113,30 @@ def mixture_log_density(mixture: Mixture, z: Array) -> Array:
     return jax.nn.logsumexp(_joint_log_density(mixture, z), axis=1)
 
 
+def evaluate_mixture(mixture: Mixture, z: ArrayLike) -> dict[str, float]:
+    """Measures a mixture on codes of rows that it was not fitted to.
+
+    Args:
+        mixture: the Mixture.
+        z: (n, d).
+
+    Returns:
+        The mean log-density of the codes, in nats: the higher, the better.
+
+    Raises:
+        ValueError: codes of another size.
+
+    Example:
+        >>> mixture = Mixture(jnp.zeros(1), jnp.zeros((1, 1)), jnp.ones((1, 1, 1)))
+        >>> round(evaluate_mixture(mixture, [[0.0], [1.0]])["mean log-density, nats"], 4)
+        -1.1689
+    """
+    z = jnp.asarray(z, mixture.mean.dtype)
+    if z.ndim != 2 or z.shape[1] != mixture.mean.shape[1]:
+        raise ValueError(f"z: found shape {z.shape}, expected (n, {mixture.mean.shape[1]})")
+    return {"mean log-density, nats": float(mixture_log_density(mixture, z).mean())}
+
+
 @jax.jit
 def _codes(key: Array, latent: Latent) -> Array:
     if latent.log_var is None:
@@ -153,3 +179,19 @@ def _expectation_maximisation(num_components: int, key: Array, z: Array) -> Mixt
         return Mixture(jnp.log(mass / mass.sum()), mean, cholesky), None
 
     return jax.lax.scan(iterate, start, None, length=_NUM_ITERATIONS)[0]
+
+
+def _pack(mixture: Mixture) -> Stored:
+    return Stored({}, mixture._asdict())
+
+
+def _unpack(stored: Stored) -> Mixture:
+    mixture = Mixture(*(jnp.asarray(stored.arrays[name]) for name in Mixture._fields))
+    shape = mixture.mean.shape
+    found = {name: array.shape for name, array in mixture._asdict().items()}
+    if len(shape) != 2 or found["log_weight"] != shape[:1] or found["cholesky"] != (*shape, shape[-1]):
+        raise ValueError(f"found shapes {found}, expected (k,), (k, d) and (k, d, d)")
+    return mixture
+
+
+codecs.register(codecs.Codec("mixture", Mixture, 1, _pack, _unpack))

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from aejax.artefacts import storage
+from aejax.artefacts import codecs
 from aejax.cli.commands.surrogate import (
     SurrogateCommand,
     SurrogateCompressCommand,
@@ -12,6 +12,8 @@ from aejax.cli.commands.surrogate import (
     run_compress,
     run_predict,
 )
+from aejax.tasks.mixture import Mixture
+from aejax.tasks.surrogate import Widening
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def data(tmp_path):
 def _fewer_maps(monkeypatch):
     import aejax.tasks.surrogate as task
 
-    full = task.fit_compression
-    monkeypatch.setattr(task, "fit_compression", lambda *args, **given: full(*args, num_widened=250, **given))
+    full = task.fit_surrogate
+    monkeypatch.setattr(task, "fit_surrogate", lambda *args, **given: full(*args, num_widened=250, **given))
 
 
 def test_train_compress_and_predict(data, tmp_path, capsys):
@@ -57,7 +59,7 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     predicted = np.load(tmp_path / "predicted.npz")
     assert predicted["spread"].shape == given.shape
     assert np.mean((predicted["S"] - given) ** 2) < 0.1 * given.var()
-    assert sorted(path.name for path in out.iterdir()) == ["config.json", "variables.safetensors"]
+    assert [path.name.partition("-")[0] for path in sorted(out.iterdir())] == ["arrays", "artefact.json"]
     said = capsys.readouterr()
     assert said.out.splitlines() == [f"written to {tmp_path / name}" for name in ("codes.npz", "predicted.npz")]
     assert not said.err
@@ -68,24 +70,18 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     assert "place: found 3 to 20, trained on 8" in capsys.readouterr().err
     run_predict(dataclasses.replace(command, quiet=True))
     assert not capsys.readouterr().err
-    # Folders of before kept no range.
-    path = out / "variables.safetensors"
-    kept = storage.read_arrays(path)
-    storage.write_arrays(path, {name: array for name, array in kept.items() if name[-4:] not in ("_min", "_max")})
-    run_predict(command)
-    assert not capsys.readouterr().err
 
 
 def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, capsys):
     options = {"num_numbers": 6, "num_members": 2, "num_epochs": 30, "num_folds": 2, "quiet": True}
     run(SurrogateCommand(data, tmp_path / "run", properties=("place",), group="crystal", **options))
     printed = capsys.readouterr().out
-    config = storage.read_json(tmp_path / "run" / "config.json")
-    factor, floor = config["widening"]
+    surrogate = codecs.load(tmp_path / "run")
+    factor, floor = surrogate.predictor.widening
     assert f"{factor:.2f} times as wide: two of them hold 95%" in printed
     spreads = []
-    for widening in ([factor, floor], [1.0, 0.0]):
-        storage.write_json(tmp_path / "run" / "config.json", config | {"widening": widening})
+    for widening in (Widening(factor, floor), Widening()):
+        codecs.save(tmp_path / "run", surrogate._replace(predictor=surrogate.predictor._replace(widening=widening)))
         run_predict(SurrogatePredictCommand(tmp_path / "run", data, tmp_path / "predicted.npz"))
         spreads.append(np.load(tmp_path / "predicted.npz")["spread"])
     np.testing.assert_allclose(spreads[0], factor * np.hypot(spreads[1], floor), rtol=1e-5)
@@ -99,10 +95,10 @@ def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):
     useless = "WARNING: predictions of new groups are no better than the mean map (R2 -"
     poor = "the properties do not predict maps of groups that were not trained on (R2 0.30"
     assert useless in capsys.readouterr().out
-    config = storage.read_json(tmp_path / "run" / "config.json")
+    surrogate = codecs.load(tmp_path / "run")
     for r2, said in ((-0.44, [True, False]), (0.3, [False, True]), (0.9, [False, False])):
-        config["measured"]["R2 of prediction on groups held out"] = r2
-        storage.write_json(tmp_path / "run" / "config.json", config)
+        measured = {"R2 of prediction on groups held out": r2}
+        codecs.save(tmp_path / "run", surrogate._replace(measured=measured))
         run_predict(SurrogatePredictCommand(tmp_path / "run", data, tmp_path / f"{r2}.npz"))
         printed = capsys.readouterr().err
         assert [useless in printed, poor in printed] == said
@@ -176,15 +172,14 @@ def test_bad_input_is_named(data, tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(ValueError, match="is there already"):
         run(SurrogateCommand(data, tmp_path / "there"))
-    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+    with pytest.raises(FileNotFoundError, match="there does not hold a surrogate"):
         run_predict(SurrogatePredictCommand(tmp_path / "there", data, tmp_path / "out.npz"))
-    for name in ("config.json", "variables.safetensors"):
-        (tmp_path / "there" / name).write_text('{"format": 1, "kind": "denoiser"}')
-    with pytest.raises(ValueError, match="found the folder of another command, expected one of aejax surrogate"):
+    codecs.save(tmp_path / "there", Mixture(np.zeros(1), np.zeros((1, 1)), np.ones((1, 1, 1))))
+    with pytest.raises(ValueError, match="there holds a mixture, expected a surrogate"):
         run_predict(SurrogatePredictCommand(tmp_path / "there", data, tmp_path / "out.npz"))
     run(SurrogateCommand(data, tmp_path / "run", num_numbers=4, quiet=True))
     with pytest.raises(ValueError, match="without --properties"):
         run_predict(SurrogatePredictCommand(tmp_path / "run", data, tmp_path / "out.npz"))
-    (tmp_path / "run" / "variables.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="cannot be read"):
+    next((tmp_path / "run").glob("arrays-*")).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="is damaged"):
         run_compress(SurrogateCompressCommand(tmp_path / "run", data, tmp_path / "out.npz"))

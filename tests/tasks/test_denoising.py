@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 from aejax import models
-from aejax.base import Batch, Latent
+from aejax.artefacts import codecs
+from aejax.base import Batch, Fitted, Latent
 from aejax.models.masking import masking_autoencoder
-from aejax.tasks.denoising import correlation, denoise, fit_denoiser, gain, onset_error, pick_onset
+from aejax.tasks.denoising import (
+    Denoiser,
+    correlation,
+    denoise,
+    evaluate_denoiser,
+    fit_denoiser,
+    gain,
+    onset_error,
+    pick_onset,
+)
 from aejax.tasks.denoising.mixing import mixtures
 
 RNG = np.random.default_rng(0)
@@ -114,73 +124,72 @@ def test_what_cannot_be_mixed_is_refused(key, changes, message):
         mixtures(key, arguments.pop("events"), arguments.pop("noise"), arguments.pop("num"), **arguments)
 
 
-def halving(num_samples):
-    """A Model that gives back half of what it sees."""
+def multiplying(num_samples, factor=0.5, sampling_rate=100.0):
+    """A Denoiser that gives back so much of what it sees."""
     inner = models.autoencoder((num_samples,), num_samples)
-    return inner._replace(
-        encode=lambda variables, x, cond=None: Latent(x), decode=lambda variables, z, cond=None: 0.5 * z
+    model = inner._replace(
+        encode=lambda variables, x, cond=None: Latent(x), decode=lambda variables, z, cond=None: factor * z
     )
+    return Denoiser(model, {}, num_samples, sampling_rate)
+
+
+def masking(num_samples, seed=0):
+    """A small Denoiser of random variables, the same ones for all lengths."""
+    model = masking_autoencoder((num_samples,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
+    variables = model.init(jax.random.key(seed), Batch(jnp.zeros((1, num_samples))))
+    return Denoiser(model, variables, num_samples, 100.0)
 
 
 @pytest.mark.parametrize("length", [2, 30, 64, 65, 96, 100, 1000])
 def test_windows_leave_no_trace(length):
     """A model that halves each window halves the record, whatever its length; windows without a mean lose none."""
     x = np.where(np.arange(length) % 2, 1.0, -1.0) * np.array([1.0, 1e-9]).reshape(2, 1, 1) * np.ones((2, 2, 1))
-    found = denoise(halving(64), {}, x, num_samples=64)
+    found = denoise(multiplying(64), x)
     np.testing.assert_allclose(found, 0.5 * x, rtol=1e-5)
     assert found.dtype == np.float64
 
 
 def test_an_offset_does_not_change_the_estimate_and_a_scale_scales_it():
     x = np.random.default_rng(1).standard_normal(1000)
-    model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
-    variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 256))))
-    one = denoise(model, variables, x, num_samples=256)
-    np.testing.assert_allclose(denoise(model, variables, 1e5 * x + 1e7, num_samples=256) / 1e5, one, atol=1e-4)
+    one = denoise(masking(256), x)
+    np.testing.assert_allclose(denoise(masking(256), 1e5 * x + 1e7) / 1e5, one, atol=1e-4)
     assert np.abs(one).max() > 0.1
-    assert (denoise(model, variables, 0 * x + 7, num_samples=256) == 0).all()
+    assert (denoise(masking(256), 0 * x + 7) == 0).all()
 
 
 @pytest.mark.parametrize("model_rate", [100, 50])
 def test_gaps_of_zeros_stay_and_leave_no_trace_in_their_neighbours(model_rate):
     """Offsets as well: a step from counts to zero is no signal."""
-    keep_all = halving(64)._replace(decode=lambda variables, z, cond=None: z)
+    keep_all = multiplying(64, 1.0, model_rate)
     x = np.random.default_rng(0).standard_normal(2000)
     parts = [(0, 700), (1000, 1001), (1300, 2000)]
     filled = np.zeros(2000)
     for begin, end in parts:
         filled[begin:end] = x[begin:end] + 1e4
     filled[100:300] = 0  # not long enough for a gap
-    found = denoise(keep_all, {}, filled, num_samples=64, model_rate=model_rate)
+    found = denoise(keep_all, filled, 100)
     assert (found[700:1300] == 0).all()
     for begin, end in (parts[0], parts[2]):
-        alone = denoise(keep_all, {}, filled[begin:end], num_samples=64, model_rate=model_rate)
-        np.testing.assert_allclose(found[begin:end], alone, atol=1e-9)
+        np.testing.assert_allclose(found[begin:end], denoise(keep_all, filled[begin:end], 100), atol=1e-9)
     assert np.abs(found[1300:]).max() < 10
 
 
-def test_short_records_are_given_to_a_model_of_shorter_windows():
-    seen = []
-
-    def shorter(num_samples):
-        seen.append(num_samples)
-        return halving(num_samples)
-
-    x = np.where(np.arange(900) % 2, 1.0, -1.0)
-    for length, windows in ((900, 896), (260, 256), (40, 256)):
-        found = denoise(halving(1024), {}, x[:length], num_samples=1024, shorter=shorter)
-        np.testing.assert_allclose(found, 0.5 * x[:length], rtol=1e-5)
-        assert seen.pop() == windows
-    denoise(halving(512), {}, x, num_samples=512, shorter=shorter)
-    assert not seen
+@pytest.mark.parametrize(("length", "window"), [(900, 896), (260, 256), (40, 256)])
+def test_short_records_are_seen_in_shorter_windows_where_the_variables_allow(length, window):
+    x = np.random.default_rng(1).standard_normal(length)
+    long, short = (Denoiser(*masking(size)[:2], size, 100.0) for size in (1024, window))
+    np.testing.assert_array_equal(denoise(long, x), denoise(short, x))
+    np.testing.assert_allclose(denoise(multiplying(1024), x), 0.5 * (x - x.mean()), atol=0.1)
+    dense = models.autoencoder((1024,), 4)
+    variables = dense.init(jax.random.key(0), Batch(jnp.zeros((1, 1024))))
+    assert denoise(Denoiser(dense, variables, 1024, 100.0), x).shape == x.shape
 
 
 def test_another_sampling_rate():
     """A model that keeps all gives a band-limited signal back, at its own rate and length."""
-    keep_all = halving(256)._replace(decode=lambda variables, z, cond=None: z)
     time = np.arange(2003) / 250
     x = np.sin(2 * np.pi * 5 * time) * np.exp(-((time - 4) ** 2))
-    found = denoise(keep_all, {}, x, num_samples=256, sampling_rate=250, model_rate=100)
+    found = denoise(multiplying(256, 1.0), x, 250)
     # Windows of 2.56 s are not without a mean, which each of them loses.
     assert found.shape == x.shape
     np.testing.assert_allclose(found, x, atol=0.02)
@@ -188,17 +197,58 @@ def test_another_sampling_rate():
 
 def test_what_cannot_be_denoised_is_refused():
     with pytest.raises(ValueError, match="missing or infinite"):
-        denoise(halving(64), {}, np.array([1.0, np.nan, 2.0]), num_samples=64)
+        denoise(multiplying(64), np.array([1.0, np.nan, 2.0]))
     with pytest.raises(ValueError, match="at least 2 samples"):
-        denoise(halving(64), {}, np.zeros((3, 1)), num_samples=64)
+        denoise(multiplying(64), np.zeros((3, 1)))
     with pytest.raises(ValueError, match="no encoder"):
-        denoise(models.gan((64,), 4), {}, np.zeros((3, 100)), num_samples=64)
+        denoise(Denoiser(models.gan((64,), 4), {}, 64, 100.0), np.zeros((3, 100)))
     with pytest.raises(ValueError, match=r"sampling_rate: found 1\.0, expected 0\.2 to 5 times"):
-        denoise(halving(64), {}, np.zeros(100), num_samples=64, sampling_rate=1.0, model_rate=100.0)
+        denoise(multiplying(64), np.zeros(100), 1.0)
     model = models.autoencoder((32,), 4)
     variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 32))))
     with pytest.raises(ValueError, match=r"expected \(n, 32\)"):
-        denoise(model, variables, np.zeros(99), num_samples=64)
+        denoise(Denoiser(model, variables, 64, 100.0), np.zeros(99))
+    with pytest.raises(ValueError, match=r"noisy, clean: found shapes \(2, 90\), \(2, 80\)"):
+        evaluate_denoiser(multiplying(64), np.zeros((2, 90)), np.zeros((2, 80)))
+
+
+def test_what_is_measured_of_a_denoiser_that_halves():
+    """The known answer: noise at 0 dB, halved with its signal, is 3 dB better; the waveform stays."""
+    time = np.arange(640)
+    clean, noise = np.sin(2 * np.pi * time[None] / 32), np.cos(2 * np.pi * time[None] / 32)
+    found = evaluate_denoiser(multiplying(64), clean + noise, clean)
+    assert found["mean gain, dB"] == pytest.approx(10 * np.log10(2), abs=1e-4)
+    assert found["mean correlation, noisy"] == pytest.approx(found["mean correlation, denoised"], abs=1e-6)
+    trace = np.random.default_rng(0).standard_normal((1, 640)) * np.where(time < 320, 0.05, 1)
+    late = evaluate_denoiser(multiplying(64, 1.0), np.roll(trace, 20, axis=1), trace, arrival=[320])
+    assert late["onset error, noisy, median, s"] == late["onset error, denoised, median, s"] == pytest.approx(0.2)
+
+
+def test_it_comes_back_as_it_was_saved(tmp_path):
+    denoiser = masking(256)
+    codecs.save(tmp_path, denoiser)
+    found = codecs.load(tmp_path, Denoiser)
+    assert found.model is denoiser.model
+    assert found[2:] == denoiser[2:]
+    x = np.random.default_rng(1).standard_normal((2, 700))
+    np.testing.assert_array_equal(denoise(found, x), denoise(denoiser, x))
+
+
+def test_variables_of_another_model_are_refused(tmp_path):
+    codecs.save(
+        tmp_path,
+        masking(256)._replace(
+            variables=masking_autoencoder((256,)).init(jax.random.key(0), Batch(jnp.zeros((1, 256))))
+        ),
+    )
+    with pytest.raises(ValueError, match="cannot be read as a denoiser: variables does not fit the model"):
+        codecs.load(tmp_path)
+
+
+def test_a_model_of_ones_own_is_given_to_load(tmp_path):
+    codecs.save(tmp_path, multiplying(64))
+    with pytest.raises(ValueError, match=r"give the model to aejax\.load"):
+        codecs.load(tmp_path)
 
 
 def test_a_mask_needs_one_frame():
@@ -231,9 +281,9 @@ def test_any_model_of_windows_can_be_trained(key, name):
     """Those of the registry as well, though they compress what a mask keeps."""
     model = models.MODELS[name]((256,), 4, hidden_dims=(8,))
     options = {"num_samples": 256, "num_rounds": 2, "num_pairs": 32}
-    fitted = fit_denoiser(key, EVENTS, NOISE, model=model, **options)
-    assert np.isfinite(fitted.history["loss"]).all()
-    assert denoise(model, fitted.variables, EVENTS[0], num_samples=256).shape == (700,)
+    denoiser, history = fit_denoiser(key, EVENTS, NOISE, model=model, **options)
+    assert np.isfinite(history["loss"]).all()
+    assert denoise(denoiser, EVENTS[0]).shape == (700,)
 
 
 def test_it_learns_what_tells_signal_from_noise(key):
@@ -246,20 +296,24 @@ def test_it_learns_what_tells_signal_from_noise(key):
     model = masking_autoencoder((512,), frame_length=64, hop=32, hidden_dim=16, dilations=(1,))
     options = {"num_samples": 512, "arrival": np.full(40, 350), "num_pairs": 128, "batch_size": 32, "num_rounds": 8}
     reports = []
-    fitted = fit_denoiser(
+    denoiser, _ = fit_denoiser(
         key, bursts[:40], noise[:30], model=model, learning_rate=5e-3, progress=reports.append, **options
     )
     assert [report.epoch for report in reports] == list(range(1, 9))
     assert reports[-1].done
     pairs = mixtures(key, bursts[40:], noise[30:], 50, num_samples=512, arrival=np.full(20, 350))
-    estimate = denoise(model, fitted.variables, pairs.noisy, num_samples=512)
-    assert gain(pairs.noisy, pairs.clean, estimate).mean() > 6
+    assert evaluate_denoiser(denoiser, pairs.noisy, pairs.clean)["mean gain, dB"] > 6
 
 
 def test_a_fifth_of_what_is_trained_on_is_strong(key, monkeypatch):
     """Without such pairs strong events come out worse than they went in."""
     sources = []
-    monkeypatch.setattr("aejax.tasks.denoising.fit", lambda key, model, source, **options: sources.append(source))
+
+    def fit(key, model, source, **options):
+        sources.append(source)
+        return Fitted({}, None, {})
+
+    monkeypatch.setattr("aejax.tasks.denoising.denoiser.fit", fit)
     model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
     fit_denoiser(key, EVENTS, NOISE, model=model, num_samples=256, event_snr_db=np.full(6, 30))
     (source,) = sources
@@ -274,7 +328,7 @@ def test_a_fifth_of_what_is_trained_on_is_strong(key, monkeypatch):
 def test_the_same_key_gives_the_same_denoiser(key):
     model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=8, dilations=(1,))
     options = {"model": model, "num_samples": 256, "num_rounds": 2, "num_pairs": 32}
-    first, second = (fit_denoiser(key, EVENTS, NOISE, **options, **PLACES) for _ in range(2))
+    (first, _), (second, _) = (fit_denoiser(key, EVENTS, NOISE, **options, **PLACES) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
 
 
@@ -294,7 +348,7 @@ def test_real_earthquakes_of_stations_not_trained_on(key):
     unseen = np.isin(events.group, stations[::3])
     train, test = ~unseen & (events.snr_db > 20), unseen & (events.snr_db > 25)
     model = masking_autoencoder((1536,), hidden_dim=32, dilations=(1, 2, 4))
-    fitted = fit_denoiser(
+    denoiser, _ = fit_denoiser(
         key,
         events.x[train],
         noise[~unseen],
@@ -318,6 +372,6 @@ def test_real_earthquakes_of_stations_not_trained_on(key):
         event_groups=events.group[test],
         noise_groups=events.group[unseen],
     )
-    estimate = denoise(model, fitted.variables, pairs.noisy, num_samples=1536)
-    assert gain(pairs.noisy, pairs.clean, estimate).mean() > 5
-    assert correlation(pairs.clean, estimate).mean() > correlation(pairs.clean, pairs.noisy).mean() + 0.05
+    found = evaluate_denoiser(denoiser, pairs.noisy, pairs.clean)
+    assert found["mean gain, dB"] > 5
+    assert found["mean correlation, denoised"] > found["mean correlation, noisy"] + 0.05

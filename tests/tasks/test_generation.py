@@ -7,8 +7,9 @@ import pytest
 
 import aejax
 from aejax import models
+from aejax.artefacts import codecs
 from aejax.base import Batch, Latent
-from aejax.tasks.mixture import mixture_log_density
+from aejax.tasks.mixture import Mixture, evaluate_mixture, mixture_log_density
 
 
 @pytest.fixture
@@ -93,3 +94,26 @@ def test_a_mixture_is_as_wide_as_the_draws_of_the_codes(key):
     )
     mixture = aejax.fit_mixture(key, blurred, {}, x, num_components=1)
     np.testing.assert_allclose(jnp.diagonal(mixture.cholesky[0]), [2.0, 0.5], rtol=0.05)
+
+
+def test_a_mixture_comes_back_as_it_was_saved(tmp_path, key):
+    parts = jax.random.split(key, 3)
+    mixture = Mixture(jnp.log(jnp.full(2, 0.5)), jax.random.normal(parts[0], (2, 3)), jnp.tile(jnp.eye(3), (2, 1, 1)))
+    codecs.save(tmp_path, mixture)
+    found = codecs.load(tmp_path, Mixture)
+    for ours, theirs in zip(found, mixture, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(aejax.sample_mixture(key, found, 5), aejax.sample_mixture(key, mixture, 5))
+    codecs.save(tmp_path, mixture._replace(cholesky=mixture.cholesky[:1]))
+    with pytest.raises(ValueError, match="cannot be read as a mixture: found shapes"):
+        codecs.load(tmp_path)
+
+
+def test_the_density_of_held_out_codes_is_the_mean_of_each(key):
+    """The known answer of a standard normal: minus half of log 2 pi and of the mean square, for each dimension."""
+    z = jax.random.normal(key, (50, 2))
+    mixture = Mixture(jnp.zeros(1), jnp.zeros((1, 2)), jnp.eye(2)[None])
+    expected = -np.log(2 * np.pi) - 0.5 * np.square(z).sum(axis=1).mean()
+    assert evaluate_mixture(mixture, z)["mean log-density, nats"] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"z: found shape \(50, 1\), expected \(n, 2\)"):
+        evaluate_mixture(mixture, z[:, :1])

@@ -10,7 +10,7 @@ import pytest
 
 import aejax
 from aejax.tasks import inversion
-from aejax.tasks.inversion import maxima
+from aejax.tasks.inversion import maxima, sampling
 from aejax.tasks.mixture import Mixture
 
 D, EVENT, M = 3, 6, 5
@@ -54,7 +54,7 @@ COVARIANCE = np.diag(NOISE) @ (0.6 * np.eye(M) + 0.4) @ np.diag(NOISE)
     ids=["number", "each", "covariance"],
 )
 def test_the_maximum_is_the_ridge_solution(linear, key, noise, covariance):
-    found = inversion.maximum_a_posteriori(key, *linear, observe, Y, noise, D, num_starts=5)
+    found = inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, Y, noise, D), num_starts=5)
     np.testing.assert_allclose(found.z, np.tile(gaussian(covariance)[0], (5, 1)), atol=2e-3)
     residual = Y - FORWARD @ (np.asarray(found.z[0]) @ WEIGHTS + SHIFT)
     misfit = np.sqrt(residual @ np.linalg.inv(covariance) @ residual / M)
@@ -65,13 +65,15 @@ def test_the_maximum_is_the_ridge_solution(linear, key, noise, covariance):
 def test_a_gaussian_mixture_as_prior_moves_the_maximum(linear, key):
     mean, cholesky = np.array([1.0, -2.0, 0.5]), np.array([[1.0, 0, 0], [0.5, 0.7, 0], [0, 0.2, 0.4]])
     prior = Mixture(jnp.zeros(1), jnp.asarray(mean[None], jnp.float32), jnp.asarray(cholesky[None], jnp.float32))
-    found = inversion.maximum_a_posteriori(key, *linear, observe, Y, 0.5, prior, num_starts=3)
+    found = inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, Y, 0.5, prior), num_starts=3)
     np.testing.assert_allclose(found.z[0], gaussian(0.25 * np.eye(M), mean, cholesky @ cholesky.T)[0], atol=2e-3)
 
 
 @needs_blackjax
 def test_draws_have_the_mean_and_covariance_of_the_posterior(linear, key):
-    found = inversion.posterior(key, *linear, observe, Y, COVARIANCE, D, num_chains=4, num_samples=1000)
+    found = inversion.posterior(
+        key, inversion.problem(*linear, observe, Y, COVARIANCE, D), num_chains=4, num_samples=1000
+    )
     mean, covariance = gaussian(COVARIANCE)
     draws = found.z.reshape(-1, D)
     assert found.r_hat.max() < 1.01
@@ -105,8 +107,10 @@ def test_draws_are_of_the_well_that_holds_the_posterior(linear, key):
         return z.at[0].set(z[0] ** 3 - 5 * z[0])
 
     y = jnp.array([10.0, 0.3, -0.2])
-    found = inversion.posterior(key, *linear, cubic, y, 0.3, D, num_chains=8, num_warmup=200, num_samples=100)
-    optima = inversion.maximum_a_posteriori(key, *linear, cubic, y, 0.3, D, num_starts=32)
+    found = inversion.posterior(
+        key, inversion.problem(*linear, cubic, y, 0.3, D), num_chains=8, num_warmup=200, num_samples=100
+    )
+    optima = inversion.maximum_a_posteriori(key, inversion.problem(*linear, cubic, y, 0.3, D), num_starts=32)
     assert 0 < (optima.misfit < 5).sum() < 8  # or any choice of starts would do
     root = np.roots([1, 0, -5, -10]).real.max()
     np.testing.assert_allclose(found.z[..., 0].mean(axis=1), root, atol=0.05)
@@ -124,7 +128,11 @@ def test_intervals_hold_truths_drawn_from_the_prior(linear):
         x = inversion.decode_one(model, variables, truth)
         y = observe(x) + NOISE * jax.random.normal(noise_key, (M,))
         found = inversion.posterior(
-            key, model, variables, observe, y, NOISE, D, num_chains=2, num_warmup=200, num_samples=250
+            key,
+            inversion.problem(model, variables, observe, y, NOISE, D),
+            num_chains=2,
+            num_warmup=200,
+            num_samples=250,
         )
         inside.append(inversion.interval_coverage(found.z.reshape(-1, D), truth))
     # 60 intervals, correlated in threes at most: three standard errors of 20 independent ones would be 0.2.
@@ -135,17 +143,20 @@ def test_intervals_hold_truths_drawn_from_the_prior(linear):
 def test_the_same_key_gives_the_same_draws_and_reports_tell_how_many(linear, key):
     reports = []
     options = {"num_chains": 2, "num_warmup": 50, "num_samples": 70}
-    first = inversion.posterior(key, *linear, observe, Y, 0.5, D, progress=reports.append, **options)
-    again = inversion.posterior(key, *linear, observe, Y, 0.5, D, **options)
+    compiled = [sampling._frames, sampling._warm_up, sampling._draw]
+    first = inversion.posterior(key, inversion.problem(*linear, observe, Y, 0.5, D), progress=reports.append, **options)
+    sizes = [function._cache_size() for function in compiled]
+    again = inversion.posterior(key, inversion.problem(*linear, observe, Y, 0.5, D), **options)
+    assert [function._cache_size() for function in compiled] == sizes
     np.testing.assert_array_equal(first.z, again.z)
     assert first.z.shape == (2, 70, D)
     assert [report.epoch for report in reports] == [50, 70]
 
 
 def test_a_second_section_compiles_nothing(linear, key):
-    inversion.maximum_a_posteriori(key, *linear, observe, Y, 0.5, D, num_starts=2)
+    inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, Y, 0.5, D), num_starts=2)
     compiled = maxima._maximise._cache_size()
-    inversion.maximum_a_posteriori(key, *linear, observe, Y + 1, 0.7, D, num_starts=2)
+    inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, Y + 1, 0.7, D), num_starts=2)
     assert maxima._maximise._cache_size() == compiled
 
 
@@ -153,7 +164,9 @@ def test_a_generator_is_inverted_too(key):
     model = aejax.models.gan((EVENT,), D, hidden_dims=(8,))
     variables = model.init(key, aejax.Batch(jnp.zeros((1, EVENT))))
     truth = inversion.decode_one(model, variables, jnp.array([0.5, -0.5, 0.2]))
-    found = inversion.maximum_a_posteriori(key, model, variables, observe, observe(truth), 0.01, D, num_starts=8)
+    found = inversion.maximum_a_posteriori(
+        key, inversion.problem(model, variables, observe, observe(truth), 0.01, D), num_starts=8
+    )
     assert found.misfit[0] < 1
 
 
@@ -162,9 +175,11 @@ def test_an_autoencoder_needs_a_mixture(key):
     x = jax.random.normal(key, (100, EVENT))
     variables = model.init(key, aejax.Batch(x))
     with pytest.raises(ValueError, match=r"prior: found 3 dimensions[\s\S]* fit_mixture"):
-        inversion.maximum_a_posteriori(key, model, variables, observe, Y, 0.5, D)
+        inversion.maximum_a_posteriori(key, inversion.problem(model, variables, observe, Y, 0.5, D))
     mixture = aejax.fit_mixture(key, model, variables, x, num_components=2)
-    found = inversion.maximum_a_posteriori(key, model, variables, observe, Y, 0.5, mixture, num_starts=2)
+    found = inversion.maximum_a_posteriori(
+        key, inversion.problem(model, variables, observe, Y, 0.5, mixture), num_starts=2
+    )
     assert np.isfinite(found.log_density).all()
 
 
@@ -172,7 +187,7 @@ def test_conditions_reach_the_decoder(key):
     model = aejax.models.conditional_vae((EVENT,), D, hidden_dims=(8,))
     variables = model.init(key, aejax.Batch(jnp.zeros((1, EVENT)), cond=jnp.zeros((1, 2))))
     found = [
-        inversion.maximum_a_posteriori(key, model, variables, observe, Y, 0.5, D, num_starts=2, cond=cond)
+        inversion.maximum_a_posteriori(key, inversion.problem(model, variables, observe, Y, 0.5, D, cond), num_starts=2)
         for cond in (jnp.zeros(2), jnp.ones(2))
     ]
     assert np.abs(found[0].z - found[1].z).max() > 1e-3
@@ -194,20 +209,21 @@ def test_conditions_reach_the_decoder(key):
 )
 def test_what_does_not_fit_is_refused(linear, key, change, message):
     options = {"y": Y, "noise": 0.5, "prior": D} | change
+    starts = {"num_starts": options.pop("num_starts")} if "num_starts" in options else {}
     with pytest.raises(ValueError, match=message):
-        inversion.maximum_a_posteriori(key, *linear, observe, **options)
+        inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, **options), **starts)
 
 
 @needs_blackjax
 def test_a_start_of_another_shape_is_refused(linear, key):
     with pytest.raises(ValueError, match=r"start: found shape \(4, 2\), expected \(4, 3\)"):
-        inversion.posterior(key, *linear, observe, Y, 0.5, D, start=np.zeros((4, 2)))
+        inversion.posterior(key, inversion.problem(*linear, observe, Y, 0.5, D), start=np.zeros((4, 2)))
 
 
 def test_without_blackjax_the_extra_is_named(linear, key, monkeypatch):
     monkeypatch.setitem(sys.modules, "blackjax", None)
     with pytest.raises(ImportError, match=r"aejax\[inversion\]"):
-        inversion.posterior(key, *linear, observe, Y, 0.5, D)
+        inversion.posterior(key, inversion.problem(*linear, observe, Y, 0.5, D))
 
 
 def test_refining_a_linear_code_is_least_squares(linear, key):

@@ -1,14 +1,16 @@
-import json
 import os
 import re
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aejax.artefacts import codecs
 from aejax.cli.commands import inversion as commands
 from aejax.simulate import geology
+from aejax.tasks import inversion
 from aejax.tasks.inversion import sections
 
 SHAPE = (13, 9)
@@ -24,12 +26,12 @@ def image():
 @pytest.fixture(scope="module")
 def trained(image):
     size = {"num_steps": 6, "batch_size": 8, "num_held_out": 20}
-    return sections.train_sections(jax.random.key(0), image, SHAPE, 2, held_out=0.25, **size)
+    return sections.fit_sections(jax.random.key(0), image, SHAPE, 2, held_out=0.25, **size)
 
 
 def test_sections_come_back_as_they_were_saved(trained, tmp_path):
-    sections.save_sections(tmp_path / "model", trained)
-    found = sections.load_sections(tmp_path / "model")
+    codecs.save(tmp_path / "model", trained)
+    found = codecs.load(tmp_path / "model")
     assert found.model is trained.model
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(trained), strict=True):
         if not callable(a):
@@ -63,25 +65,35 @@ def test_what_is_held_out_comes_from_the_last_columns(image, trained):
 def test_what_no_model_can_be_trained_with_is_refused(image, change, message):
     options = {"image": image, "patch_shape": SHAPE} | change
     with pytest.raises(ValueError, match=message):
-        sections.train_sections(jax.random.key(0), **options)
+        sections.fit_sections(jax.random.key(0), **options)
 
 
 def test_folders_that_are_no_model_are_refused(trained, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no sections\.json"):
-        sections.load_sections(tmp_path)
-    sections.save_sections(tmp_path, trained)
-    content = json.loads((tmp_path / "sections.json").read_text())
-    (tmp_path / "sections.json").write_text(json.dumps(content | {"latent_dim": 3}))
-    with pytest.raises(ValueError, match="does not fit the model"):
-        sections.load_sections(tmp_path)
-    (tmp_path / "sections.json").write_text(json.dumps(content | {"format": 2}))
-    with pytest.raises(ValueError, match="expected format 1"):
-        sections.load_sections(tmp_path)
+    with pytest.raises(FileNotFoundError, match="does not hold a sections"):
+        codecs.load(tmp_path, sections.Sections)
+    codecs.save(tmp_path, trained._replace(latent_dim=3))
+    with pytest.raises(ValueError, match="cannot be read as a sections: held_out: found shapes"):
+        codecs.load(tmp_path)
+
+
+def test_what_is_measured_of_sections(trained, image):
+    """A decoder that gives one probability for all cells is off by what that says, and right where it is likelier."""
+    constant = trained.model._replace(decode=lambda variables, z, cond=None: jnp.full((len(z), *SHAPE), 0.25))
+    x = np.stack([image[:13, 60:69], image[13:26, 60:69]])
+    found = sections.evaluate_sections(trained._replace(model=constant), x, num_steps=1)
+    expected = np.sqrt(np.mean(np.where(x == 1, 0.75, 0.25) ** 2))
+    assert found["root mean square error, encoder"] == pytest.approx(expected)
+    assert found["root mean square error, refined"] == pytest.approx(expected)
+    assert found["cells of the right facies, refined"] == pytest.approx(1 - x.mean())
+    better = sections.evaluate_sections(trained, trained.x)
+    assert better["root mean square error, refined"] <= better["root mean square error, encoder"]
+    with pytest.raises(ValueError, match=r"x: found shape \(2, 13, 8\), expected \(n, 13, 9\) of 0 and 1 only"):
+        sections.evaluate_sections(trained, x[..., 1:])
 
 
 def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
     pytest.importorskip("blackjax")
-    sections.save_sections(tmp_path / "model", trained)
+    codecs.save(tmp_path / "model", trained)
     sources, receivers = geology.cross_hole_survey(SHAPE, 0.1, 0.4)
     lengths = geology.straight_rays(SHAPE, 0.1, sources, receivers)
     times = np.asarray(geology.travel_times(lengths, trained.x[0], (0.06, 0.08)))
@@ -135,7 +147,7 @@ def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
 )
 def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
-    sections.save_sections("model", trained)
+    codecs.save("model", trained)
     header = "source_depth,receiver_depth,travel_time\n"
     Path("t.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,9\n")
     Path("gap.csv").write_text(header + "0.1,0.1,9\n0.4,0.1,\n")
@@ -168,7 +180,7 @@ def write_image(path, image):
     ("image", "message"),
     [
         (np.arange(4800).reshape(60, 80) % 3 / 2, "found 33% of the image dark, 33% bright and 33% in between"),
-        (np.full((60, 80), 0.4), "found one brightness only, expected two facies"),
+        (np.full((60, 80), 0.4), "found one brightness, expected two"),
     ],
 )
 def test_an_image_of_other_than_two_facies_is_refused(tmp_path, image, message):
@@ -183,8 +195,8 @@ def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeyp
     greys[0, 0] = 0.7
     write_image(tmp_path / "image.png", greys)
     trained_on = []
-    monkeypatch.setattr(sections, "train_sections", lambda key, image, *args, **options: trained_on.append(image))
-    monkeypatch.setattr(sections, "save_sections", lambda folder, found: None)
+    monkeypatch.setattr(inversion, "fit_sections", lambda key, image, *args, **options: trained_on.append(image))
+    monkeypatch.setattr(codecs, "save", lambda folder, found: None)
     commands.train(commands.TrainSectionsCommand(tmp_path / "image.png", tmp_path / "model"))
     np.testing.assert_array_equal(trained_on[0][1:], image[1:] == 1)
     assert f"{image.mean():.0%} of the image is facies 1" in capsys.readouterr().err
@@ -201,7 +213,7 @@ def test_the_channels_train(tmp_path):
     import matplotlib.image
 
     image = matplotlib.image.imread(path)[:600, :600] > 0.5
-    found = sections.train_sections(
+    found = sections.fit_sections(
         jax.random.key(0), image, (65, 33), 8, num_steps=90, batch_size=32, held_out=0.15, num_held_out=40
     )
     rebuilt = found.model.decode(found.variables, found.z)

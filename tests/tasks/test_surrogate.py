@@ -7,15 +7,23 @@ import numpy as np
 import pytest
 
 from aejax import models
+from aejax.artefacts import codecs
 from aejax.base import Batch
 from aejax.models.subspaces import local_subspaces
 from aejax.tasks.surrogate import (
+    Compression,
+    Surrogate,
+    Widening,
     compress,
+    compress_maps,
+    evaluate_surrogate,
     expand,
     explained,
     fit_compression,
+    fit_predictor,
     fit_surrogate,
     predict,
+    predict_maps,
     through_components,
     widening,
 )
@@ -52,9 +60,9 @@ def compression(maps):
 
 
 def test_new_maps_of_the_family_are_held_by_few_numbers(maps, compression):
-    z = compress(*compression, maps[120:])
+    z = compress(compression, maps[120:])
     assert z.shape == (40, 8)
-    assert explained(maps[120:], expand(*compression, z), maps[:120].mean(axis=0)) > 0.97
+    assert explained(maps[120:], expand(compression, z), maps[:120].mean(axis=0)) > 0.97
 
 
 def bands(rng, num_maps):
@@ -74,7 +82,7 @@ def test_many_maps_of_a_narrow_family_are_held_about_as_well_as_by_components():
     maps, momentum, energy = bands(np.random.default_rng(0), 500)
     train, test = maps[:400], maps[400:]
     learned = fit_compression(jax.random.key(0), train, momentum, energy, num_regions=8, num_widened=800)
-    answer = expand(*learned, compress(*learned, test, num_steps=3))
+    answer = expand(learned, compress(learned, test, num_steps=3))
     mean = np.sqrt(train).mean(axis=0)
     plain = through_components(np.sqrt(train), np.sqrt(test), 20)
     assert explained(np.sqrt(test), np.sqrt(answer), mean) > explained(np.sqrt(test), plain, mean) - 0.03
@@ -91,32 +99,32 @@ def test_components_are_those_of_the_covariance(maps):
 
 def test_refinement_lessens_the_error_it_is_asked_to(maps, compression):
     def error(z, scale):
-        return np.sum((scale(expand(*compression, z)) - scale(maps[120:])) ** 2, axis=(1, 2))
+        return np.sum((scale(expand(compression, z)) - scale(maps[120:])) ** 2, axis=(1, 2))
 
-    begin = compress(*compression, maps[120:], num_steps=0)
+    begin = compress(compression, maps[120:], num_steps=0)
     for name, scale in (("sqrt", np.sqrt), ("intensity", lambda x: x)):
-        refined = compress(*compression, maps[120:], error=name)
+        refined = compress(compression, maps[120:], error=name)
         assert np.all(error(refined, scale) <= error(begin, scale) * 1.001)
         assert error(refined, scale).sum() < 0.99 * error(begin, scale).sum()
 
 
 def test_dead_pixels_neither_move_the_code_nor_stay_dark(maps, compression):
     dead = np.random.default_rng(1).random(maps[120:].shape) < 0.2
-    whole = compress(*compression, maps[120:])
-    by_nan = compress(*compression, np.where(dead, np.nan, maps[120:]))
-    by_mask = compress(*compression, Batch(np.where(dead, 50, maps[120:]), mask=~dead))
-    filled = expand(*compression, by_nan)
+    whole = compress(compression, maps[120:])
+    by_nan = compress(compression, np.where(dead, np.nan, maps[120:]))
+    by_mask = compress(compression, Batch(np.where(dead, 50, maps[120:]), mask=~dead))
+    filled = expand(compression, by_nan)
     assert explained(maps[120:], filled, maps[:120].mean(axis=0), dead) > 0.95
     np.testing.assert_allclose(by_nan, by_mask, atol=1e-4)
-    np.testing.assert_allclose(expand(*compression, whole), filled, atol=0.15 * maps.max())
+    np.testing.assert_allclose(expand(compression, whole), filled, atol=0.15 * maps.max())
 
 
 def test_the_unit_of_the_maps_does_not_matter(maps, properties, compression):
     tiny = 1e-12
-    whole, small = (expand(*compression, compress(*compression, maps[120:] * unit)) / unit for unit in (1, tiny))
+    whole, small = (expand(compression, compress(compression, maps[120:] * unit)) / unit for unit in (1, tiny))
     np.testing.assert_allclose(small, whole, atol=1e-3 * maps.max())
     surrogates = [
-        fit_surrogate(jax.random.key(1), *compression, properties[:120], maps[:120] * unit, num_members=1)
+        fit_predictor(jax.random.key(1), compression, properties[:120], maps[:120] * unit, num_members=1)
         for unit in (1, tiny)
     ]
     one, other = (
@@ -129,17 +137,17 @@ def test_the_unit_of_the_maps_does_not_matter(maps, properties, compression):
 def test_a_map_of_which_nothing_is_observed_has_no_code(maps, properties, compression, key):
     rows = maps[:3].copy()
     rows[1] = np.nan
-    z = compress(*compression, rows)
+    z = compress(compression, rows)
     assert np.isnan(z).any(axis=1).tolist() == [False, True, False]
-    assert np.isnan(expand(*compression, z)).all(axis=(1, 2)).tolist() == [False, True, False]
+    assert np.isnan(expand(compression, z)).all(axis=(1, 2)).tolist() == [False, True, False]
     with pytest.raises(ValueError, match="1 maps of which nothing is observed, the first in row 1"):
-        fit_surrogate(key, *compression, properties[:3], rows)
+        fit_predictor(key, compression, properties[:3], rows)
 
 
 def test_spectra_are_maps_of_a_single_momentum(maps):
     options = {"num_numbers": 8, "num_regions": 6, "num_widened": 600}
     learned = fit_compression(jax.random.key(0), maps[:120, :1], MOMENTUM[:1], ENERGY, **options)
-    answer = expand(*learned, compress(*learned, maps[120:, :1]))
+    answer = expand(learned, compress(learned, maps[120:, :1]))
     assert explained(maps[120:, :1], answer, maps[:120, :1].mean(axis=0)) > 0.97
     with pytest.raises(ValueError, match=r"give maps\[:, None\] and a single momentum"):
         fit_compression(jax.random.key(0), maps[:, 0], MOMENTUM[:1], ENERGY)
@@ -149,7 +157,7 @@ def test_a_linear_autoencoder_is_refined_to_least_squares(rows, key):
     """The known answer: the decoder's columns, and the code nearest to each row."""
     model = models.autoencoder((6,), 2, hidden_dims=())
     variables = model.init(key, Batch(jnp.zeros((1, 6))))
-    z = compress(model, variables, rows, error="intensity")
+    z = compress(Compression(model, variables), rows, error="intensity")
     layer = variables["params"]["decoder"]["layer_0"]
     expected = np.linalg.lstsq(np.asarray(layer["kernel"]).T, (rows - np.asarray(layer["bias"])).T, rcond=None)[0].T
     np.testing.assert_allclose(z, expected, atol=1e-3)
@@ -158,21 +166,23 @@ def test_a_linear_autoencoder_is_refined_to_least_squares(rows, key):
 def test_any_model_with_encoder_and_decoder(maps, properties, key):
     model = models.vae(maps.shape[1:], 3, hidden_dims=(8,))
     variables = model.init(key, Batch(jnp.zeros((1, *maps.shape[1:]))))
-    surrogate = fit_surrogate(key, model, variables, properties, maps, error="intensity", num_members=2, num_epochs=2)
+    surrogate = fit_predictor(
+        key, Compression(model, variables), properties, maps, error="intensity", num_members=2, num_epochs=2
+    )
     assert predict(surrogate, properties[:5]).code.shape == (2, 5, 3)
 
 
 def test_the_same_key_gives_the_same_bits(maps, properties, compression):
     first, second = (
-        fit_surrogate(jax.random.key(1), *compression, properties[:32], maps[:32], num_members=3, num_epochs=2)
+        fit_predictor(jax.random.key(1), compression, properties[:32], maps[:32], num_members=3, num_epochs=2)
         for _ in range(2)
     )
     np.testing.assert_array_equal(predict(first, properties).mean, predict(second, properties).mean)
 
 
 def test_maps_are_predicted_from_properties(maps, properties, compression):
-    surrogate = fit_surrogate(
-        jax.random.key(1), *compression, properties[:120], maps[:120], num_members=3, num_epochs=300
+    surrogate = fit_predictor(
+        jax.random.key(1), compression, properties[:120], maps[:120], num_members=3, num_epochs=300
     )
     prediction = predict(surrogate, properties[120:])
     assert prediction.mean.min() >= 0
@@ -204,9 +214,9 @@ def test_members_are_chosen_by_whole_groups(maps, compression):
     test = group >= 14
     answers = []
     for groups in (None, np.char.add("family ", group[~test].astype(str))):
-        surrogate = fit_surrogate(
+        surrogate = fit_predictor(
             jax.random.key(1),
-            *compression,
+            compression,
             properties[~test],
             families[~test],
             groups=groups,
@@ -218,9 +228,9 @@ def test_members_are_chosen_by_whole_groups(maps, compression):
         answers.append(explained(families[test], answer.mean, families[~test].mean(axis=0)))
     assert answers[1] > answers[0] + 0.1
     with pytest.raises(ValueError, match=r"groups: found shape \(3,\), expected \(120,\)"):
-        fit_surrogate(jax.random.key(1), *compression, properties, families, groups=np.arange(3))
+        fit_predictor(jax.random.key(1), compression, properties, families, groups=np.arange(3))
     with pytest.raises(ValueError, match="groups: found a single group"):
-        fit_surrogate(jax.random.key(1), *compression, properties, families, groups=np.zeros(120))
+        fit_predictor(jax.random.key(1), compression, properties, families, groups=np.zeros(120))
 
 
 def test_how_a_spread_is_widened():
@@ -256,7 +266,7 @@ def test_twenty_numbers_beat_twenty_components_on_crystals_not_seen():
     maps, crystal = file["S"][kept], file["crystal"][kept]
     test = np.isin(crystal, names[1::4])
     learned = fit_compression(jax.random.key(0), maps[~test], file["Q"], file["E"], num_regions=8, num_widened=1200)
-    answer = expand(*learned, compress(*learned, maps[test], num_steps=3))
+    answer = expand(learned, compress(learned, maps[test], num_steps=3))
     y, mean = np.sqrt(maps[~test]), np.sqrt(maps[~test]).mean(axis=0)
     directions = np.linalg.svd((y - mean).reshape(len(y), -1), full_matrices=False)[2][:20]
     off = (np.sqrt(maps[test]) - mean).reshape(test.sum(), -1)
@@ -280,14 +290,107 @@ def test_bad_maps_are_named(change, message, maps):
 
 def test_what_cannot_work_is_refused(maps, properties, compression, key):
     with pytest.raises(ValueError, match="a GAN has no encoder"):
-        compress(models.gan((6,), 2), {}, maps)
+        compress(Compression(models.gan((6,), 2), {}), maps)
     with pytest.raises(ValueError, match="for square roots"):
-        compress(*compression, -maps)
+        compress(compression, -maps)
     with pytest.raises(ValueError, match="properties: found missing"):
-        fit_surrogate(key, *compression, np.full((160, 1), np.nan), maps)
+        fit_predictor(key, compression, np.full((160, 1), np.nan), maps)
     with pytest.raises(ValueError, match="properties: found shape"):
-        fit_surrogate(key, *compression, properties[:7], maps)
+        fit_predictor(key, compression, properties[:7], maps)
     with pytest.raises(ValueError, match="num_epochs: found 0, expected a positive"):
-        fit_surrogate(key, *compression, properties, maps, num_epochs=0)
+        fit_predictor(key, compression, properties, maps, num_epochs=0)
     with pytest.raises(ValueError, match="num_regions"):
         local_subspaces((6,), 3, 0)
+
+
+@pytest.fixture(scope="module")
+def surrogate(maps, properties):
+    size = {"num_numbers": 6, "num_regions": 4, "num_widened": 200, "num_members": 2, "num_epochs": 40}
+    named = {"places": properties[:120, :2], "strength": properties[:120, 2]}
+    return fit_surrogate(
+        jax.random.key(0), maps[:120], MOMENTUM, ENERGY, named, groups=np.arange(120) // 10, num_folds=2, **size
+    )
+
+
+def named(properties):
+    return {"strength": properties[:, 2], "places": properties[:, :2]}
+
+
+def test_a_surrogate_is_measured_on_rows_held_out(surrogate, maps, properties):
+    properties = np.clip(properties, surrogate.least, surrogate.most)
+    found = evaluate_surrogate(surrogate, maps[120:], named(properties[120:]))
+    compressed = expand(surrogate.compression, compress(surrogate.compression, maps[120:]))
+    predicted = predict(surrogate.predictor, properties[120:])
+    assert found["R2 of compression"] == explained(maps[120:], compressed, maps[120:].mean(axis=0))
+    assert found["R2 of prediction"] == explained(maps[120:], predicted.mean, maps[120:].mean(axis=0)) > 0.3
+    within = np.abs(maps[120:] - predicted.mean) <= 2 * predicted.spread
+    assert found["pixels within two spreads"] == pytest.approx(within.mean())
+    assert within.mean() > 0.8  # widened to 0.95 on groups held out
+    with pytest.raises(ValueError, match="maps: found 1, expected at least two"):
+        evaluate_surrogate(surrogate, maps[:1])
+
+
+def test_a_surrogate_comes_back_as_it_was_saved(surrogate, maps, properties, tmp_path):
+    codecs.save(tmp_path, surrogate)
+    found = codecs.load(tmp_path, Surrogate)
+    assert found.compression.model is surrogate.compression.model
+    assert (found.names, found.measured) == (surrogate.names, surrogate.measured)
+    assert found.predictor.widening == surrogate.predictor.widening != Widening()
+    for name in ("momentum", "energy", "least", "most"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(surrogate, name))
+    np.testing.assert_array_equal(compress_maps(found, maps[:5]), compress_maps(surrogate, maps[:5]))
+    inside = named(properties[:120])
+    for ours, theirs in zip(predict_maps(found, inside), predict_maps(surrogate, inside), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_surrogate_without_properties_comes_back_and_predicts_nothing(maps, tmp_path):
+    size = {"num_numbers": 4, "num_regions": 3, "num_widened": 100}
+    codecs.save(tmp_path, fit_surrogate(jax.random.key(0), maps, MOMENTUM, ENERGY, **size))
+    found = codecs.load(tmp_path)
+    assert compress_maps(found, maps[:3], MOMENTUM, ENERGY).shape == (3, 4)
+    with pytest.raises(ValueError, match="trained without any"):
+        predict_maps(found, {"mass": np.ones(3)})
+
+
+def test_networks_of_another_size_are_refused(surrogate, tmp_path):
+    params = dict(surrogate.predictor.variables["params"])
+    params["layer_0"] = {"kernel": np.zeros((2, 4, 128), np.float32), "bias": np.zeros((2, 128), np.float32)}
+    variables = {**surrogate.predictor.variables, "params": params}
+    codecs.save(tmp_path, surrogate._replace(predictor=surrogate.predictor._replace(variables=variables)))
+    with pytest.raises(ValueError, match="cannot be read as a surrogate: predictor does not fit the model"):
+        codecs.load(tmp_path)
+
+
+def test_properties_outside_of_the_range_of_training_are_named(surrogate, properties):
+    far = named(properties[:4] * [1, 1, 9])
+    with pytest.warns(UserWarning, match=r"strength: found .* trained on .* extrapolated"):
+        predict_maps(surrogate, far)
+    far = named(properties[:4] * [1, 9, 1])
+    with pytest.warns(UserWarning, match=r"places\[1\]: found"):
+        predict_maps(surrogate, far)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strength": np.full(4, "Al2O3")}, r"strength: found \['Al2O3' 'Al2O3'\]\.\.\., expected numbers"),
+        ({"strength": np.ones(3)}, "properties: found different numbers of rows, .*'strength': 3"),
+        ({"strength": np.ones((4, 2))}, "properties: found 4 columns, expected 3 as in training"),
+        ({"strength": 1.0}, "strength: found a single value, expected an array"),
+    ],
+)
+def test_properties_that_do_not_fit_are_named(surrogate, properties, change, message):
+    with pytest.raises(ValueError, match=message):
+        predict_maps(surrogate, named(properties[:4]) | change)
+
+
+def test_properties_and_groups_that_do_not_fit_the_maps_are_named(surrogate, maps, properties, key):
+    with pytest.raises(ValueError, match="properties: found strength, expected places as well"):
+        predict_maps(surrogate, {"strength": properties[:, 2]})
+    with pytest.raises(ValueError, match="properties: found 3 rows, expected 160"):
+        fit_surrogate(key, maps, MOMENTUM, ENERGY, {"strength": np.ones(3)})
+    with pytest.raises(ValueError, match=r"groups: found shape \(3,\), expected \(160,\)"):
+        fit_surrogate(key, maps, MOMENTUM, ENERGY, groups=np.ones(3))
+    with pytest.raises(ValueError, match="num_folds: found 9, expected 2 to 4"):
+        fit_surrogate(key, maps, MOMENTUM, ENERGY, groups=np.arange(160) % 4, num_folds=9)

@@ -15,16 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from aejax.data.formats.tables import Table
-    from aejax.tasks.inversion import ApproximationError, Posterior
-    from aejax.tasks.inversion.sections import Sections
+    from aejax.tasks.inversion import ApproximationError, Sections
 
 _MOST_BETWEEN = 0.05
 """Share of an image that may be neither dark nor bright, as at edges that were smoothed."""
-_LEVEL = 0.9
-"""Of the intervals that are written."""
 _NUM_CHAINS = 4
 _NUM_STARTS = 16
-_NUM_PICTURES = 100
 _COLUMNS = ("source_depth", "receiver_depth", "travel_time")
 
 
@@ -36,7 +32,7 @@ class TrainSectionsCommand:
     """PNG image of two greys or colours: the brighter one is facies 1. Blurred edges are split half-way between the
     darkest and the brightest; an image with more in between is refused."""
     out: Path
-    """Folder to write; a run there that was interrupted is gone on with."""
+    """Folder to write; a run there that was interrupted is resumed."""
     patch: tuple[int, int] = (129, 65)
     """Rows and columns of a section."""
     latent_dim: int = 20
@@ -89,9 +85,10 @@ def train(command: TrainSectionsCommand) -> None:
     import jax
     import matplotlib.image
 
-    from aejax.tasks.inversion import sections
+    from aejax.artefacts import codecs
+    from aejax.tasks import inversion
 
-    if (command.out / "variables.safetensors").is_file():
+    if any((command.out / name).is_file() for name in (codecs.MANIFEST, "variables.safetensors")):
         print(f"{command.out} is complete: nothing is left to train")
         return
     if not command.image.is_file():
@@ -102,7 +99,7 @@ def train(command: TrainSectionsCommand) -> None:
         raise ValueError(f"{command.image}: found no image that can be read ({error}), expected a PNG file") from error
     is_bright = _two_facies(command.image, image[..., :3].mean(axis=-1) if image.ndim == 3 else image)
     note(f"{command.image}: {is_bright.mean():.0%} of the image is facies 1, the brighter one", command.quiet)
-    found = sections.train_sections(
+    found = inversion.fit_sections(
         jax.random.key(command.seed),
         is_bright,
         command.patch,
@@ -112,7 +109,7 @@ def train(command: TrainSectionsCommand) -> None:
         checkpoint_dir=command.out / "checkpoints",
         progress=not command.quiet,
     )
-    sections.save_sections(command.out, found)
+    codecs.save(command.out, found)
     print(f"written to {command.out}")
 
 
@@ -120,7 +117,7 @@ def _two_facies(path: Path, image: "np.ndarray") -> "np.ndarray":
     """Where an image is the brighter of two facies."""
     darkest, brightest = image.min(), image.max()
     if darkest == brightest:
-        raise ValueError(f"{path}: found one brightness only, expected two facies")
+        raise ValueError(f"{path}: found one brightness, expected two, one for each facies")
     brightness = (image - darkest) / (brightest - darkest)
     between = ((brightness > 0.15) & (brightness < 0.85)).mean()
     if between > _MOST_BETWEEN:
@@ -137,16 +134,15 @@ def invert(command: InvertCommand) -> None:
     import jax
     import numpy as np
 
-    from aejax.artefacts import storage
+    from aejax.artefacts import codecs, storage
     from aejax.data.formats.tables import read_table
     from aejax.simulate import geology
     from aejax.tasks import inversion
-    from aejax.tasks.inversion import sections
 
     _check_options(command)
     storage.check_no_input(command.out, command.data)
-    found = sections.load_sections(command.model)
-    _check_block(command.block, found.patch_shape)
+    found = codecs.load(command.model, inversion.Sections)
+    inversion.check_block(command.block, found)
     source, receiver, times = _measurements(
         read_table(command.data, columns=_COLUMNS), found.patch_shape[0] * command.cell
     )
@@ -163,11 +159,16 @@ def invert(command: InvertCommand) -> None:
 
     error = inversion.approximation_error(found.model, found.variables, observe, found.x, found.z)
     start_key, draw_key, block_key = jax.random.split(jax.random.key(command.seed), 3)
-    data = times - error.mean, error.covariance + command.noise**2 * np.eye(len(times)), found.latent_dim
     _say_error(found, error, command)
-    start = inversion.maximum_a_posteriori(
-        start_key, found.model, found.variables, observe, *data, num_starts=_NUM_STARTS
+    problem = inversion.problem(
+        found.model,
+        found.variables,
+        observe,
+        times - error.mean,
+        error.covariance + command.noise**2 * np.eye(len(times)),
+        found.latent_dim,
     )
+    start = inversion.maximum_a_posteriori(start_key, problem, num_starts=_NUM_STARTS)
     note(
         f"highest of {_NUM_STARTS} maxima: misfit {start.misfit[0]:.2f}; now {_NUM_CHAINS} chains adapt, then draw "
         f"{command.num_samples} sections each",
@@ -175,10 +176,7 @@ def invert(command: InvertCommand) -> None:
     )
     result = inversion.posterior(
         draw_key,
-        found.model,
-        found.variables,
-        observe,
-        *data,
+        problem,
         start=inversion.chain_starts(start, _NUM_CHAINS),
         num_chains=_NUM_CHAINS,
         num_samples=command.num_samples,
@@ -186,8 +184,8 @@ def invert(command: InvertCommand) -> None:
     )
     storage.write_npz(
         command.out,
-        **_cells(found, result, command.velocities),
-        **_blocks(block_key, found, result, command),
+        **inversion.cell_velocities(found, result.z, command.velocities),
+        **inversion.block_velocities(block_key, found, result.z, command.velocities, command.block),
         misfit=result.misfit,
         r_hat=result.r_hat,
         effective_sample_size=result.effective_sample_size,
@@ -211,54 +209,6 @@ def _say_error(found: "Sections", error: "ApproximationError", command: InvertCo
     )
 
 
-def _cells(found: "Sections", result: "Posterior", velocities: tuple[float, float]) -> "dict[str, np.ndarray]":
-    """Velocities of cells, which take two values only: their probability says all."""
-    import jax.numpy as jnp
-    import numpy as np
-
-    from aejax.base import required
-
-    codes = result.z.reshape(-1, found.latent_dim)
-    decode = required(found.model.decode, "decode")
-    x = np.concatenate([np.asarray(decode(found.variables, jnp.asarray(z))) for z in np.array_split(codes, 8)])
-    probability = x.mean(axis=0, dtype=float)
-    slow, fast = sorted(velocities)
-    of_fast = probability if velocities[1] == fast else 1 - probability
-    outside = (1 - _LEVEL) / 2
-    few = x[:: max(len(x) // _NUM_PICTURES, 1)]
-    return {
-        "mean": slow + of_fast * (fast - slow),
-        "spread": np.sqrt(of_fast * (1 - of_fast)) * (fast - slow),
-        "low": np.where(1 - of_fast > outside, slow, fast),
-        "high": np.where(of_fast > outside, fast, slow),
-        "probability": probability,
-        "draws": 1 / ((1 - few) / velocities[0] + few / velocities[1]),
-    }
-
-
-def _blocks(
-    key: "jax.Array", found: "Sections", result: "Posterior", command: InvertCommand
-) -> "dict[str, np.ndarray]":
-    """Velocities of blocks, the decoder's error added."""
-    import numpy as np
-
-    from aejax.simulate import geology
-    from aejax.tasks import inversion
-
-    block, velocities = (command.block, command.block), command.velocities
-
-    def quantity(x: "jax.Array") -> "jax.Array":
-        return geology.block_velocities(x, block, velocities).ravel()
-
-    draws = inversion.posterior_predictive(key, found.model, found.variables, quantity, result.z, found.x, found.z)
-    # A Gaussian error knows nothing of the two velocities, between which each block's must lie.
-    draws = np.clip(draws, min(velocities), max(velocities))
-    shape = tuple(size // command.block for size in found.patch_shape)
-    low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
-    parts = {"block_mean": draws.mean(axis=0), "block_spread": draws.std(axis=0), "block_low": low, "block_high": high}
-    return {name: part.reshape(shape) for name, part in parts.items()}
-
-
 def _check_options(command: InvertCommand) -> None:
     numbers = {"noise": (command.noise,), "cell": (command.cell,), "velocities": command.velocities}
     for name, values in numbers.items():
@@ -266,13 +216,6 @@ def _check_options(command: InvertCommand) -> None:
             raise ValueError(f"{name}: found {' '.join(map(str, values))}, expected positive numbers")
     if command.num_samples < 4:
         raise ValueError(f"num_samples: found {command.num_samples}, expected at least 4 to compare the chains")
-
-
-def _check_block(block: int, patch_shape: tuple[int, ...]) -> None:
-    if not 2 <= block <= min(patch_shape):
-        raise ValueError(
-            f"block: found {block} cells, expected 2 to {min(patch_shape)}, the narrower side of a section"
-        )
 
 
 def _measurements(table: "Table", depth: float) -> "list[np.ndarray]":

@@ -3,18 +3,15 @@
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Draw, Drawn, PyTree
+from aejax.tasks.denoising.drawing import BLOCK, FASTEST, Given
+from aejax.tasks.denoising.drawing import draw as draw_pairs
 
 # The ends of a noise record are faded into each other over this many samples, at most.
 _FADE = 256
-_BLOCK = 64
-_SLOWEST, _FASTEST = 0.8, 1.25
-# The highest ratio of strong pairs: records are hardly cleaner themselves.
-_STRONGEST_DB = 40.0
 
 
 class Mixtures(NamedTuple):
@@ -92,6 +89,7 @@ def mixtures(
             for which no other place has noise.
 
     Example:
+        >>> import jax
         >>> rng = np.random.default_rng(0)
         >>> events, noise = rng.standard_normal((3, 500)), rng.standard_normal((4, 300))
         >>> pairs = mixtures(jax.random.key(0), events, noise, 10, num_samples=256)
@@ -114,7 +112,7 @@ def mixtures(
         strong=strong,
         event_snr_db=event_snr_db,
     )
-    drawn = _draw(key, arrays, -(-num // _BLOCK) * _BLOCK, num_samples, augment)
+    drawn = draw_pairs(key, arrays, -(-num // BLOCK) * BLOCK, num_samples, augment)
     return Mixtures(*(np.asarray(field)[:num] for field in drawn))
 
 
@@ -142,6 +140,7 @@ def mixture_source(
         ValueError: as in ``mixtures``.
 
     Example:
+        >>> import jax
         >>> rng = np.random.default_rng(0)
         >>> source = mixture_source(rng.standard_normal((3, 500)), rng.standard_normal((4, 300)), num_samples=256)
         >>> source.draw(source.arrays, jax.random.key(0), 64).target.shape
@@ -156,32 +155,10 @@ def _pairs_of(num_samples: int) -> Draw:
     """The very same function for equal lengths, so that a second training compiles nothing."""
 
     def draw(arrays: PyTree, key: Array, num_rows: int) -> Batch:
-        noisy, clean, *_ = _draw(key, arrays, num_rows, num_samples, True)
+        noisy, clean, *_ = draw_pairs(key, arrays, num_rows, num_samples, True)
         return Batch(noisy, target=clean)
 
     return draw
-
-
-class _Arrays(NamedTuple):
-    """What pairs are drawn from, on the device.
-
-    Attributes:
-        events: (n, length), of mean 0 and mean square 1.
-        noise: (m, period), rings.
-        arrival: (n,), NaN where not known.
-        own_db: (n,), the ratios of the records themselves.
-        event_place: (n,), a number for each place.
-        noise_place: (m,), likewise.
-        limits: the lowest and highest ratio, the range of arrivals, the shares without an event and of strong pairs.
-    """
-
-    events: Array
-    noise: Array
-    arrival: Array
-    own_db: Array
-    event_place: Array
-    noise_place: Array
-    limits: Array
 
 
 def _arrays(
@@ -198,7 +175,7 @@ def _arrays(
     noise_only: float = 0.0,
     strong: float = 0.0,
     event_snr_db: ArrayLike | None = None,
-) -> _Arrays:
+) -> Given:
     events, noise = _records("events", events), _records("noise", noise)
     needed = shortest_record(num_samples) if augment else num_samples + 1
     if events.shape[1] < needed:
@@ -223,7 +200,7 @@ def _arrays(
     if arrival is not None and np.shape(arrival) != (len(events),):
         raise ValueError(f"arrival: found shape {np.shape(arrival)}, expected ({len(events)},), one for each event")
     event_place, noise_place = _places(event_groups, noise_groups, len(events), len(noise))
-    return _Arrays(
+    return Given(
         jnp.asarray(events, jnp.float32),
         _ring(jnp.asarray(noise, jnp.float32)),
         jnp.asarray(np.full(len(events), np.nan) if arrival is None else arrival, jnp.float32),
@@ -247,7 +224,7 @@ def shortest_record(num_samples: int) -> int:
         >>> shortest_record(3072)
         3842
     """
-    return int(np.ceil(_FASTEST * num_samples)) + 2
+    return int(np.ceil(FASTEST * num_samples)) + 2
 
 
 def longest_piece(length: int) -> int:
@@ -263,7 +240,7 @@ def longest_piece(length: int) -> int:
         >>> longest_piece(3842), longest_piece(3841)
         (3072, 3071)
     """
-    return max(int((length - 2) / _FASTEST), 0)
+    return max(int((length - 2) / FASTEST), 0)
 
 
 def _records(name: str, records: ArrayLike) -> np.ndarray:
@@ -309,100 +286,3 @@ def _ring(noise: Array) -> Array:
     share = jnp.linspace(0, 1, fade, dtype=noise.dtype)[None, :]
     head = noise[:, :fade] * jnp.sqrt(share) + noise[:, length:] * jnp.sqrt(1 - share)
     return jnp.concatenate([head, noise[:, fade:length]], axis=1)
-
-
-class _Chances(NamedTuple):
-    """What is drawn for a pair, each uniform in [0, 1)."""
-
-    event: Array
-    begin: Array
-    speed: Array
-    polarity: Array
-    noise: Array
-    noise_begin: Array
-    noise_speed: Array
-    second: Array
-    second_begin: Array
-    second_speed: Array
-    second_size: Array
-    has_second: Array
-    is_coloured: Array
-    snr: Array
-    is_silent: Array
-
-
-@functools.partial(jax.jit, static_argnames=("num", "num_samples", "augment"))
-def _draw(key: Array, arrays: _Arrays, num: int, num_samples: int, augment: bool) -> tuple[Array, ...]:
-    events, noise, arrival, own_db, event_place, noise_place, limits = arrays
-    lowest_db, highest_db, first, last, noise_only, strong = limits
-    strongest_db = jnp.maximum(highest_db, _STRONGEST_DB)
-    steps = jnp.arange(num_samples)
-    length, period = events.shape[1], noise.shape[1]
-    noise = jnp.concatenate([noise, noise[:, :1]], axis=1)  # the sample after the last one, to interpolate towards
-
-    def speed(chance: Array) -> Array:
-        return _SLOWEST + (_FASTEST - _SLOWEST) * chance if augment else jnp.ones_like(chance)
-
-    def event_piece(chance: _Chances, row: Array, knots: Array) -> tuple[Array, Array]:
-        stretch = speed(chance.speed)
-        latest = length - 1 - num_samples * stretch
-        placed = arrival[row] - stretch * num_samples * (first + (last - first) * chance.begin)
-        begin = jnp.clip(jnp.where(jnp.isnan(arrival[row]), latest * chance.begin, placed), 0, latest)
-        begin = begin if augment else jnp.floor(begin)
-        piece = _interpolate(events[row], begin + steps * stretch)
-        if augment:
-            piece = jnp.where(chance.polarity < 0.5, 1, -1) * _colour(0.25 * knots, piece)
-        return _standardise(piece), (arrival[row] - begin) / stretch
-
-    def noise_piece(row: Array, begin: Array, stretch: Array) -> Array:
-        return _standardise(_interpolate(noise[row], (jnp.floor(begin * period) + steps * stretch) % period))
-
-    def pair(chances: tuple[_Chances, Array]) -> tuple[Array, ...]:
-        chance, knots = chances
-        row = jnp.int32(chance.event * len(events))
-        others = jnp.cumsum(noise_place != event_place[row])
-
-        def row_of(share: Array) -> Array:
-            # The k-th row of another place is where the count of these passes k.
-            return jnp.searchsorted(others, jnp.floor(share * others[-1]), side="right")
-
-        noise_row = row_of(chance.noise)
-        clean, begins = event_piece(chance, row, knots[0])
-        added = noise_piece(noise_row, chance.noise_begin, speed(chance.noise_speed))
-        if augment:
-            second = noise_piece(row_of(chance.second), chance.second_begin, speed(chance.second_speed))
-            added = added + jnp.where(chance.has_second < 0.3, chance.second_size, 0) * second
-            added = _standardise(_colour(jnp.where(chance.is_coloured < 0.7, 0.8, 0) * knots[1], added))
-        # One chance says both whether a pair is strong and how strong: either part of [0, 1) is stretched to the whole.
-        usual_db = lowest_db + (highest_db - lowest_db) * chance.snr / (1 - strong)
-        strong_db = highest_db + (strongest_db - highest_db) * (chance.snr - 1 + strong) / jnp.maximum(strong, 1e-6)
-        strong_db = jnp.minimum(strong_db, jnp.maximum(own_db[row], highest_db))
-        db = jnp.where(chance.snr < 1 - strong, usual_db, strong_db)
-        db = jnp.where(chance.is_silent < noise_only, -jnp.inf, db)
-        clean = clean * 10 ** (db / 20)
-        scale = jnp.sqrt(jnp.mean(jnp.square(clean + added)))
-        return (clean + added) / scale, clean / scale, db, begins, row, noise_row
-
-    # One draw for all: each call of a generator is compiled by itself, which would take most of the time.
-    uniform_key, normal_key = jax.random.split(key)
-    chances = _Chances(*jax.random.uniform(uniform_key, (len(_Chances._fields), num), events.dtype))
-    knots = jax.random.normal(normal_key, (num, 2, 8), events.dtype)
-    return jax.lax.map(pair, (chances, knots), batch_size=_BLOCK)
-
-
-def _interpolate(record: Array, at: Array) -> Array:
-    before = jnp.clip(jnp.floor(at), 0, len(record) - 2).astype(jnp.int32)
-    share = at - before
-    return record[before] * (1 - share) + record[before + 1] * share
-
-
-def _standardise(x: Array) -> Array:
-    x = x - jnp.mean(x)
-    return x / jnp.sqrt(jnp.mean(jnp.square(x)) + 1e-12)
-
-
-def _colour(knots: Array, x: Array) -> Array:
-    """Multiplies the spectrum by a smooth curve, whose logarithm is given at equal distances; phases stay."""
-    at, given = (jnp.linspace(0, 1, num, dtype=x.dtype) for num in (len(x) // 2 + 1, len(knots)))
-    log_gain = jnp.interp(at, given, knots)
-    return jnp.fft.irfft(jnp.fft.rfft(x) * jnp.exp(log_gain), len(x))

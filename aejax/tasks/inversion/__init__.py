@@ -1,11 +1,12 @@
-"""Inversion: what a measurement says about a model of the ground, through the decoder that knows what such models are.
+"""Inversion: from a measurement to models of the ground, with a decoder that knows what these look like.
 
-The unknown is a code z with a known prior p(z); the decoder makes a model of the ground of it, x = decode(z), and
+The unknown is a code z with a known prior p(z); the decoder makes a model of the ground from it, x = decode(z), and
 a forward function what would be measured, observe(x). With Gaussian noise of covariance C,
 
     log p(z | y) = log p(z) - (y - observe(decode(z)))^T C^-1 (y - observe(decode(z))) / 2 + constant.
 """
 
+from aejax.tasks.inversion import stored  # noqa: F401  (registers the kind "sections")
 from aejax.tasks.inversion.accuracy import (
     ApproximationError,
     approximation_error,
@@ -13,23 +14,33 @@ from aejax.tasks.inversion.accuracy import (
     posterior_predictive,
 )
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
+from aejax.tasks.inversion.density import Observe, Problem, decode_one, problem, standard_normal
 from aejax.tasks.inversion.maxima import Optima, chain_starts, maximum_a_posteriori, refine
-from aejax.tasks.inversion.problem import Observe, decode_one, standard_normal
 from aejax.tasks.inversion.sampling import Posterior, posterior
+from aejax.tasks.inversion.sections import Sections, evaluate_sections, fit_sections
+from aejax.tasks.inversion.velocities import block_velocities, cell_velocities, check_block
 
 __all__ = [
     "ApproximationError",
     "Observe",
     "Optima",
     "Posterior",
+    "Problem",
+    "Sections",
     "approximation_error",
+    "block_velocities",
+    "cell_velocities",
     "chain_starts",
+    "check_block",
     "decode_one",
     "effective_sample_size",
+    "evaluate_sections",
+    "fit_sections",
     "interval_coverage",
     "maximum_a_posteriori",
     "posterior",
     "posterior_predictive",
+    "problem",
     "rank_normalised_r_hat",
     "refine",
     "standard_normal",

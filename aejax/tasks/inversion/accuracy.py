@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Adversary, Array, ArrayLike, Model, Variables
-from aejax.tasks.inversion.problem import Observe, decode_one
+from aejax.tasks.inversion.density import Observe, decode_one
 
 _DRAWS_AT_ONCE = 64
 
@@ -31,7 +31,7 @@ def approximation_error(
     """Mean and covariance of observe(x) - observe(decode(z)) over held-out rows.
 
     No decoder gives every section exactly. What it leaves out looks like noise in the data, but is correlated and
-    larger than the instrument's: an inversion that ignores it is sure of what is wrong. Its mean is to be taken from
+    larger than the instrument's: an inversion that ignores it is too certain. Its mean is to be taken from
     the data, its covariance added to that of the noise (Kaipio & Somersalo 2007; for decoders Lopez-Alvis et al. 2021).
 
     Args:

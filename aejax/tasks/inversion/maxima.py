@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from aejax.base import Adversary, Array, ArrayLike, Model, PyTree, Variables
-from aejax.tasks.inversion.problem import Observe, Problem, decode_one, log_density_at, make_problem, misfit_at
-from aejax.tasks.mixture import Mixture, sample_mixture
+from aejax.tasks.inversion.density import Problem, decode_one, log_density_at, misfit_at
+from aejax.tasks.mixture import sample_mixture
 
 # Of L-BFGS: it ends after so many steps in a row that lower the objective by less than this share of it.
 _RELATIVE_DECREASE = 1e-5
@@ -36,65 +36,43 @@ class Optima(NamedTuple):
     misfit: Array
 
 
-def maximum_a_posteriori(
-    key: Array,
-    model: Model | Adversary,
-    variables: Variables,
-    observe: Observe,
-    y: ArrayLike,
-    noise: ArrayLike,
-    prior: int | Mixture,
-    *,
-    num_starts: int = 32,
-    num_steps: int = 100,
-    cond: ArrayLike | None = None,
-) -> Optima:
+def maximum_a_posteriori(key: Array, problem: Problem, *, num_starts: int = 32, num_steps: int = 100) -> Optima:
     """The most probable codes given data, by L-BFGS from many draws of the prior at once (Liu & Nocedal 1989).
 
     Through a decoder the posterior has many maxima: one start is not enough. All starts are one compiled program.
 
     Args:
         key: PRNG key, of the starts.
-        model: a fitted Model or Adversary.
-        variables: its variables.
-        observe: (*event) -> (m,), the forward function, differentiable by JAX. The compiled program belongs to it:
-            define it once, not anew for each section.
-        y: (m,) data.
-        noise: its standard deviation in the units of y, a number or (m,), or its covariance, (m, m).
-        prior: the number of dimensions of a standard normal prior, for a VAE or a GAN, or a Mixture from
-            ``fit_mixture``, for any Model.
+        problem: the Problem.
         num_starts: k.
         num_steps: the most iterations of L-BFGS.
-        cond: (c,) conditions, for a conditional model.
 
     Returns:
         Optima, the most probable first.
 
     Raises:
-        ValueError: a model without a prior, data or noise that do not fit.
+        ValueError: a number of starts that is not positive.
 
     Example:
         >>> import aejax
+        >>> from aejax.tasks import inversion
         >>> model = aejax.models.vae((5,), 2)
         >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
-        >>> found = maximum_a_posteriori(
-        ...     jax.random.key(1), model, variables, jnp.cumsum, jnp.zeros(5), 0.1, prior=2, num_starts=4)
-        >>> found.z.shape
+        >>> problem = inversion.problem(model, variables, jnp.cumsum, jnp.zeros(5), 0.1, prior=2)
+        >>> maximum_a_posteriori(jax.random.key(1), problem, num_starts=4).z.shape
         (4, 2)
     """
-    problem = make_problem(model, variables, observe, y, noise, prior, cond)
     if num_starts < 1:
         raise ValueError(f"num_starts: found {num_starts}, expected a positive whole number")
-    start = sample_mixture(key, problem.prior, num_starts)
-    return _maximise(model, observe, num_steps, problem, start)
+    return _maximise(num_steps, problem, sample_mixture(key, problem.prior, num_starts))
 
 
 def chain_starts(found: Optima, num_chains: int) -> Array:
-    """Where chains begin that draw from the posterior: at its highest maxima, but at none that hold nothing of it.
+    """Where chains of the posterior begin: at its highest maxima, but not at those with negligible probability.
 
     A chain does not leave a maximum that is cut off, however improbable, and would count there as much as the others.
     Around a maximum in d dimensions nearly all draws lie less than d / 2 + 3 sqrt(d / 2) below its log density (half a
-    chi-squared variable); a maximum that lies further below the highest is passed over, and chains for which there is
+    chi-squared variable); a maximum further below the highest is skipped, and chains for which there is
     none begin where others do.
 
     Args:
@@ -129,9 +107,9 @@ def refine(
     num_steps: int = 25,
     cond: ArrayLike | None = None,
 ) -> Array:
-    """Codes that the decoder itself likes best for given rows, from codes nearby such as the encoder's.
+    """Codes whose decoded rows fit given rows best, starting from codes nearby such as the encoder's.
 
-    An encoder is a guess at once; this goes on from it by L-BFGS on |x - decode(z)|^2 / (2 noise^2) + |z|^2 / 2, and so
+    An encoder gives a first guess; this improves it by L-BFGS on |x - decode(z)|^2 / (2 noise^2) + |z|^2 / 2, and so
     closes the amortisation gap (Cremer, Li & Duvenaud 2018). It is ``maximum_a_posteriori`` where all is observed.
 
     Args:
@@ -191,16 +169,16 @@ def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> 
     return jax.lax.while_loop(goes_on, advance, (z, optimizer.init(z), jnp.full((), jnp.inf, z.dtype), zero, zero))[0]
 
 
-@functools.partial(jax.jit, static_argnames=("model", "observe", "num_steps"))
-def _maximise(model: Model | Adversary, observe: Observe, num_steps: int, problem: Problem, start: Array) -> Optima:
+@functools.partial(jax.jit, static_argnames="num_steps")
+def _maximise(num_steps: int, problem: Problem, start: Array) -> Optima:
     def one(z: Array) -> Array:
-        return _minimise(lambda z: -log_density_at(model, observe, problem, z), z, num_steps)
+        return _minimise(lambda z: -log_density_at(problem, z), z, num_steps)
 
     z = jax.vmap(one)(start)
-    log_density = jax.vmap(lambda z: log_density_at(model, observe, problem, z))(z)
+    log_density = jax.vmap(lambda z: log_density_at(problem, z))(z)
     # A start whose search ended in numbers that are not finite comes last.
     order = jnp.argsort(-jnp.where(jnp.isfinite(log_density), log_density, -jnp.inf))
-    misfit = jax.vmap(lambda z: misfit_at(model, observe, problem, z))(z)
+    misfit = jax.vmap(lambda z: misfit_at(problem, z))(z)
     return Optima(z[order], log_density[order], misfit[order])
 
 

@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Array, ArrayLike, Model, PyTree, Variables
+from aejax.base import Array, ArrayLike, PyTree
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
+from aejax.tasks.inversion.density import Problem, log_density_at, misfit_at, residuals
 from aejax.tasks.inversion.maxima import chain_starts, maximum_a_posteriori
-from aejax.tasks.inversion.problem import Observe, Problem, log_density_at, make_problem, misfit_at, residuals
-from aejax.tasks.mixture import Mixture
 from aejax.training.progress import Progress, ProgressBar
 
 _DRAWS_PER_BLOCK = 50
@@ -45,18 +44,12 @@ class Posterior(NamedTuple):
 
 def posterior(
     key: Array,
-    model: Model | Adversary,
-    variables: Variables,
-    observe: Observe,
-    y: ArrayLike,
-    noise: ArrayLike,
-    prior: int | Mixture,
+    problem: Problem,
     *,
     start: ArrayLike | None = None,
     num_chains: int = 4,
     num_warmup: int = 300,
     num_samples: int = 500,
-    cond: ArrayLike | None = None,
     progress: bool | Callable[[Progress], None] = False,
 ) -> Posterior:
     """Draws from the posterior over codes by the No-U-Turn sampler (Hoffman & Gelman 2014), chains at once.
@@ -68,17 +61,11 @@ def posterior(
 
     Args:
         key: PRNG key.
-        model: a fitted Model or Adversary.
-        variables: its variables.
-        observe: (*event) -> (m,), the forward function, differentiable by JAX.
-        y: (m,) data.
-        noise: standard deviation, a number or (m,), or covariance, (m, m).
-        prior: as in ``maximum_a_posteriori``.
+        problem: the Problem.
         start: (num_chains, d) codes; ``chain_starts`` of four times as many maxima if None.
         num_chains: at least 2, or R-hat says little.
         num_warmup: steps of adaptation, which are thrown away.
         num_samples: draws of each chain.
-        cond: (c,) conditions, for a conditional model.
         progress: True for a bar on a terminal, or a function that takes a ``Progress`` whose epochs are draws.
 
     Returns:
@@ -86,39 +73,35 @@ def posterior(
 
     Raises:
         ImportError: BlackJAX is not installed.
-        ValueError: a model without a prior, data, noise or start that do not fit.
+        ValueError: a start that does not fit.
 
     Example:
         >>> import aejax
+        >>> from aejax.tasks import inversion
         >>> model = aejax.models.vae((5,), 2)
         >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
-        >>> found = posterior(jax.random.key(1), model, variables, jnp.cumsum, jnp.zeros(5), 1.0, prior=2,
-        ...     num_chains=2, num_warmup=50, num_samples=20)
-        >>> found.z.shape
+        >>> problem = inversion.problem(model, variables, jnp.cumsum, jnp.zeros(5), 1.0, prior=2)
+        >>> posterior(jax.random.key(1), problem, num_chains=2, num_warmup=50, num_samples=20).z.shape
         (2, 20, 2)
     """
     _blackjax()
-    problem = make_problem(model, variables, observe, y, noise, prior, cond)
     start_key, warmup_key, draw_key = jax.random.split(key, 3)
     num_dims = problem.prior.mean.shape[1]
     if start is None:
-        found = maximum_a_posteriori(
-            start_key, model, variables, observe, y, noise, prior, num_starts=4 * num_chains, cond=cond
-        )
-        start = chain_starts(found, num_chains)
+        start = chain_starts(maximum_a_posteriori(start_key, problem, num_starts=4 * num_chains), num_chains)
     start = jnp.asarray(start, jnp.float32)
     if start.shape != (num_chains, num_dims):
         raise ValueError(f"start: found shape {start.shape}, expected ({num_chains}, {num_dims})")
     report = ProgressBar() if progress is True else progress or None
     began = time.monotonic()
-    frames = _frames(model, observe, problem, start)
-    state, parameters = _warm_up(model, observe, num_warmup, problem, jax.random.split(warmup_key, num_chains), frames)
+    frames = _frames(problem, start)
+    state, parameters = _warm_up(num_warmup, problem, jax.random.split(warmup_key, num_chains), frames)
     blocks: list[tuple[np.ndarray, ...]] = []
     done, adapted = 0, time.monotonic()
     # In blocks of one size, so that one program serves all; draws beyond the number asked for are left out.
     while done < num_samples:
         keys = jax.random.split(jax.random.fold_in(draw_key, done), num_chains)
-        state, block = _draw(model, observe, problem, keys, frames, state, parameters)
+        state, block = _draw(problem, keys, frames, state, parameters)
         blocks.append(jax.tree.map(np.asarray, block))
         done = min(done + _DRAWS_PER_BLOCK, num_samples)
         if report:
@@ -158,58 +141,52 @@ class _Frame(NamedTuple):
         return self.origin + self.scale @ u
 
 
-@functools.partial(jax.jit, static_argnames=("model", "observe"))
-def _frames(model: Model | Adversary, observe: Observe, problem: Problem, start: Array) -> _Frame:
+@jax.jit
+def _frames(problem: Problem, start: Array) -> _Frame:
     weight, mean = jnp.exp(problem.prior.log_weight), problem.prior.mean
     centred = mean - (weight @ mean)[None, :]
     within = jnp.einsum("k,kij,klj->il", weight, problem.prior.cholesky, problem.prior.cholesky)
     prior_precision = jnp.linalg.inv(within + (weight[:, None] * centred).T @ centred)
 
     def one(z: Array) -> _Frame:
-        jacobian = jax.jacfwd(lambda z: residuals(model, observe, problem, z))(z)
+        jacobian = jax.jacfwd(lambda z: residuals(problem, z))(z)
         upper = jnp.linalg.cholesky(prior_precision + jacobian.T @ jacobian).T
         return _Frame(z, jax.scipy.linalg.solve_triangular(upper, jnp.eye(z.size, dtype=z.dtype)))
 
     return jax.lax.map(one, start)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "observe", "num_warmup"))
-def _warm_up(
-    model: Model | Adversary, observe: Observe, num_warmup: int, problem: Problem, keys: Array, frames: _Frame
-) -> tuple[PyTree, dict[str, PyTree]]:
+@functools.partial(jax.jit, static_argnames="num_warmup")
+def _warm_up(num_warmup: int, problem: Problem, keys: Array, frames: _Frame) -> tuple[PyTree, dict[str, PyTree]]:
     blackjax = _blackjax()
 
     def one(key: Array, frame: _Frame) -> tuple[PyTree, dict[str, PyTree]]:
-        adaptation = blackjax.window_adaptation(
-            blackjax.nuts, lambda u: log_density_at(model, observe, problem, frame.code(u))
-        )
+        adaptation = blackjax.window_adaptation(blackjax.nuts, lambda u: log_density_at(problem, frame.code(u)))
         return adaptation.run(key, jnp.zeros_like(frame.origin), num_warmup)[0]
 
     return jax.vmap(one)(keys, frames)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "observe"))
+@jax.jit
 def _draw(
-    model: Model | Adversary,
-    observe: Observe,
     problem: Problem,
     keys: Array,
     frames: _Frame,
     state: PyTree,
     parameters: dict[str, PyTree],
 ) -> tuple[PyTree, tuple[Array, ...]]:
-    """A block of draws of each chain: states to go on from; z, log density, misfit, acceptance and divergence."""
+    """A block of draws of each chain: states to continue from; z, log density, misfit, acceptance and divergence."""
     blackjax = _blackjax()
 
     def one(
         key: Array, frame: _Frame, state: PyTree, parameters: dict[str, PyTree]
     ) -> tuple[PyTree, tuple[Array, ...]]:
-        kernel = blackjax.nuts(lambda u: log_density_at(model, observe, problem, frame.code(u)), **parameters).step
+        kernel = blackjax.nuts(lambda u: log_density_at(problem, frame.code(u)), **parameters).step
 
         def step(state: PyTree, key: Array) -> tuple[PyTree, tuple[Array, ...]]:
             state, info = kernel(key, state)
             z = frame.code(state.position)
-            misfit = misfit_at(model, observe, problem, z)
+            misfit = misfit_at(problem, z)
             return state, (z, state.logdensity, misfit, info.acceptance_rate, info.is_divergent)
 
         return jax.lax.scan(step, state, jax.random.split(key, _DRAWS_PER_BLOCK))

@@ -1,4 +1,4 @@
-"""A trained model of geological sections: made from one training image, kept in a folder without pickle."""
+"""A model of geological sections, made from one training image."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,16 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import losses
-from aejax.artefacts import storage
-from aejax.base import ArrayLike, Batch, Model, Variables
+from aejax.base import ArrayLike, Model, Variables, required
 from aejax.models import convolutional_vae
 from aejax.simulate import geology
-from aejax.tasks.inversion import refine
+from aejax.tasks.inversion.maxima import refine
 from aejax.tasks.reduction import encode
 from aejax.training import Progress, fit
 from aejax.training.optimizers import adam
 
-_FORMAT = 1
 _NUM_VALIDATION = 500
 
 
@@ -46,6 +44,7 @@ def section_vae(patch_shape: Sequence[int], latent_dim: int) -> Model:
     """The VAE of binary sections: convolutions on a grid of every fourth cell, Bernoulli pixels.
 
     Example:
+        >>> from aejax.base import Batch
         >>> model = section_vae((29, 17), 4)
         >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 29, 17))))
         >>> model.decode(variables, jnp.zeros((2, 4))).shape
@@ -63,7 +62,7 @@ def section_vae(patch_shape: Sequence[int], latent_dim: int) -> Model:
     )
 
 
-def train_sections(
+def fit_sections(
     key: jax.Array,
     image: ArrayLike,
     patch_shape: Sequence[int] = (129, 65),
@@ -95,7 +94,7 @@ def train_sections(
         held_out: share of the columns; these must be at least as many as those of a section.
         num_held_out: how many sections from there are kept with the model, at most 500; the code of each is refined.
         flips: axes along which sections are mirrored at random; none where the geology has a direction.
-        checkpoint_dir: where checkpoints are kept; a run that was cut goes on from there.
+        checkpoint_dir: where checkpoints are kept; an interrupted run is resumed from there.
         progress: as for ``fit``.
 
     Returns:
@@ -161,54 +160,34 @@ def train_sections(
     return Sections(model, fitted.variables, patch_shape, latent_dim, x, np.asarray(z))
 
 
-def save_sections(folder: str | Path, sections: Sections) -> None:
-    """Writes ``sections.json``, ``held_out.safetensors`` and, last, ``variables.safetensors``.
+def evaluate_sections(sections: Sections, x: ArrayLike, num_steps: int = 25) -> dict[str, float]:
+    """Measures how well codes represent sections that were not trained on.
 
     Args:
-        folder: made if it is not there.
         sections: the Sections.
-    """
-    folder = Path(folder)
-    content = {
-        "format": _FORMAT,
-        "patch_shape": list(sections.patch_shape),
-        "latent_dim": sections.latent_dim,
-        "environment": storage.environment(),
-    }
-    storage.write_json(folder / "sections.json", content)
-    held_out = {"x": np.asarray(sections.x, np.uint8), "z": np.asarray(sections.z, np.float32)}
-    storage.write_arrays(folder / "held_out.safetensors", held_out)
-    storage.write_arrays(folder / "variables.safetensors", sections.variables)
-
-
-def load_sections(folder: str | Path) -> Sections:
-    """Reads what ``save_sections`` wrote, and checks names, shapes and types.
-
-    Args:
-        folder: the folder.
+        x: (n, *patch_shape) in {0, 1}, from other columns or another image than the training.
+        num_steps: of the refinement of codes.
 
     Returns:
-        Sections.
+        The root mean square error of the decoder's probabilities with the encoder's codes and with refined ones, and
+        the share of the cells whose facies the refined codes give right.
 
     Raises:
-        FileNotFoundError: no such folder, or one whose training has not finished.
-        ValueError: a file that cannot be read or does not fit the others.
+        ValueError: sections of another shape, or other values than 0 and 1.
     """
-    folder = Path(folder)
-    if not (folder / "sections.json").is_file():
-        raise FileNotFoundError(f"{folder} has no sections.json: it is no model of sections; train one first")
-    content = storage.read_json(folder / "sections.json")
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise ValueError(f"{folder / 'sections.json'}: expected format {_FORMAT}; use the aejax that wrote it")
-    try:
-        patch_shape, latent_dim = tuple(map(int, content["patch_shape"])), int(content["latent_dim"])
-        model = section_vae(patch_shape, latent_dim)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / 'sections.json'} is not that of a model of sections: {error}") from error
-    expected = jax.eval_shape(model.init, jax.random.key(0), Batch(jnp.zeros((1, *patch_shape))))
-    variables = storage.read_variables(folder / "variables.safetensors", expected)
-    held_out = storage.read_arrays(folder / "held_out.safetensors")
-    x, z = held_out.get("x"), held_out.get("z")
-    if x is None or z is None or x.shape[1:] != patch_shape or z.shape != (len(x), latent_dim):
-        raise ValueError(f"{folder / 'held_out.safetensors'} does not fit the model; train it again")
-    return Sections(model, variables, patch_shape, latent_dim, x.astype(np.float32), z)
+    x = np.asarray(x)
+    if x.ndim != 1 + len(sections.patch_shape) or x.shape[1:] != sections.patch_shape or not np.isin(x, (0, 1)).all():
+        raise ValueError(
+            f"x: found shape {x.shape}, expected (n, {', '.join(map(str, sections.patch_shape))}) of 0 and 1 only"
+        )
+    x = x.astype(np.float32)
+    model, variables = sections.model, sections.variables
+    encoded = encode(model, variables, x).mean
+    refined = np.asarray(refine(model, variables, x, encoded, num_steps=num_steps))
+    decode = required(model.decode, "decode")
+    by_encoder, by_refining = (np.asarray(decode(variables, jnp.asarray(z))) for z in (encoded, refined))
+    return {
+        "root mean square error, encoder": float(np.sqrt(np.mean(np.square(x - by_encoder)))),
+        "root mean square error, refined": float(np.sqrt(np.mean(np.square(x - by_refining)))),
+        "cells of the right facies, refined": float(np.mean((by_refining > 0.5) == (x == 1))),
+    }

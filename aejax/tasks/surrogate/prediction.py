@@ -12,7 +12,9 @@ from aejax.base import Array, ArrayLike, Aux, Batch, Latent, Model, Objective, P
 from aejax.data.batches import RowsLike, as_batch
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
-from aejax.tasks.surrogate.compression import Error, codes_and_metrics
+from aejax.tasks.surrogate.codes import Error, codes_and_metrics
+from aejax.tasks.surrogate.compression import Compression
+from aejax.tasks.surrogate.spread import Widening
 from aejax.training import ensemble
 from aejax.training.optimizers import adam
 from aejax.training.progress import Progress
@@ -21,19 +23,7 @@ _BATCH_SIZE = 32
 _WEIGHT_DECAY = 1e-3
 
 
-class Widening(NamedTuple):
-    """What makes a spread of the standard deviation of an ensemble: factor * hypot(deviation, floor).
-
-    Attributes:
-        factor: a number.
-        floor: in the units of the maps.
-    """
-
-    factor: float = 1.0
-    floor: float = 0.0
-
-
-class Surrogate(NamedTuple):
+class Predictor(NamedTuple):
     """Networks from properties to codes, and the decoder that makes maps of these.
 
     Attributes:
@@ -52,11 +42,11 @@ class Surrogate(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What an ensemble says of each row of properties.
+    """Predictions of an ensemble, a map for each row of properties.
 
     Attributes:
         mean: (n, *event), the mean of its members' maps.
-        spread: (n, *event), their standard deviation, widened where the surrogate says how. By itself it says how far
+        spread: (n, *event), their standard deviation, widened where the predictor says how. By itself it says how far
             the networks differ where data leave them free, and knows nothing of what all members get wrong alike, such
             as the part of a map that the code cannot hold: it is too narrow.
         code: (members, n, d).
@@ -67,10 +57,9 @@ class Prediction(NamedTuple):
     code: np.ndarray
 
 
-def fit_surrogate(
+def fit_predictor(
     key: Array,
-    model: Model,
-    variables: Variables,
+    compression: Compression,
     properties: ArrayLike,
     x: RowsLike,
     *,
@@ -81,7 +70,7 @@ def fit_surrogate(
     num_epochs: int = 500,
     learning_rate: float = 3e-3,
     progress: bool | Callable[[Progress], None] = False,
-) -> Surrogate:
+) -> Predictor:
     """Trains networks from properties to the codes of a fitted model, by what errors of a code do to its map.
 
     Each member is a dense network p -> z. Its loss for a map of code z_i is (z - z_i)' G_i (z - z_i), where G_i = J'J
@@ -90,13 +79,12 @@ def fit_surrogate(
     square roots errors of weak bands count as those of strong ones, as in Poisson statistics. A member keeps the
     variables that did best on a tenth of the rows, which are its own draw; with ``groups``, on a tenth of the groups,
     at least one, of which it is trained on no row. Where rows come in families, such as one crystal at several
-    temperatures, and predictions are wanted for other families, groups are needed: by rows whose siblings are trained
-    on a member is kept at its most overfitted.
+    temperatures, and predictions are wanted for other families, groups are needed. Judged by rows whose siblings are
+    trained on, a member is kept at its most overfitted.
 
     Args:
         key: PRNG key.
-        model: a fitted Model with encoder and decoder, such as that of ``fit_compression``.
-        variables: its variables.
+        compression: of the maps, from ``fit_compression`` or of any fitted Model with encoder and decoder.
         properties: (n, p), complete. Positive ones that span decades, such as masses, are better given as logarithms.
         x: (n, *event) maps, NaN where a pixel is missing, or a Batch with a mask.
         groups: (n,), which family each row is of, numbers or text; None where each row stands for itself.
@@ -108,7 +96,7 @@ def fit_surrogate(
         progress: as in ``fit``.
 
     Returns:
-        The Surrogate, for ``predict``.
+        The Predictor, for ``predict``.
 
     Raises:
         ValueError: rows that do not fit each other or the model, missing properties, conditions, a single group.
@@ -117,10 +105,12 @@ def fit_surrogate(
         >>> from aejax.models.subspaces import local_subspaces
         >>> model, maps = local_subspaces((6,), 3, scale="sqrt"), np.random.default_rng(0).random((40, 6))
         >>> variables = model.init(jax.random.key(0), Batch(jnp.zeros((1, 6))))
-        >>> surrogate = fit_surrogate(jax.random.key(1), model, variables, maps[:, :2], maps, num_epochs=2)
-        >>> predict(surrogate, maps[:3, :2]).mean.shape
+        >>> compression = Compression(model, variables)
+        >>> predictor = fit_predictor(jax.random.key(1), compression, maps[:, :2], maps, num_epochs=2)
+        >>> predict(predictor, maps[:3, :2]).mean.shape
         (3, 6)
     """
+    model, variables = compression
     check_encodes(model)
     batch = as_batch(x)
     if batch.cond is not None:
@@ -131,7 +121,7 @@ def fit_surrogate(
             raise ValueError(f"{name}: found {number}, expected a positive whole number")
     if groups is not None:
         groups = _checked_groups(groups, len(properties))
-    codes, metrics = codes_and_metrics(model, variables, batch, error=error)
+    codes, metrics = codes_and_metrics(compression, batch, error=error)
     if np.isnan(codes).any():
         empty = np.flatnonzero(np.isnan(codes).any(axis=1))
         raise ValueError(
@@ -146,7 +136,7 @@ def fit_surrogate(
     standardised: Any = (properties - mean) / scale
     rows = Batch(targets, cond=standardised)
     keys = jax.random.split(key, num_members)
-    # Trained are the networks alone: the decoder joins them in the Surrogate.
+    # Trained are the networks alone: the decoder joins them in the Predictor.
     objective = Objective(predictor.init, predictor.loss)
 
     def train(keys: Array, rows: Batch, validation: float | Batch, num_rows: int) -> PyTree:
@@ -172,14 +162,14 @@ def fit_surrogate(
             kept, held_out = (jax.tree.map(lambda field, i=i: field[i], rows) for i in (~out, out))
             parts.append(train(member[None], kept, held_out, len(kept.x)))
         params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-    return Surrogate(predictor, {"params": params, "frozen": frozen}, mean, scale)
+    return Predictor(predictor, {"params": params, "frozen": frozen}, mean, scale)
 
 
-def predict(surrogate: Surrogate, properties: ArrayLike) -> Prediction:
+def predict(predictor: Predictor, properties: ArrayLike) -> Prediction:
     """Maps from properties, and how far the members differ.
 
     Args:
-        surrogate: from ``fit_surrogate``.
+        predictor: from ``fit_predictor``.
         properties: (n, p), in the units and order of training.
 
     Returns:
@@ -188,60 +178,17 @@ def predict(surrogate: Surrogate, properties: ArrayLike) -> Prediction:
     Raises:
         ValueError: another number of properties, or missing ones.
     """
-    properties = _checked(properties, None, len(surrogate.mean))
-    rows = ((properties - surrogate.mean) / surrogate.scale).astype(np.float32)
+    properties = _checked(properties, None, len(predictor.mean))
+    rows = ((properties - predictor.mean) / predictor.scale).astype(np.float32)
     maps, codes = [], []
-    for member in range(jax.tree.leaves(surrogate.variables["params"])[0].shape[0]):
-        params = jax.tree.map(lambda leaf, i=member: leaf[i], surrogate.variables["params"])
-        variables = {**surrogate.variables, "params": params}
-        code, image = over_rows(_code_and_map, surrogate.model, variables, Batch(rows, cond=rows))
+    for member in range(jax.tree.leaves(predictor.variables["params"])[0].shape[0]):
+        params = jax.tree.map(lambda leaf, i=member: leaf[i], predictor.variables["params"])
+        variables = {**predictor.variables, "params": params}
+        code, image = over_rows(_code_and_map, predictor.model, variables, Batch(rows, cond=rows))
         codes.append(code)
         maps.append(image)
-    factor, floor = surrogate.widening
+    factor, floor = predictor.widening
     return Prediction(np.mean(maps, axis=0), factor * np.hypot(np.std(maps, axis=0), floor), np.stack(codes))
-
-
-def widening(x: ArrayLike, mean: ArrayLike, spread: ArrayLike, coverage: float = 0.95) -> Widening:
-    """By how much a spread is too narrow, from maps that were held out: split conformal (Lei et al. 2018, section 5.2).
-
-    Give it to the Surrogate, ``surrogate._replace(widening=...)``. Of maps like those held out, two spreads then hold
-    ``coverage`` of the pixels on average; which maps these are is yours to say: crystals not seen, or states not seen
-    of known ones.
-
-    Args:
-        x: (n, *event), NaN where a pixel is missing: maps that the surrogate was not fitted to.
-        mean: (n, *event), what was predicted.
-        spread: (n, *event), as it is without a widening.
-        coverage: share of the observed pixels that is to lie within two spreads.
-
-    Returns:
-        The Widening. Its floor, for pixels in which all members agree since each of them cuts them at 0, is the 5 %
-        quantile of the spreads that are not 0: a higher one takes from bright pixels what it gives to dark ones. One
-        member alone has no spread, and the root mean square error for its floor.
-
-    Raises:
-        ValueError: a share out of range, or maps that do not fit.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> x = 3 * rng.standard_normal((50, 6))
-        >>> round(widening(x, np.zeros((50, 6)), np.ones((50, 6))).factor, 1)
-        2.1
-    """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage: found {coverage}, expected a share between 0 and 1, such as 0.95")
-    x, mean, spread = (np.asarray(array, float) for array in (x, mean, spread))
-    if not x.shape == mean.shape == spread.shape:
-        raise ValueError(f"mean, spread: found shapes {mean.shape}, {spread.shape}, expected {x.shape} as of x")
-    observed = np.isfinite(x)
-    if not observed.any():
-        raise ValueError("x: found no observed pixel, expected maps that were held out")
-    off, width = np.abs(x - mean)[observed], spread[observed]
-    floor = float(np.quantile(width[width > 0], 0.05) if width.any() else np.sqrt(np.mean(np.square(off))))
-    width = 2 * np.hypot(width, floor)
-    # The floor is 0 only where there is neither spread nor error.
-    ratio = np.divide(off, width, out=np.zeros_like(off), where=width > 0)
-    return Widening(float(np.quantile(ratio, coverage, method="higher")), floor)
 
 
 def _checked(properties: ArrayLike, num_rows: int | None, num_columns: int | None = None) -> np.ndarray:
@@ -296,7 +243,7 @@ def predictor_model(
 ) -> Model:
     """Properties -> code -> map as a Model, whose collection ``frozen`` holds the decoder and the scale of codes.
 
-    ``fit_surrogate`` makes it; one that was saved is put together again without ``frozen``, which ``init`` alone reads.
+    ``fit_predictor`` makes it; one that was saved is put together again without ``frozen``, which ``init`` alone reads.
     """
     network = nets.mlp(hidden_dims, (latent_dim,), activation="silu")
     scales = {} if frozen is None else {name: jnp.asarray(frozen[name]) for name in ("mean", "scale")}

@@ -1,7 +1,7 @@
-"""What is given: data, forward function, noise and prior; and the density of a code that follows from them."""
+"""Data, forward function, noise and prior, and the density of a code that follows from them."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,23 @@ from aejax.tasks.mixture import Mixture, mixture_log_density
 Observe = Callable[[Array], Array]
 
 
-class Problem(NamedTuple):
-    """The arrays of log p(z | y): what another section changes without compiling anew."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """All that log p(z | y) is made of. A pytree: functions are static, arrays change without compiling anew.
 
+    Attributes:
+        model: a fitted Model or Adversary.
+        observe: the forward function.
+        variables: of the model.
+        y: (m,) data.
+        whitening: (m,) or (m, m), what makes noise uncorrelated and of variance 1.
+        prior: of the code.
+        cond: (c,) conditions, or None.
+    """
+
+    model: Model | Adversary = dataclasses.field(metadata={"static": True})
+    observe: Observe = dataclasses.field(metadata={"static": True})
     variables: Variables
     y: Array
     whitening: Array
@@ -37,7 +51,7 @@ def standard_normal(latent_dim: int) -> Mixture:
 
 
 def decode_one(model: Model | Adversary, variables: Variables, z: Array, cond: Array | None = None) -> Array:
-    """What a code stands for: the decoder's mean, or what a generator makes of it.
+    """The section of a code: the decoder's mean, or the generator's output.
 
     Args:
         model: a Model or an Adversary.
@@ -59,16 +73,41 @@ def decode_one(model: Model | Adversary, variables: Variables, z: Array, cond: A
     return decode(variables, z[None], None if cond is None else cond[None])[0]
 
 
-def make_problem(
+def problem(
     model: Model | Adversary,
     variables: Variables,
     observe: Observe,
     y: ArrayLike,
     noise: ArrayLike,
     prior: int | Mixture,
-    cond: ArrayLike | None,
+    cond: ArrayLike | None = None,
 ) -> Problem:
-    """Checks what is given and whitens the noise."""
+    """States an inversion: which codes are probable, given data. Checks that all of it fits together.
+
+    Args:
+        model: a fitted Model or Adversary.
+        variables: its variables.
+        observe: (*event) -> (m,), the forward function, differentiable by JAX. The compiled program belongs to it:
+            define it once, not anew for each section.
+        y: (m,) data.
+        noise: its standard deviation in the units of y, a number or (m,), or its covariance, (m, m).
+        prior: the number of dimensions of a standard normal prior, for a VAE or a GAN, or a Mixture from
+            ``fit_mixture``, for any Model.
+        cond: (c,) conditions, for a conditional model.
+
+    Returns:
+        The Problem, for ``maximum_a_posteriori`` and ``posterior``.
+
+    Raises:
+        ValueError: a model without a prior, data or noise that do not fit.
+
+    Example:
+        >>> import aejax
+        >>> model = aejax.models.vae((5,), 2)
+        >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
+        >>> problem(model, variables, jnp.cumsum, jnp.zeros(5), 0.1, prior=2).whitening
+        Array([10., 10., 10., 10., 10.], dtype=float32)
+    """
     if not isinstance(prior, Mixture):
         if model.sample is None:
             raise ValueError(
@@ -101,21 +140,21 @@ def make_problem(
     found = jax.eval_shape(observe, x).shape
     if y.ndim != 1 or found != y.shape:
         raise ValueError(f"y: found shape {y.shape}, expected {found}, what observe gives, with one axis")
-    return Problem(variables, y, jnp.asarray(whitening, jnp.float32), prior, cond)
+    return Problem(model, observe, variables, y, jnp.asarray(whitening, jnp.float32), prior, cond)
 
 
-def residuals(model: Model | Adversary, observe: Observe, problem: Problem, z: Array) -> Array:
+def residuals(problem: Problem, z: Array) -> Array:
     """In units of the noise, uncorrelated."""
-    error = problem.y - observe(decode_one(model, problem.variables, z, problem.cond))
+    error = problem.y - problem.observe(decode_one(problem.model, problem.variables, z, problem.cond))
     return problem.whitening @ error if problem.whitening.ndim == 2 else problem.whitening * error
 
 
-def log_density_at(model: Model | Adversary, observe: Observe, problem: Problem, z: Array) -> Array:
+def log_density_at(problem: Problem, z: Array) -> Array:
     """Log p(z | y) up to a constant."""
-    misfit = 0.5 * jnp.sum(jnp.square(residuals(model, observe, problem, z)))
+    misfit = 0.5 * jnp.sum(jnp.square(residuals(problem, z)))
     return mixture_log_density(problem.prior, z[None])[0] - misfit
 
 
-def misfit_at(model: Model | Adversary, observe: Observe, problem: Problem, z: Array) -> Array:
+def misfit_at(problem: Problem, z: Array) -> Array:
     """The root mean square of the residuals, in units of the noise."""
-    return jnp.sqrt(jnp.mean(jnp.square(residuals(model, observe, problem, z))))
+    return jnp.sqrt(jnp.mean(jnp.square(residuals(problem, z))))

@@ -1,0 +1,53 @@
+"""A model of sections in a folder."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.artefacts import codecs, storage
+from aejax.artefacts.codecs import Stored
+from aejax.base import Batch, Model
+from aejax.tasks.inversion.sections import Sections, section_vae
+
+
+def _pack(sections: Sections) -> Stored:
+    settings = {"patch_shape": list(sections.patch_shape), "latent_dim": sections.latent_dim}
+    held_out = {"x": np.asarray(sections.x, np.uint8), "z": np.asarray(sections.z, np.float32)}
+    return Stored(settings, {"variables": sections.variables, "held_out": held_out}, sections.model)
+
+
+def _unpack(stored: Stored) -> Sections:
+    patch_shape, latent_dim = tuple(map(int, stored.settings["patch_shape"])), int(stored.settings["latent_dim"])
+    model = stored.model
+    if not isinstance(model, Model):
+        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, *patch_shape))))
+    x, z = stored.arrays["held_out"]["x"], stored.arrays["held_out"]["z"]
+    if x.shape[1:] != patch_shape or z.shape != (len(x), latent_dim):
+        raise ValueError(
+            f"held_out: found shapes {x.shape}, {z.shape}, expected (n, *{patch_shape}), (n, {latent_dim}) as the "
+            "model; train it again"
+        )
+    return Sections(model, variables, patch_shape, latent_dim, x.astype(np.float32), z)
+
+
+def _earlier(folder: Path) -> Stored | None:
+    """What was written before there was one format: ``sections.json`` and two files of arrays."""
+    path = folder / "sections.json"
+    if not path.is_file():
+        return None
+    content = storage.read_json(path)
+    try:
+        patch_shape, latent_dim = tuple(map(int, content["patch_shape"])), int(content["latent_dim"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not that of a model of sections: {error}") from error
+    arrays = {
+        "variables": storage.unflatten(storage.read_arrays(folder / "variables.safetensors")),
+        "held_out": storage.read_arrays(folder / "held_out.safetensors"),
+    }
+    settings = {"patch_shape": list(patch_shape), "latent_dim": latent_dim}
+    return Stored(settings, arrays, section_vae(patch_shape, latent_dim))
+
+
+codecs.register(codecs.Codec("sections", Sections, 1, _pack, _unpack, earlier=_earlier))

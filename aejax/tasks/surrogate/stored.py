@@ -1,0 +1,107 @@
+"""A surrogate in a folder."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.artefacts import codecs, storage
+from aejax.artefacts.codecs import Stored
+from aejax.base import Array, Batch, Model, Variables
+from aejax.models.subspaces import local_subspaces
+from aejax.tasks.surrogate.compression import Compression
+from aejax.tasks.surrogate.prediction import Predictor, predictor_model
+from aejax.tasks.surrogate.spread import Widening
+from aejax.tasks.surrogate.surrogate import Surrogate
+
+
+def _pack(surrogate: Surrogate) -> Stored:
+    predictor = surrogate.predictor
+    settings: dict[str, Any] = {"names": list(surrogate.names), "measured": surrogate.measured}
+    arrays: dict[str, Any] = {
+        "momentum": surrogate.momentum,
+        "energy": surrogate.energy,
+        "compression": surrogate.compression.variables,
+    }
+    if predictor is not None:
+        settings["widening"] = [float(number) for number in predictor.widening]
+        frozen = predictor.variables["frozen"]
+        arrays["predictor"] = {"params": predictor.variables["params"]}
+        arrays["codes"] = {"mean": frozen["mean"], "scale": frozen["scale"]}
+        arrays["properties"] = {
+            "mean": predictor.mean,
+            "scale": predictor.scale,
+            "least": surrogate.least,
+            "most": surrogate.most,
+        }
+    return Stored(settings, arrays, surrogate.compression.model)
+
+
+def _unpack(stored: Stored) -> Surrogate:
+    settings, arrays, model = stored
+    if not isinstance(model, Model):
+        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    momentum, energy = arrays["momentum"], arrays["energy"]
+    rows = Batch(jnp.zeros((1, len(momentum), len(energy))))
+    compression = Compression(model, codecs.fitted_variables(stored, model, rows, "compression"))
+    names, measured = tuple(settings["names"]), dict(settings["measured"])
+    if not names:
+        nothing = np.zeros(0)
+        return Surrogate(momentum, energy, compression, None, names, nothing, nothing, measured)
+    properties = arrays["properties"]
+    predictor = Predictor(
+        *_networks(stored, compression), properties["mean"], properties["scale"], Widening(*settings["widening"])
+    )
+    return Surrogate(momentum, energy, compression, predictor, names, properties["least"], properties["most"], measured)
+
+
+def _networks(stored: Stored, compression: Compression) -> tuple[Model, Variables]:
+    """The Model of the predictor, whose sizes the arrays tell, and the variables of its members."""
+    codes, properties = stored.arrays["codes"], stored.arrays["properties"]
+    params = stored.arrays["predictor"]["params"]
+    num_members = len(params["layer_0"]["bias"])
+    hidden_dims = tuple(params[f"layer_{i}"]["bias"].shape[-1] for i in range(len(params) - 1))
+    model = predictor_model(compression.model, len(codes["mean"]), hidden_dims)
+
+    def init(key: Array, batch: Batch) -> Variables:
+        return jax.vmap(lambda key: model.init(key, batch))(jax.random.split(key, num_members))
+
+    rows = Batch(jnp.zeros((1, 1)), cond=jnp.zeros((1, len(properties["mean"]))))
+    variables = codecs.fitted_variables(stored, model._replace(init=init), rows, "predictor")
+    frozen = {"model": compression.variables, "mean": codes["mean"], "scale": codes["scale"]}
+    return model, {**variables, "frozen": frozen}
+
+
+def _earlier(folder: Path) -> Stored | None:
+    """What the command wrote before there was one format: ``config.json`` and ``variables.safetensors``."""
+    path = folder / "config.json"
+    config = storage.read_json(path) if path.is_file() else None
+    needed = {"format", "num_regions", "num_numbers", "properties"}
+    if not isinstance(config, dict) or not needed <= config.keys():
+        return None
+    tensors = storage.unflatten(storage.read_arrays(folder / "variables.safetensors"))
+    basis = tensors.get("basis", np.zeros((1, 1, 1, 1)))
+    arrays = {"momentum": tensors["Q"], "energy": tensors["E"], "compression": {"params": {"basis": basis}}}
+    if config["properties"]:
+        mean = tensors["properties_mean"]
+        arrays["predictor"] = {"params": tensors["predictor"]["params"]}
+        arrays["codes"] = {name: tensors["predictor"]["frozen"][name] for name in ("mean", "scale")}
+        arrays["properties"] = {
+            "mean": mean,
+            "scale": tensors["properties_scale"],
+            # The first folders kept no range.
+            "least": tensors.get("properties_min", np.full(mean.shape, -np.inf)),
+            "most": tensors.get("properties_max", np.full(mean.shape, np.inf)),
+        }
+    settings = {
+        "names": config["properties"],
+        "measured": config.get("measured", {}),
+        "widening": config.get("widening", list(Widening())),
+    }
+    model = local_subspaces(basis.shape[2:], config["num_numbers"], config["num_regions"], scale="sqrt")
+    return Stored(settings, arrays, model)
+
+
+codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, earlier=_earlier))
