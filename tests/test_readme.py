@@ -1,32 +1,25 @@
-"""The README's Python runs as it stands there, and its commands exist."""
+"""The README is short, and its Python runs as it stands there. Its links and commands are tested with the pages."""
 
 import re
-from pathlib import Path
 
-import pytest
-
-README = Path(__file__).parent.parent / "README.md"
+from tests.docs.reading import README, sentences
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) >= 3
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     names = {}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    exec(compile(block, str(README), "exec"), names)
+    assert names["codes"].shape == (1000, 4)
     assert names["new"].shape == (10, 15)
     assert names["found"].is_anomaly.shape == (1000,)
-    assert names["settings"].history["loss"].shape[0] == 3
+    assert names["found"].contribution.shape == (1000, 15)
+    assert len([line for line in block.splitlines() if line]) <= 15
 
 
-def test_the_commands_of_the_readme_exist(capsys):
-    from aejax.cli import main as cli
+def test_the_readme_has_at_most_700_words():
+    assert len(README.read_text().split()) <= 700
 
-    commands = set(re.findall(r"^aejax ([\w-]+)", README.read_text(), flags=re.MULTILINE))
-    assert {"train", "evaluate", "detect", "encode", "reconstruct", "generate", "report"} <= commands
-    for command in commands:
-        with pytest.raises(SystemExit) as caught:
-            cli.main([command, "--help"])
-        assert caught.value.code == 0
-    capsys.readouterr()
+
+def test_no_sentence_of_the_readme_is_long():
+    assert [sentence for sentence in sentences(README.read_text()) if len(sentence.split()) >= 25] == []
