@@ -27,8 +27,8 @@ def describe(value: Any, name: str = "model") -> Json:
 
     Example:
         >>> from aejax.models import vae
-        >>> describe(vae((5,), 2, beta=4.0))["kwargs"]["beta"]
-        4.0
+        >>> describe(vae((5,), 2, beta=0.5))["kwargs"]["beta"]
+        0.5
         >>> made(describe(vae((5,), 2))) is vae((5,), 2)
         True
     """

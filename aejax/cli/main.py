@@ -40,14 +40,14 @@ class DemoCommand:
 
 @dataclasses.dataclass(frozen=True)
 class TrainCommand:
-    """Train a model on a table, or go on with a run that was interrupted."""
+    """Train a model on a table, or resume a run that was interrupted."""
 
     data: Positional[Annotated[str | None, arg(metavar="DATA")]] = None
     """CSV, Parquet, NPY or NPZ file; - for standard input."""
     out: Path | None = None
     """Run folder to write; it must not hold a run yet."""
     resume: Path | None = None
-    """Run folder to go on with; all options come from its config."""
+    """Run folder to resume; all options come from its config."""
     config: Path | None = None
     """JSON file with options, such as the config.json of a run; options given here go before it."""
     train: OmitArgPrefixes[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
@@ -225,7 +225,6 @@ def _demo(command: DemoCommand) -> None:
 
 def _train(command: TrainCommand) -> None:
     from aejax import tables
-    from aejax.reports.run import summary, write_report
     from aejax.tables import run as runs
     from aejax.training import DivergenceError, Interrupted
 
@@ -237,15 +236,15 @@ def _train(command: TrainCommand) -> None:
     if resuming:
         config, source = runs.load_config(folder)
         _say_what_is_ignored(command, config)
-        if (folder / "variables.safetensors").is_file():
-            if diverged := runs.load_run(folder).diverged:
-                raise RuntimeError(f"{folder} cannot be gone on with, its training diverged: {diverged}")
+        if finished := runs.finished(folder):
+            if finished.diverged:
+                raise RuntimeError(f"{folder} cannot be resumed, its training diverged: {finished.diverged}")
             print(f"{folder} is complete: nothing is left to train")
             return
         path = path or source.path
     elif any(folder.glob("*")):
         raise FileExistsError(
-            f"out: {folder} is not empty; go on with it by aejax train --resume {folder}, or choose another folder"
+            f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
         )
     path = path or _data_of(command.config)
     if path is None:
@@ -260,7 +259,7 @@ def _train(command: TrainCommand) -> None:
     if table.left_out:
         notice(f"left out as time or row number: {', '.join(table.left_out)}")
     try:
-        run = tables.train(
+        tables.train(
             table,
             config,
             folder,
@@ -273,21 +272,31 @@ def _train(command: TrainCommand) -> None:
         )
     except Interrupted as interrupt:
         again = f"{path} " if path == "-" else ""
-        raise KeyboardInterrupt(f"{interrupt}\ngo on with: aejax train {again}--resume {folder}") from None
+        raise KeyboardInterrupt(f"{interrupt}\nresume with: aejax train {again}--resume {folder}") from None
     except DivergenceError as error:
-        if not (folder / "variables.safetensors").is_file():
+        if runs.finished(folder) is None:
             raise RuntimeError(f"{error}. It was the first epoch: no run was written") from None
-        write_report(folder / "report.html", runs.load_run(folder))
+        _write_report(folder)
         raise RuntimeError(f"{error}. They are in {folder}, which says that it diverged") from None
-    write_report(folder / "report.html", run)
-    print(summary(run))
+    print(_write_report(folder))
     print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
+
+
+def _write_report(folder: Path) -> str:
+    """Writes the report of a run, and returns its summary."""
+    import aejax
+    from aejax.reports.run import summary, write_report
+    from aejax.tables import run as runs
+
+    run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
+    write_report(folder / "report.html", run, record)
+    return summary(run, record)
 
 
 def _say_what_is_ignored(command: TrainCommand, config: TrainConfig) -> None:
     names = [field.name for field in dataclasses.fields(TrainConfig)]
     if ignored := flags_that_differ(command.train, names, TrainConfig, config):
-        note(f"a run is gone on with by its own options; ignored: {ignored}", command.quiet)
+        note(f"a run is resumed with its own options; ignored: {ignored}", command.quiet)
 
 
 def _data_of(config: Path | None) -> str | None:
@@ -318,13 +327,13 @@ def _transform(
     command: EncodeCommand | ReconstructCommand | DetectCommand, task: str, **options: object
 ) -> dict[str, "np.ndarray"]:
     """Writes what a task makes of each row, beside the row's time or number, and returns it."""
+    import aejax
     from aejax import tables
     from aejax.artefacts import storage
     from aejax.data.formats.tables import write_table
-    from aejax.tables import run as runs
 
     storage.check_no_input(command.out, command.data)
-    run = runs.load_run(command.run)
+    run = aejax.load(command.run, aejax.Run)
     table, _ = _read(command.data, run.config.drop_columns, run.source.columns)
     result = getattr(tables, task)(run, table, notice=_notice(command), **options)
     holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
@@ -333,9 +342,9 @@ def _transform(
 
 
 def _generate(command: GenerateCommand) -> None:
+    import aejax
     from aejax import tables
     from aejax.data.formats.tables import write_table
-    from aejax.tables import run as runs
 
     conditions = {}
     for word in command.condition:
@@ -344,17 +353,17 @@ def _generate(command: GenerateCommand) -> None:
             conditions[name] = float(value)
         except ValueError:
             raise ValueError(f"condition: found {word!r}, expected NAME=NUMBER") from None
-    run = runs.load_run(command.run)
+    run = aejax.load(command.run, aejax.Run)
     rows = tables.generate(run, command.num_samples, conditions, command.seed, _notice(command))
     write_table(command.out, rows)
 
 
 def _evaluate(command: EvaluateCommand) -> None:
+    import aejax
     from aejax import tables
     from aejax.reports.run import evaluation_table
-    from aejax.tables import run as runs
 
-    run = runs.load_run(command.run)
+    run = aejax.load(command.run, aejax.Run)
     table, sha256 = _read(command.data, run.config.drop_columns, run.source.columns)
     notice = _notice(command)
     if sha256 == run.source.sha256:
@@ -364,12 +373,8 @@ def _evaluate(command: EvaluateCommand) -> None:
 
 
 def _report(command: ReportCommand) -> None:
-    from aejax.reports.run import write_report
-    from aejax.tables import run as runs
-
-    path = command.run / "report.html"
-    write_report(path, runs.load_run(command.run))
-    print(path)
+    _write_report(command.run)
+    print(command.run / "report.html")
 
 
 def _monitor(command: monitoring.MonitorCommand) -> None:

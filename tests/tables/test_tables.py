@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+import aejax
 from aejax import tables
 from aejax.data.formats.tables import Table
-from aejax.tables import run as runs
 from aejax.tables.config import TrainConfig
 from aejax.training import DivergenceError
 
@@ -93,13 +93,13 @@ def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
     with pytest.raises(DivergenceError) as caught:
         train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50)
     assert caught.value.epoch > 1
-    run = runs.load_run(tmp_path)
+    run = aejax.load(tmp_path)
     assert run.diverged == str(caught.value)
     notes = []
     assert np.isfinite(tables.encode(run, table, notes.append)["z1"]).all()
     assert any("diverged" in note for note in notes)
     fine, _ = train(table, tmp_path / "fine")
-    assert runs.load_run(tmp_path / "fine").diverged is fine.diverged is None
+    assert aejax.load(tmp_path / "fine").diverged is fine.diverged is None
 
 
 def test_only_training_rows_set_the_scale_and_only_calibration_rows_the_limits(tmp_path):
