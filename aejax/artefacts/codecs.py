@@ -159,7 +159,7 @@ def load(
     Args:
         folder: the folder.
         expected: the type of the thing; any registered one if None.
-        model: the Model, where it is of the user's own functions; made as it was for the thing.
+        model: the Model, if it is made of your own functions; built as it was for the thing.
 
     Returns:
         The thing, equal to the last bit.
@@ -185,7 +185,7 @@ def load(
 
 
 def fitted_variables(stored: Stored, model: Model | Adversary, batch: Any, name: str = "variables") -> PyTree:
-    """The variables of a model, once it is sure that they are such.
+    """The variables of a model, checked: names, shapes and types.
 
     Args:
         stored: what was read.
@@ -238,7 +238,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     manifest = storage.read_json(folder / MANIFEST)
     needed = {"kind": str, "version": int, "settings": dict, "files": dict}
     if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), t) for k, t in needed.items()):
-        raise ValueError(f"{folder / MANIFEST} cannot be read: found no {', '.join(needed)}, expected these")
+        raise ValueError(f"{folder / MANIFEST} cannot be read: expected the fields {', '.join(needed)}")
     return manifest
 
 
@@ -247,7 +247,7 @@ def _digest(manifest: Mapping[str, Json]) -> str:
 
 
 def _damaged(path: Path) -> ValueError:
-    return ValueError(f"{path} is damaged: its SHA-256 is not the one noted; restore it from a copy, or make it anew")
+    return ValueError(f"{path} is damaged: its SHA-256 is not the one noted; restore it from a copy, or make it again")
 
 
 def _read_earlier(folder: Path, expected: type | None) -> tuple[Codec, Stored]:

@@ -108,4 +108,4 @@ def _factory(name: str) -> Any:
 
 def _no_description(name: str, value: Any) -> ValueError:
     what = getattr(value, "__qualname__", type(value).__qualname__)
-    return ValueError(f"{name}: found {what}, which no factory of aejax has made")
+    return ValueError(f"{name}: found {what}, expected what a factory of aejax made")

@@ -130,7 +130,7 @@ def read_variables(path: str | Path, expected: Variables) -> Variables:
 
 
 def write_history(path: str | Path, history: Mapping[str, np.ndarray]) -> None:
-    """Writes the metrics of a fit, an epoch a line; what is not finite becomes null, since JSON has no word for it."""
+    """Writes the metrics of a fit, an epoch a line; values that are not finite become null, since JSON has none."""
     num_epochs = len(next(iter(history.values())))
 
     def line(epoch: int) -> str:
@@ -164,7 +164,7 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 @contextlib.contextmanager
 def open_npz(path: str | Path, expected: str) -> Iterator[np.lib.npyio.NpzFile]:
-    """Opens an NPZ file that somebody else wrote; what is read from it inside the block may fail as well.
+    """Opens an NPZ file from outside; reading its arrays inside the block may fail as well.
 
     Args:
         path: the file.

@@ -100,7 +100,7 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
     write_report(folder / "report.html", run, codecs.load(record_folder(folder), Record), panels)
     return (
         f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
-        f"pictures in {folder / 'report.html'}; try: aejax detect {folder} {folder / 'faults.csv'}"
+        f"pictures in {folder / 'report.html'}; next: aejax detect {folder} {folder / 'faults.csv'}"
     )
 
 

@@ -94,8 +94,8 @@ def _note_constant(monitor: TableMonitor, rows: np.ndarray, notice: Notice) -> N
     is_constant = np.isinf(scaler.scale)
     is_moved = is_constant & (~np.isclose(rows, scaler.mean) & np.isfinite(rows)).any(axis=0)
     for chosen, what in (
-        (is_constant & ~is_moved, "constant in the normal rows, so that it takes no part"),
-        (is_moved, "constant in the normal rows and not in the new ones; it takes no part, look at it by other means"),
+        (is_constant & ~is_moved, "constant in the normal rows, so the monitor ignores it"),
+        (is_moved, "constant in the normal rows, not in the new ones; the monitor ignores it, so check it yourself"),
     ):
         if chosen.any():
             notice(f"{', '.join(chosen_names(chosen, monitor.columns))}: {what}")

@@ -30,7 +30,7 @@ class Source(NamedTuple):
         path: of the file, ``-`` for standard input.
         sha256: of its bytes.
         columns: all columns used, in their order in the table.
-        has_header: whether they have names of their own.
+        has_header: whether the file names them.
     """
 
     path: str

@@ -105,7 +105,7 @@ def train(
     Raises:
         ValueError: bad options or data, or a folder that holds something else; the message names the option or the
             column.
-        DivergenceError: as in ``aejax.fit``; the run with the last good variables is written all the same, and says so,
+        DivergenceError: as in ``aejax.fit``; the run with the last good variables is still written, marked as diverged,
             but for the first epoch, after which there are none.
         Interrupted: as in ``aejax.fit``.
     """
@@ -196,11 +196,11 @@ def check_training_rows(x: np.ndarray, scaler: Scaler, columns: tuple[str, ...],
             "column that varies: there is nothing to learn"
         )
     for name in chosen_names(is_constant, columns):
-        notice(f"column {name!r} is constant in the training rows; it is kept, but tells a model nothing")
+        notice(f"column {name!r} is constant in the training rows; it is kept, but a model learns nothing from it")
     for index, value, count in find_sentinels(x):
         notice(
-            f"column {columns[index]!r}: {value:g} stands in {count} training rows, far from all other values; if it "
-            "means that a value is missing, empty these cells"
+            f"column {columns[index]!r}: {count} training rows hold {value:g}, far from all other values; if it "
+            "marks a missing value, empty these cells"
         )
 
 

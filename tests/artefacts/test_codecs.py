@@ -194,7 +194,7 @@ def test_a_model_of_the_users_own_functions_is_given_to_load(tmp_path):
     monitor = EXAMPLES["monitor"]()
     own = monitor._replace(model=model, variables=model.init(jax.random.key(0), Batch(jnp.zeros((1, 2)))))
     aejax.save(tmp_path, own)
-    with pytest.raises(ValueError, match=r"no factory of aejax has made; give the model to aejax\.load\(folder, model"):
+    with pytest.raises(ValueError, match=r"a factory of aejax made; give the model to aejax\.load\(folder, model"):
         aejax.load(tmp_path)
     back = aejax.load(tmp_path, model=model)
     assert_equal(back, own)

@@ -383,7 +383,7 @@ def test_divergence_is_explained(table, tmp_path, capsys):
     assert not (tmp_path / "first").exists()
     folder = tmp_path / "later"
     assert run("train", table, "--out", folder, "--learning-rate", 4, "--batch-size", 512, *words) == 1
-    assert "which says that it diverged" in capsys.readouterr().err
+    assert "marked as diverged" in capsys.readouterr().err
     assert (folder / "report.html").exists()
     assert run("encode", folder, table, "--out", tmp_path / "codes.csv") == 0
     assert "diverged" in capsys.readouterr().err

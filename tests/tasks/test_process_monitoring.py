@@ -245,7 +245,7 @@ def test_bad_rows_are_named(monitor):
         anomaly.watch(monitor, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="x: found 5 columns, expected 6"):
         anomaly.contributions(monitor, np.zeros((3, 5)))
-    with pytest.raises(ValueError, match="cannot tell what is that rare"):
+    with pytest.raises(ValueError, match="are too few for a rate that low"):
         anomaly.recalibrate(monitor, process(50), false_alarm_rate=0.01)
 
 

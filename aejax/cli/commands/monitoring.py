@@ -42,7 +42,7 @@ class MonitorCommand:
     limits: Literal["rows", "blocks"] = "rows"
     """Whether rows or whole blocks of rows are taken to be exchangeable; blocks need many more rows."""
     num_lags: int = 2
-    """Earlier rows that are looked at together with each row."""
+    """Earlier rows that are judged together with each row."""
     smoothing: float = 0.2
     """Weight of the newest row in the moving averages; 1 for none."""
     alarm_rule: tuple[int, int] = (2, 3)

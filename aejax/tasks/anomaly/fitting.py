@@ -61,10 +61,10 @@ def fit_monitor(
     """Learns normal operation of a process from rows in time.
 
     Rows are standardised and put beside the rows before them; a model of these windows gives T² of its code and SPE of
-    its residual, both whitened by shrunk covariances and smoothed by moving averages. What is alarmed on are SPE and
-    the mean of both, whichever is the further above its limit. (The mean alone loses a doubled SPE where T² varies
+    its residual, both whitened by shrunk covariances and smoothed by moving averages. Alarms come from SPE and the
+    mean of both, whichever is further above its limit. (The mean alone loses a doubled SPE where T² varies
     tenfold, as it does where the states of a process are slow; T² alone gives false alarms there.) The limits come
-    from normal rows that the model at hand has not seen: each of ``num_folds`` blocks of the table is scored by a model
+    from normal rows that the scoring model has not seen: each of ``num_folds`` blocks of the table is scored by a model
     trained on the others (cross-conformal; Vovk 2015), and the monitor's own model is trained on all rows.
 
     The defaults were chosen on the Tennessee Eastman process, on its normal rows and the mean over its faults.

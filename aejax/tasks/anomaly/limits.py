@@ -31,7 +31,7 @@ def threshold(normal: ArrayLike, false_alarm_rate: float) -> float:
         false_alarm_rate: the share of normal rows that may be above.
 
     Returns:
-        The threshold; infinite where there are fewer than 1 / rate - 1 scores: so few cannot tell what is that rare.
+        The threshold; infinite where there are fewer than 1 / rate - 1 scores: that is too few for so rare an event.
 
     Raises:
         ValueError: a rate outside (0, 1), or scores that are not (m,).
@@ -139,7 +139,7 @@ def block_threshold(score: np.ndarray, length: int, false_alarm_rate: float) -> 
         false_alarm_rate: the share of normal rows that may be above, on average.
 
     Returns:
-        The limit; infinite where there are fewer than 1 / rate - 1 blocks: so few cannot tell what is that rare.
+        The limit; infinite where there are fewer than 1 / rate - 1 blocks: that is too few for so rare an event.
 
     Raises:
         ValueError: a length below 1 or a rate outside (0, 1).

@@ -24,7 +24,8 @@ class Monitor(NamedTuple):
         alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
         held_out: statistics of the normal rows that set the limits, smoothed, each (m,).
         limit: of each statistic, scalars. A row is above where SPE or the combined statistic is; these two limits are
-            raised together until both give no more false alarms than asked for. That of T² alone is to look at.
+            raised together until both give no more false alarms than asked for. The limit of T² alone is for the chart
+            only.
         rate: the false alarm rate asked for, and the one obtained on held-out normal rows.
         num_conditions: that its model is given beside each row.
     """
@@ -67,7 +68,7 @@ def set_limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statisti
         The limit of each statistic, scalars, and the rate that they give.
 
     Raises:
-        ValueError: a rate that so few rows cannot tell, or no row with an observed value.
+        ValueError: a rate that is too low for so few rows, or no row with an observed value.
     """
     length = max(map(block_length, held_out))
     num_seen = int(np.isfinite(held_out.combined).sum())
@@ -84,7 +85,7 @@ def set_limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statisti
 
 
 def check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
-    """Refuses a rate that so few normal rows cannot tell, and a way of setting limits that does not exist."""
+    """Refuses a rate that is too low for so few normal rows, and a way of setting limits that does not exist."""
     if limits not in ("rows", "blocks"):
         raise ValueError(f'limits: found {limits!r}, expected "rows" or "blocks"')
     check_rate(rate)
@@ -92,7 +93,7 @@ def check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = ma
     found, unit = (num_blocks, "blocks") if is_few_blocks else (num_rows, "rows")
     if rate * (found + 1) < 1 - 1e-9:
         raise ValueError(
-            f"false_alarm_rate: found {rate}, but {found} {unit} of held-out normal operation cannot tell what is that "
-            f"rare; ask for at least {1 / (found + 1):.2g}, or give more rows"
+            f"false_alarm_rate: found {rate}, but {found} {unit} of held-out normal operation are too few for a rate "
+            f"that low; ask for at least {1 / (found + 1):.2g}, or give more rows"
             + (', or limits="rows"' if is_few_blocks else "")
         )

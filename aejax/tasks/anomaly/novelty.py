@@ -164,7 +164,7 @@ def fit_detector(
     """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
 
     The columns are standardised; several models are trained, one for each noise level and key, and the scores of
-    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets that the README names.
+    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets of docs/results.md.
 
     Args:
         key: PRNG key.
