@@ -6,7 +6,6 @@ import json
 import operator
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -183,13 +182,10 @@ def _reconstruct(command: ReconstructCommand) -> None:
 
 
 def _detect(command: DetectCommand) -> None:
+    from aejax.reports.run import detection_summary
+
     found = _transform(command, "detect", false_alarm_rate=command.false_alarm_rate)
-    sensors = Counter(found["top_sensor"][found["is_anomaly"]].tolist()).most_common(3)
-    often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
-    _notice(command)(
-        f"{found['is_anomaly'].sum()} of {len(found['score'])} rows are anomalies"
-        + (f"; what stands out in them: {often}" if often else "")
-    )
+    _notice(command)(detection_summary(found))
 
 
 def _transform(

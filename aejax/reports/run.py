@@ -1,6 +1,7 @@
 """What a run looks like: a short table for the terminal, and a page with its pictures."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,27 @@ def summary(run: Run, record: Record) -> str:
     """
     table = pages.format_table([("held-out result", "value"), *_results(run, record)])
     return "\n\n".join([*_divergence(run), table])
+
+
+def detection_summary(found: Mapping[str, np.ndarray]) -> str:
+    """How many rows are anomalies, and which columns stand out in them.
+
+    Args:
+        found: from ``tables.detect``.
+
+    Returns:
+        A line of text.
+
+    Example:
+        >>> detection_summary({"is_anomaly": np.array([True, False]), "top_sensor": np.array(["flow", "level"])})
+        '1 of 2 rows are anomalies; what stands out in them: flow (1)'
+    """
+    flagged = found["is_anomaly"]
+    sensors = Counter(found["top_sensor"][flagged].tolist()).most_common(3)
+    often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
+    return f"{flagged.sum()} of {len(flagged)} rows are anomalies" + (
+        f"; what stands out in them: {often}" if often else ""
+    )
 
 
 def evaluation_table(result: Mapping[str, Any]) -> str:

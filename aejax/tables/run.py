@@ -180,7 +180,9 @@ def finished(folder: str | Path) -> Run | None:
     if not any((folder / name).is_file() for name in (codecs.MANIFEST, EARLIER_VARIABLES)):
         return None
     run: Run = codecs.load(folder, Run)
-    return run if load_config(folder) == (run.config, run.source) else None
+    # A config that is not the run's is that of a training which has begun in its place.
+    is_own = not _config_file(folder).is_file() or load_config(folder) == (run.config, run.source)
+    return run if is_own else None
 
 
 def source_of(values: Mapping[str, Any]) -> Source:

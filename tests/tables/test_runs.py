@@ -46,6 +46,8 @@ def test_a_folder_is_finished_once_the_run_of_its_config_is_there(table, tmp_pat
     other = tables.train(table, dataclasses.replace(CONFIG, latent_dim=3), tmp_path)
     assert aejax.load(tmp_path).config == other.config
     assert len(list(tmp_path.glob("arrays-*"))) == 1
+    (tmp_path / "config.json").unlink()
+    assert runs.finished(tmp_path).config == other.config
 
 
 def test_a_folder_with_something_else_in_it_is_refused_before_training(table, tmp_path):

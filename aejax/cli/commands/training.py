@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -12,6 +12,9 @@ from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.cli.commands.tables import read_table
 from aejax.tables.config import TrainConfig
+
+if TYPE_CHECKING:
+    from aejax.data.formats.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,37 +74,45 @@ def train(command: TrainCommand) -> None:
         RuntimeError: training diverged.
         KeyboardInterrupt: it was interrupted; the message says how to resume it.
     """
-    from aejax import tables
     from aejax.tables import run as runs
-    from aejax.training import DivergenceError, Interrupted
 
-    resuming = command.resume is not None
     folder = command.resume or command.out
     if folder is None:
         raise ValueError("out: found none, expected the run folder to write, such as --out runs/first")
-    config, path = command.train, command.data
-    if resuming:
+    source: runs.Source | None = None
+    path = command.data
+    if command.resume:
         config, source = runs.load_config(folder)
         _say_what_is_ignored(command, config)
-        if finished := runs.finished(folder):
-            if finished.diverged:
-                raise RuntimeError(f"{folder} cannot be resumed, its training diverged: {finished.diverged}")
+        if _is_finished(folder):
             print(f"{folder} is complete: nothing is left to train")
             return
         path = path or source.path
-    elif any(folder.glob("*")):
-        raise FileExistsError(
-            f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
-        )
-    path = path or _data_of(command.config)
+    else:
+        if any(folder.glob("*")):
+            raise FileExistsError(
+                f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
+            )
+        config, path = command.train, path or _data_of(command.config)
     if path is None:
         raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
-    table, sha256 = read_table(path, config.drop_columns, source.columns if resuming else None)
-    if resuming and sha256 != source.sha256:
+    table, sha256 = read_table(path, config.drop_columns, source.columns if source else None)
+    if source and sha256 != source.sha256:
         raise ValueError(
             f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., expected "
             f"{source.sha256[:12]}...); give that table as DATA, or train anew"
         )
+    _train(command, folder, config, path, table, sha256)
+    print(_write_report(folder))
+    print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
+
+
+def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table", sha256: str) -> None:
+    """Trains, and says what to do where that comes to no end."""
+    from aejax import tables
+    from aejax.tables import run as runs
+    from aejax.training import DivergenceError, Interrupted
+
     notice = functools.partial(note, quiet=command.quiet)
     if table.left_out:
         notice(f"left out as time or row number: {', '.join(table.left_out)}")
@@ -113,7 +124,7 @@ def train(command: TrainCommand) -> None:
             path=path if path == "-" else str(Path(path).resolve()),
             sha256=sha256,
             checkpoint_seconds=command.checkpoint_seconds,
-            resume=resuming,
+            resume=command.resume is not None,
             progress=not command.quiet,
             notice=notice,
         )
@@ -125,8 +136,16 @@ def train(command: TrainCommand) -> None:
             raise RuntimeError(f"{error}. It was the first epoch: no run was written") from None
         _write_report(folder)
         raise RuntimeError(f"{error}. The last good variables are in {folder}, marked as diverged") from None
-    print(_write_report(folder))
-    print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether nothing is left to train; refuses a run that diverged."""
+    from aejax.tables import run as runs
+
+    run = runs.finished(folder)
+    if run and run.diverged:
+        raise RuntimeError(f"{folder} cannot be resumed, its training diverged: {run.diverged}")
+    return run is not None
 
 
 def report(command: ReportCommand) -> None:
