@@ -1,9 +1,10 @@
 """Compressed and generative representations of scientific and industrial data, as pure functions in JAX."""
 
 from aejax import exchange, losses, metrics, models, nets
+from aejax.artefacts.codecs import load, save
 from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState
 from aejax.data.batches import as_batch
-from aejax.tables.run import Run, load_run, save_run
+from aejax.tables.run import Run
 from aejax.tasks import (
     Calibration,
     Detection,
@@ -85,7 +86,7 @@ __all__ = [
     "fit_mixture",
     "generate",
     "interpolate",
-    "load_run",
+    "load",
     "log_likelihood",
     "losses",
     "member",
@@ -99,7 +100,7 @@ __all__ = [
     "reconstruct",
     "rows",
     "sample_mixture",
-    "save_run",
+    "save",
     "score",
     "sensitivity",
     "stream",

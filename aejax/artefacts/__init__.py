@@ -1,1 +1,1 @@
-"""Folders that are whole or not there: what is kept of a result."""
+"""What is kept of a result, in folders that are written whole or not at all."""

@@ -6,13 +6,14 @@ thing, all of the one before, or nothing. No pickle is read or written.
 """
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import safetensors.numpy
 
 from aejax.artefacts import storage
@@ -20,7 +21,7 @@ from aejax.artefacts.described import Json, describe, made
 from aejax.base import Adversary, Model, PyTree
 
 MANIFEST = "artefact.json"
-_ARRAYS = "arrays-{}.safetensors"
+_ARRAYS = re.compile(r"arrays-[0-9a-f]{12}\.safetensors")
 
 
 class Stored(NamedTuple):
@@ -28,7 +29,8 @@ class Stored(NamedTuple):
 
     Attributes:
         settings: numbers and text, as JSON.
-        arrays: nested dictionaries of arrays; what is read are NumPy arrays.
+        arrays: trees of arrays by name. What is read are nested dictionaries of NumPy arrays, in which a list or a
+            tuple has become a dictionary with the names "0", "1", ...
         model: the Model or Adversary, for a kind that has one which its settings do not name.
     """
 
@@ -47,7 +49,7 @@ class Codec(NamedTuple):
         pack: thing -> Stored.
         unpack: Stored -> thing; raises ValueError, KeyError or TypeError for what does not fit.
         upgrades: for each earlier version, Stored of that version -> Stored of the next.
-        earlier: (folder) -> Stored of version 1, or None where the folder holds none: reads what was written before
+        earlier: (path) -> Stored of version 1, or None where there is none: reads a folder or a file written before
             there was ``artefact.json``.
     """
 
@@ -82,8 +84,18 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_CODECS))
 
 
+def is_part(name: str) -> bool:
+    """Whether ``save`` writes files of this name.
+
+    Example:
+        >>> is_part("artefact.json"), is_part("notes.txt")
+        (True, False)
+    """
+    return name == MANIFEST or _ARRAYS.fullmatch(name) is not None
+
+
 def save(folder: str | os.PathLike[str], thing: Any) -> None:
-    """Writes a thing to a folder: a run, a monitor, a detector, a denoiser, a surrogate, sections.
+    """Writes a thing to a folder: a run, a monitor, a detector and the like.
 
     Args:
         folder: made if it is not there. A thing of the same kind in it is replaced; other files in it stay.
@@ -96,17 +108,15 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
-    codec = _codec_of(thing)
-    found = _manifest(folder) if (folder / MANIFEST).is_file() else {"kind": codec.kind}
-    if found["kind"] != codec.kind:
-        raise ValueError(f"folder: {folder} holds a {found['kind']}, expected none or a {codec.kind}; choose another")
+    codec = _codec_of(type(thing))
+    before = _files_to_replace(folder, codec)
     stored = codec.pack(thing)
     content = safetensors.numpy.save(storage.as_numpy(stored.arrays))
     digest = hashlib.sha256(content).hexdigest()
-    arrays = _ARRAYS.format(digest[:12])
+    arrays = f"arrays-{digest[:12]}.safetensors"
     with storage.atomic_path(folder / arrays) as partial:
         partial.write_bytes(content)
-    manifest = {
+    manifest: dict[str, Json] = {
         "kind": codec.kind,
         "version": codec.version,
         "settings": stored.settings,
@@ -114,9 +124,31 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
         "files": {arrays: digest},
         "environment": storage.environment(),
     }
-    storage.write_json(folder / MANIFEST, manifest)
-    for name in set(found.get("files", {})) - {arrays}:
+    storage.write_json(folder / MANIFEST, manifest | {"sha256": _digest(manifest)})
+    for name in before - {arrays}:
         (folder / Path(name).name).unlink(missing_ok=True)
+
+
+def check_folder(folder: str | os.PathLike[str], kind: type) -> None:
+    """Refuses a folder that ``save`` would refuse, before the work is done.
+
+    Args:
+        folder: where a thing will be saved.
+        kind: its type.
+
+    Raises:
+        ValueError: the folder holds a thing of another kind.
+    """
+    _files_to_replace(Path(folder), _codec_of(kind))
+
+
+def _files_to_replace(folder: Path, codec: Codec) -> set[str]:
+    if not (folder / MANIFEST).is_file():
+        return set()
+    found = _manifest(folder)
+    if found["kind"] != codec.kind:
+        raise ValueError(f"folder: {folder} holds a {found['kind']}, expected none or a {codec.kind}; choose another")
+    return set(found["files"])
 
 
 def load(
@@ -127,7 +159,7 @@ def load(
     Args:
         folder: the folder.
         expected: the type of the thing; any registered one if None.
-        model: the Model, where it is of the user's own functions; made as it was for the thing.
+        model: the Model, if it is made of your own functions; built as it was for the thing.
 
     Returns:
         The thing, equal to the last bit.
@@ -153,7 +185,7 @@ def load(
 
 
 def fitted_variables(stored: Stored, model: Model | Adversary, batch: Any, name: str = "variables") -> PyTree:
-    """The variables of a model, once it is sure that they are such.
+    """The variables of a model, checked: names, shapes and types.
 
     Args:
         stored: what was read.
@@ -170,17 +202,7 @@ def fitted_variables(stored: Stored, model: Model | Adversary, batch: Any, name:
     expected = jax.eval_shape(model.init, jax.random.key(0), batch)
     found = storage.flatten(stored.arrays.get(name, {}))
     storage.check_same(name, found, storage.flatten(expected))
-    return _filled(expected, found)
-
-
-def _filled(expected: Mapping[str, PyTree], found: Mapping[str, np.ndarray], prefix: str = "") -> dict[str, PyTree]:
-    """The arrays in the place of the shapes; dictionaries without arrays, which no file holds, come back as well."""
-    return {
-        name: _filled(leaf, found, f"{prefix}{name}/")
-        if isinstance(leaf, Mapping)
-        else jax.numpy.asarray(found[prefix + name])
-        for name, leaf in expected.items()
-    }
+    return jax.tree_util.tree_map_with_path(lambda path, _: jax.numpy.asarray(found[storage.name_of(path)]), expected)
 
 
 def _read(folder: Path, model: Model | Adversary | None) -> tuple[Codec, Stored]:
@@ -194,20 +216,18 @@ def _read(folder: Path, model: Model | Adversary | None) -> tuple[Codec, Stored]
             f"{folder}: found version {version} of a {codec.kind}, expected at most {codec.version}; use a newer aejax"
         )
     arrays: dict[str, Any] = {}
+    if manifest.pop("sha256", None) != _digest(manifest):
+        raise _damaged(folder / MANIFEST)
     for name, digest in manifest["files"].items():
         content = storage.read(folder / Path(name).name, bytes)
         if hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError(
-                f"{folder / name} is damaged, or not the file that {MANIFEST} names: its SHA-256 differs; restore it "
-                "from a copy, or make it anew"
-            )
+            raise _damaged(folder / name)
         arrays |= safetensors.numpy.load(content)
-    if model is None and manifest["model"] is not None:
-        if "unknown" in manifest["model"]:
-            raise ValueError(
-                f"{folder}: {manifest['model']['unknown']}; give the model to aejax.load(folder, model=...)"
-            )
-        model = made(manifest["model"])
+    description = manifest.get("model")
+    if model is None and description is not None:
+        if "unknown" in description:
+            raise ValueError(f"{folder}: {description['unknown']}; give the model to aejax.load(folder, model=...)")
+        model = made(description)
     stored = Stored(manifest["settings"], storage.unflatten(arrays), model)
     for step in range(version, codec.version):
         stored = codec.upgrades[step](stored)
@@ -218,17 +238,27 @@ def _manifest(folder: Path) -> dict[str, Any]:
     manifest = storage.read_json(folder / MANIFEST)
     needed = {"kind": str, "version": int, "settings": dict, "files": dict}
     if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), t) for k, t in needed.items()):
-        raise ValueError(f"{folder / MANIFEST} cannot be read: found no {', '.join(needed)}, expected these")
-    return {"model": None, **manifest}
+        raise ValueError(f"{folder / MANIFEST} cannot be read: expected the fields {', '.join(needed)}")
+    return manifest
+
+
+def _digest(manifest: Mapping[str, Json]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} is damaged: its SHA-256 is not the one noted; restore it from a copy, or make it again")
 
 
 def _read_earlier(folder: Path, expected: type | None) -> tuple[Codec, Stored]:
-    for codec in _CODECS.values():
+    for codec in reversed(_CODECS.values()):  # what is registered from above has more to say
         stored = codec.earlier(folder) if codec.earlier and (expected in (None, codec.type)) else None
         if stored is not None:
             for step in range(1, codec.version):
                 stored = codec.upgrades[step](stored)
             return codec, stored
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: there is no such folder")
     what = "anything that aejax saved" if expected is None else f"a {_kind_of(expected)}"
     raise FileNotFoundError(f"{folder} does not hold {what}: it has no {MANIFEST}")
 
@@ -242,11 +272,11 @@ def _description(model: Model | Adversary | None) -> Json:
         return {"unknown": str(error)}
 
 
-def _codec_of(thing: Any) -> Codec:
+def _codec_of(kind: type) -> Codec:
     for codec in _CODECS.values():
-        if type(thing) is codec.type:
+        if kind is codec.type:
             return codec
-    raise TypeError(f"thing: found {type(thing).__name__}, expected one of {', '.join(kinds())}")
+    raise TypeError(f"thing: found {kind.__name__}, expected one of {', '.join(kinds())}")
 
 
 def _kind_of(expected: type) -> str:

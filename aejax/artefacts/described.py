@@ -27,8 +27,8 @@ def describe(value: Any, name: str = "model") -> Json:
 
     Example:
         >>> from aejax.models import vae
-        >>> describe(vae((5,), 2, beta=4.0))["kwargs"]["beta"]
-        4.0
+        >>> describe(vae((5,), 2, beta=0.5))["kwargs"]["beta"]
+        0.5
         >>> made(describe(vae((5,), 2))) is vae((5,), 2)
         True
     """
@@ -108,4 +108,4 @@ def _factory(name: str) -> Any:
 
 def _no_description(name: str, value: Any) -> ValueError:
     what = getattr(value, "__qualname__", type(value).__qualname__)
-    return ValueError(f"{name}: found {what}, which no factory of aejax has made")
+    return ValueError(f"{name}: found {what}, expected what a factory of aejax made")

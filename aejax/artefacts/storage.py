@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to one side and renamed; arrays as safetensors, all else as JSON."""
+"""Files that are written atomically: whole or not there. Arrays are safetensors, all else is JSON."""
 
 import contextlib
 import json
@@ -82,14 +82,23 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, PyTree]) -> None:
-    """Writes arrays by name as safetensors; names of nested dictionaries are joined by slashes."""
+    """Writes arrays by name as safetensors; names of nested trees are joined by slashes."""
     with atomic_path(path) as partial:
         partial.write_bytes(safetensors.numpy.save(as_numpy(arrays)))
 
 
 def as_numpy(arrays: Mapping[str, PyTree]) -> dict[str, np.ndarray]:
-    """Nested dictionaries of arrays as one of NumPy arrays, as safetensors takes them."""
-    return {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
+    """A tree of arrays as a dictionary of NumPy arrays, as safetensors takes them.
+
+    Raises:
+        ValueError: something else than an array of numbers.
+    """
+    flat = {name: np.asarray(array, order="C") for name, array in flatten(arrays).items()}
+    for name, array in flat.items():
+        if array.dtype.kind in "OUS":
+            what = type(array.item() if array.ndim == 0 else array.flat[0]).__name__
+            raise ValueError(f"{name}: found a {what}, expected an array of numbers")
+    return flat
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -121,7 +130,7 @@ def read_variables(path: str | Path, expected: Variables) -> Variables:
 
 
 def write_history(path: str | Path, history: Mapping[str, np.ndarray]) -> None:
-    """Writes the metrics of a fit, an epoch a line; what is not finite becomes null, since JSON has no word for it."""
+    """Writes the metrics of a fit, an epoch a line; values that are not finite become null, since JSON has none."""
     num_epochs = len(next(iter(history.values())))
 
     def line(epoch: int) -> str:
@@ -155,7 +164,7 @@ def write_npz(path: str | Path, **arrays: Any) -> None:
 
 @contextlib.contextmanager
 def open_npz(path: str | Path, expected: str) -> Iterator[np.lib.npyio.NpzFile]:
-    """Opens an NPZ file that somebody else wrote; what is read from it inside the block may fail as well.
+    """Opens an NPZ file from outside; reading its arrays inside the block may fail as well.
 
     Args:
         path: the file.
@@ -203,7 +212,9 @@ def read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} has no {path.name}: it is not a complete run folder; train it again")
+        raise FileNotFoundError(
+            f"{path.parent} has no {path.name}: the folder is not complete; restore it, or make it anew"
+        )
     try:
         return parse(path.read_bytes())
     except (ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
@@ -230,21 +241,30 @@ def environment() -> dict[str, object]:
     }
 
 
-def flatten(tree: Mapping[str, PyTree], prefix: str = "") -> dict[str, PyTree]:
-    """Nested dictionaries as one, names joined by slashes.
+def flatten(tree: PyTree) -> dict[str, PyTree]:
+    """A tree as one dictionary: names joined by slashes, places in a list as numbers.
+
+    Raises:
+        ValueError: two arrays would have the same name.
 
     Example:
-        >>> flatten({"params": {"decoder": {"kernel": 1}}})
-        {'params/decoder/kernel': 1}
+        >>> flatten({"params": {"decoder": {"kernel": 1}, "scales": [2, 3]}})
+        {'params/decoder/kernel': 1, 'params/scales/0': 2, 'params/scales/1': 3}
     """
-    flat: dict[str, PyTree] = {}
-    for name, value in tree.items():
-        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    flat = {name_of(path): leaf for path, leaf in leaves}
+    if len(flat) < len(leaves):
+        raise ValueError("found two arrays of one name, expected names without slashes; rename one")
     return flat
 
 
+def name_of(path: tuple[Any, ...]) -> str:
+    """The name that ``flatten`` gives to what stands at a path of JAX."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
 def unflatten(flat: Mapping[str, PyTree]) -> dict[str, PyTree]:
-    """The inverse of ``flatten``.
+    """The inverse of ``flatten`` for nested dictionaries; a list becomes a dictionary with numbers as names.
 
     Example:
         >>> unflatten({"params/decoder/kernel": 1})

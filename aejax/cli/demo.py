@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from aejax import metrics, plots, tables, tasks
-from aejax.artefacts import storage
+from aejax.artefacts import codecs, storage
 from aejax.data.columns.scalers import scale
 from aejax.data.formats.tables import Table, write_table
 from aejax.reports import pages
@@ -18,7 +18,7 @@ from aejax.reports.pages import Panel, Rows
 from aejax.reports.run import write_report
 from aejax.simulate import plant
 from aejax.tables.config import TrainConfig
-from aejax.tables.run import Run
+from aejax.tables.run import Record, Run, record_folder
 from aejax.training import Progress
 
 _TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
@@ -27,11 +27,13 @@ _COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
 
 # Written first: only a folder that holds it is an earlier demo, and only these names are ever deleted there.
 _MARKER = "demo.json"
-_ARRAYS = tuple(f"{name}.safetensors" for name in ("calibration", "held_out", "variables"))
-_FILES = frozenset(
-    (_MARKER, "plant.csv", "faults.csv", "config.json", "scaler.json", "history.jsonl", *_ARRAYS, "report.html")
+_OF_EARLIER_VERSIONS = (
+    "scaler.json",
+    "history.jsonl",
+    *(f"{name}.safetensors" for name in ("calibration", "held_out", "variables")),
 )
-_FOLDERS = frozenset(("checkpoints",))
+_FILES = frozenset((_MARKER, "plant.csv", "faults.csv", "config.json", "report.html", *_OF_EARLIER_VERSIONS))
+_FOLDERS = frozenset(("checkpoints", "record"))
 
 CONFIG = TrainConfig(
     model="vae",
@@ -95,10 +97,10 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
         ),
         *_pictures(run, faulty),
     ]
-    write_report(folder / "report.html", run, panels)
+    write_report(folder / "report.html", run, codecs.load(record_folder(folder), Record), panels)
     return (
         f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
-        f"pictures in {folder / 'report.html'}; go on with: aejax detect {folder} {folder / 'faults.csv'}"
+        f"pictures in {folder / 'report.html'}; next: aejax detect {folder} {folder / 'faults.csv'}"
     )
 
 
@@ -123,7 +125,8 @@ def _is_own(path: Path) -> bool:
     if path.is_dir():
         return path.name in _FOLDERS
     # A demo that was killed may leave a file half written, .PID.partial.NAME.
-    return path.name.split(".partial.")[-1] in _FILES
+    name = path.name.split(".partial.")[-1]
+    return name in _FILES or codecs.is_part(name)
 
 
 def _table(data: plant.PlantData) -> Table:
@@ -183,7 +186,7 @@ def _pictures(run: Run, faulty: dict[str, plant.PlantData]) -> list[Panel]:
     first = {fault: jax.tree.map(lambda leaf: leaf[:1], data) for fault, data in faulty.items()}
     scores = np.concatenate([tables.detect(run, _table(data))["score"] for data in first.values()])
     after = np.concatenate([np.ravel(data.faulty) for data in first.values()])
-    limit = tasks.threshold(run.calibration, run.config.false_alarm_rate)
+    limit = tasks.threshold(run.calibration.score, run.config.false_alarm_rate)
     chart = plots.score_chart(scores, limit, after)
     middles = (np.arange(len(first)) + 0.5) * _NUM_SAMPLES
     chart.set_xticks(middles, [fault.replace("_", "\n") for fault in first], fontsize=7)

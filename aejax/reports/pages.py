@@ -35,7 +35,7 @@ class Panel(NamedTuple):
 
 
 def write_page(path: str | Path, title: str, panels: Sequence[Panel], subtitle: str = "") -> None:
-    """Writes a page, to one side and then renamed. Equal content gives equal bytes.
+    """Writes a page atomically. Equal content gives equal bytes.
 
     Args:
         path: of the HTML file.

@@ -1,6 +1,7 @@
 """What a run looks like: a short table for the terminal, and a page with its pictures."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,24 +14,46 @@ from aejax.base import Model
 from aejax.data.columns.scalers import scale, unscale
 from aejax.reports import pages
 from aejax.reports.pages import Panel
-from aejax.tables.run import Run
+from aejax.tables.run import HeldOut, Record, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def summary(run: Run) -> str:
+def summary(run: Run, record: Record) -> str:
     """The held-out results of a run as aligned text.
 
     Args:
         run: the Run.
+        record: of the same run.
 
     Returns:
         A table of two columns, after a line that says so where training diverged.
     """
-    table = pages.format_table([("held-out result", "value"), *_results(run)])
+    table = pages.format_table([("held-out result", "value"), *_results(run, record)])
     return "\n\n".join([*_divergence(run), table])
+
+
+def detection_summary(found: Mapping[str, np.ndarray]) -> str:
+    """How many rows are anomalies, and which columns stand out in them.
+
+    Args:
+        found: from ``tables.detect``.
+
+    Returns:
+        A line of text.
+
+    Example:
+        >>> detection_summary({"is_anomaly": np.array([True, False]), "top_sensor": np.array(["flow", "level"])})
+        '1 of 2 rows are anomalies; what stands out in them: flow (1)'
+    """
+    flagged = found["is_anomaly"]
+    sensors = Counter(found["top_sensor"][flagged].tolist()).most_common(3)
+    often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
+    return f"{flagged.sum()} of {len(flagged)} rows are anomalies" + (
+        f"; what stands out in them: {often}" if often else ""
+    )
 
 
 def evaluation_table(result: Mapping[str, Any]) -> str:
@@ -64,7 +87,7 @@ def evaluation_table(result: Mapping[str, Any]) -> str:
     )
 
 
-def write_report(path: str | Path, run: Run, extra: list[Panel] | None = None) -> None:
+def write_report(path: str | Path, run: Run, record: Record, extra: list[Panel] | None = None) -> None:
     """Writes a self-contained page: results, loss curves, reconstructions, codes, scores, samples.
 
     Where training diverged, the page says so first.
@@ -72,6 +95,7 @@ def write_report(path: str | Path, run: Run, extra: list[Panel] | None = None) -
     Args:
         path: of the HTML file.
         run: the Run.
+        record: of the same run.
         extra: panels to put after the results.
     """
     pages.write_page(
@@ -79,9 +103,9 @@ def write_report(path: str | Path, run: Run, extra: list[Panel] | None = None) -
         title=f"{run.config.model} of {Path(run.source.path).name or 'a table'}",
         panels=[
             *(Panel("Warning", text=text) for text in _divergence(run)),
-            _overview(run),
+            _overview(run, record),
             *(extra or []),
-            *_pictures(run),
+            *_pictures(run, record),
         ],
         subtitle=f"{len(run.columns)} columns, a code of {run.config.latent_dim}",
     )
@@ -93,13 +117,14 @@ def _divergence(run: Run) -> list[str]:
     return [f"training diverged: {run.diverged.rstrip('.')}; the figures below are those of the last good variables"]
 
 
-def _results(run: Run) -> list[tuple[str, object]]:
-    loss = run.history["val_loss"]
+def _results(run: Run, record: Record) -> list[tuple[str, object]]:
+    loss = record.history["val_loss"]
     chosen: list[tuple[str, object]] = []
     if np.isfinite(loss).any():  # not where training diverged in its first epoch
         best = int(np.nanargmin(loss))
         chosen = [("validation loss, best epoch", float(loss[best])), ("best epoch", f"{best + 1} of {len(loss)}")]
-    varying = run.held_out.explained_variance[~np.isnan(run.held_out.explained_variance)]
+    explained_variance = record.held_out.explained_variance
+    varying = explained_variance[~np.isnan(explained_variance)]
     explained = [
         ("explained variance, mean over columns", float(varying.mean()) if varying.size else math.nan),
         ("explained variance, worst column", float(varying.min()) if varying.size else math.nan),
@@ -114,21 +139,21 @@ def _results(run: Run) -> list[tuple[str, object]]:
 
 
 def _threshold(run: Run) -> float:
-    return tasks.threshold(run.calibration, run.config.false_alarm_rate)
+    return tasks.threshold(run.calibration.score, run.config.false_alarm_rate)
 
 
-def _overview(run: Run) -> Panel:
+def _overview(run: Run, record: Record) -> Panel:
     return Panel(
         "Held-out results",
         text="Measured on rows that neither training nor the choice of the best epoch has seen.",
-        table=[("result", "value"), *_results(run)],
+        table=[("result", "value"), *_results(run, record)],
     )
 
 
-def _pictures(run: Run) -> list[Panel]:
-    reconstructed = _reconstructions(run) if isinstance(run.model, Model) else []
+def _pictures(run: Run, record: Record) -> list[Panel]:
+    reconstructed = _reconstructions(run, record.held_out) if isinstance(run.model, Model) else []
     panels = [
-        *_training(run),
+        *_training(record.history),
         *reconstructed,
         Panel(
             "Anomaly scores",
@@ -137,23 +162,23 @@ def _pictures(run: Run) -> list[Panel]:
             "scores beyond the axis are counted in the legend.",
         ),
     ]
-    return [*panels, _samples(run)] if run.model.sample is not None else panels
+    return [*panels, _samples(run, record.held_out)] if run.model.sample is not None else panels
 
 
-def _training(run: Run) -> list[Panel]:
-    if not np.isfinite(run.history["loss"]).any():
+def _training(history: Mapping[str, np.ndarray]) -> list[Panel]:
+    if not np.isfinite(history["loss"]).any():
         return []
     return [
         Panel(
             "Training",
-            figure=_figure(plots.loss_curves(run.history)),
+            figure=_figure(plots.loss_curves(history)),
             caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
         )
     ]
 
 
-def _reconstructions(run: Run) -> list[Panel]:
-    held_out, columns = run.held_out, run.columns
+def _reconstructions(run: Run, held_out: HeldOut) -> list[Panel]:
+    columns = run.columns
     r2 = held_out.explained_variance
     # The codes are coloured by the column that they hold best.
     told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
@@ -163,7 +188,7 @@ def _reconstructions(run: Run) -> list[Panel]:
             figure=_figure(plots.explained_variance_bars(r2, columns)),
             caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
         ),
-        _reconstructed_rows(run),
+        _reconstructed_rows(run, held_out),
         Panel(
             "Codes",
             figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
@@ -172,8 +197,8 @@ def _reconstructions(run: Run) -> list[Panel]:
     ]
 
 
-def _reconstructed_rows(run: Run) -> Panel:
-    held_out, columns = run.held_out, run.columns
+def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
+    columns = run.columns
     if run.config.split == "time":
         draw, num_rows = plots.reconstructions, 200
         what = f"The first {min(num_rows, len(held_out.x))} held-out rows and what the model makes of them."
@@ -195,8 +220,7 @@ def _which(panels: np.ndarray, columns: tuple[str, ...], worst: str) -> str:
     return f"{shown}; rows too far out for a panel are counted in its title."
 
 
-def _samples(run: Run) -> Panel:
-    held_out = run.held_out
+def _samples(run: Run, held_out: HeldOut) -> Panel:
     cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
     key = jax.random.key(run.config.seed)
     drawn = tasks.generate(key, run.model, run.variables, len(held_out.x), cond)

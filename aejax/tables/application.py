@@ -127,7 +127,7 @@ def generate(
         if distance > _FAR:
             notice(
                 f"condition {name}: {conditions[name]:g} is {distance:.1f} standard deviations from the mean of the "
-                "training rows; what is drawn there is an extrapolation"
+                "training rows; rows drawn there are an extrapolation"
             )
     key = jax.random.key(seed)
     drawn = tasks.generate(key, run.model, run.variables, num_samples, scaled if expected else None)

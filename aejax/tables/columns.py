@@ -53,7 +53,7 @@ def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.
         raise ValueError(f"condition columns {', '.join(config.condition_columns)}: found no row with a value in each")
     if not is_known.all():
         notice(
-            f"{(~is_known).sum()} of {len(cond)} rows are passed over: they have no value in a condition column "
+            f"{(~is_known).sum()} of {len(cond)} rows are skipped: they have no value in a condition column "
             f"({', '.join(config.condition_columns)})"
         )
     return is_known

@@ -39,7 +39,7 @@ class TrainConfig:
         schedule: of the learning rate: constant, or falling along half a cosine.
         clip_norm: largest norm of a gradient; no clipping by default.
         weight_decay: decoupled weight decay.
-        ema_decay: decay of a moving average of the parameters, which is then what is kept; none by default, 0.999 for a
+        ema_decay: decay of a moving average of the parameters, which is then kept; none by default, 0.999 for a
             GAN.
         patience: epochs without a better validation loss after which training stops; by default a fifth of
             num_epochs, at least 20; for a GAN all of them.
@@ -80,7 +80,7 @@ def from_dict(values: Mapping[str, object], where: str = "config") -> TrainConfi
     """A TrainConfig from parsed JSON.
 
     Args:
-        values: options by name; what is not named keeps its default.
+        values: options by name; the others keep their defaults.
         where: what the values are, for the error.
 
     Returns:
@@ -152,7 +152,7 @@ def check(config: TrainConfig) -> None:
 
 
 def resolve(config: TrainConfig, num_train: int, suggested_latent_dim: int) -> TrainConfig:
-    """Puts numbers where the config leaves them to the data, so that what is stored is complete.
+    """Fills in the numbers that the config leaves to the data.
 
     Args:
         config: the TrainConfig.
@@ -230,7 +230,7 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
 
 
 def _value(name: str, text: str, default: object) -> object:
-    """What the text stands for, of the kind that the default is."""
+    """The value of the text, of the default's type."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:

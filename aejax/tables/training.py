@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from aejax import metrics, tasks
+from aejax.artefacts import codecs
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.data.columns.scalers import Scaler, constant_columns, fit_scaler, unscale
 from aejax.data.columns.sentinels import find_sentinels
@@ -17,7 +18,7 @@ from aejax.tables import config as configs
 from aejax.tables import run as runs
 from aejax.tables.columns import Notice, check_columns, chosen_names, has_conditions, scaled_batch, select
 from aejax.tables.config import TrainConfig
-from aejax.tables.run import HeldOut, Run, Source
+from aejax.tables.run import HeldOut, Record, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
 from aejax.training import DivergenceError, Progress, fit, pretrain
 from aejax.training.engine import steps_for
@@ -90,11 +91,11 @@ def train(
     Args:
         table: from ``aejax.data.formats.tables.read_table``.
         config: the TrainConfig.
-        folder: the run folder. It holds the config and checkpoints while training goes on.
+        folder: the run folder. It holds the config and checkpoints during training, the run and its record after it.
         path: where the table is from, for the config.
         sha256: of the table's file.
         checkpoint_seconds: the time between two checkpoints.
-        resume: go on from the folder's newest checkpoint.
+        resume: from the folder's newest checkpoint.
         progress: as in ``aejax.fit``.
         notice: takes what a user should know, a line each.
 
@@ -102,12 +103,14 @@ def train(
         The Run.
 
     Raises:
-        ValueError: bad options or data; the message names the option or the column.
-        DivergenceError: as in ``aejax.fit``; the run with the last good variables is written all the same, and says so,
+        ValueError: bad options or data, or a folder that holds something else; the message names the option or the
+            column.
+        DivergenceError: as in ``aejax.fit``; the run with the last good variables is still written, marked as diverged,
             but for the first epoch, after which there are none.
         Interrupted: as in ``aejax.fit``.
     """
     configs.check(config)
+    codecs.check_folder(folder, Run)
     source = Source(path, sha256, table.columns, table.has_header)
     columns = check_columns(table, config)
     split_key, fit_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
@@ -133,7 +136,7 @@ def train(
     model = configs.build_model(config, len(columns))
     assert config.num_epochs is not None  # resolved above
     # What the model has to say against these columns it says before anything is written.
-    runs.expected_variables(model, len(columns), len(config.condition_columns))
+    jax.eval_shape(model.init, fit_key, runs.empty_row(config, source))
     runs.save_config(folder, config, source)
     start = _pretrained(pretrain_key, model, train_batch, config)
     diverged = None
@@ -173,14 +176,13 @@ def train(
         scaler,
         cond_scaler,
         calibration,
-        fitted.history,
-        held_out,
         str(diverged) if diverged else None,
     )
-    runs.save_run(folder, run)
+    codecs.save(runs.record_folder(folder), Record(fitted.history, held_out))
+    codecs.save(folder, run)
     if diverged:
         raise diverged
-    # With the variables written the run is complete, and its checkpoints are only weight.
+    # The run is complete, and its checkpoints are only weight.
     shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
     return run
 
@@ -194,11 +196,11 @@ def check_training_rows(x: np.ndarray, scaler: Scaler, columns: tuple[str, ...],
             "column that varies: there is nothing to learn"
         )
     for name in chosen_names(is_constant, columns):
-        notice(f"column {name!r} is constant in the training rows; it is kept, but tells a model nothing")
+        notice(f"column {name!r} is constant in the training rows; it is kept, but a model learns nothing from it")
     for index, value, count in find_sentinels(x):
         notice(
-            f"column {columns[index]!r}: {value:g} stands in {count} training rows, far from all other values; if it "
-            "means that a value is missing, empty these cells"
+            f"column {columns[index]!r}: {count} training rows hold {value:g}, far from all other values; if it "
+            "marks a missing value, empty these cells"
         )
 
 

@@ -1,10 +1,10 @@
 """Tasks: what a person does with a fitted model. Whole applications are modules of their own.
 
 ``aejax.tasks.anomaly`` watches a process, ``denoising`` cleans signals, ``surrogate`` compresses and predicts
-spectra, ``inversion`` finds models of the ground behind measurements.
+spectra, ``inversion`` finds models of the ground behind measurements, ``imputation`` fills the gaps of tables.
 """
 
-from aejax.tasks import anomaly, denoising, inversion, surrogate
+from aejax.tasks import anomaly, denoising, imputation, inversion, surrogate
 from aejax.tasks.anomaly import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
@@ -26,6 +26,7 @@ __all__ = [
     "evaluate_mixture",
     "fit_mixture",
     "generate",
+    "imputation",
     "interpolate",
     "inversion",
     "log_likelihood",

@@ -15,7 +15,7 @@ def test_the_control_chart_names_each_fault(tmp_path, monkeypatch):
         monkeypatch.setattr(demo, name, number)
     monkeypatch.setattr(demo, "CONFIG", dataclasses.replace(demo.CONFIG, num_epochs=1, hidden_dims=(8,)))
     written = {}
-    keep = lambda path, title, sections, subtitle: written.update({part.title: part for part in sections})  # noqa: E731
+    keep = lambda path, title, panels, subtitle: written.update({part.title: part for part in panels})  # noqa: E731
     monkeypatch.setattr(pages, "write_page", keep)
     text = demo.demo(tmp_path / "demo")
     (chart,) = written["Control chart"].figure.axes

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import aejax
 from aejax import tables
 from aejax.data.formats.tables import Table
 from aejax.reports import pages
@@ -13,51 +14,62 @@ from aejax.tables.config import TrainConfig
 
 
 @pytest.fixture(scope="module")
-def run(rows, tmp_path_factory):
+def folder(rows, tmp_path_factory):
     table = Table(tuple("abcdef"), rows.astype(float), True, ())
-    config = TrainConfig(num_epochs=2, hidden_dims=(8,))
-    return tables.train(table, config, tmp_path_factory.mktemp("report") / "run")
+    folder = tmp_path_factory.mktemp("report") / "run"
+    tables.train(table, TrainConfig(num_epochs=2, hidden_dims=(8,)), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return aejax.load(folder)
+
+
+@pytest.fixture(scope="module")
+def record(folder):
+    return aejax.load(tables.record_folder(folder))
 
 
 @pytest.fixture
-def sections_of(monkeypatch):
+def panels_of(monkeypatch, record):
     """The panels of a run's page by title."""
 
-    def panels(run):
+    def panels(run, record=record):
         written = {}
         keep = lambda path, title, panels, subtitle: written.update({part.title: part for part in panels})  # noqa: E731
         monkeypatch.setattr(pages, "write_page", keep)
-        report.write_report("unused", run)
+        report.write_report("unused", run, record)
         return written
 
     return panels
 
 
-def test_rows_held_out_at_random_are_not_joined_by_a_line(run, sections_of):
-    panel = sections_of(run)["Reconstructions"]
+def test_rows_held_out_at_random_are_not_joined_by_a_line(run, panels_of):
+    panel = panels_of(run)["Reconstructions"]
     assert panel.figure.get_supxlabel() == "measured"
     assert "All columns, those hardest to reconstruct first" in panel.caption
     in_time = run._replace(config=dataclasses.replace(run.config, split="time"))
-    panel = sections_of(in_time)["Reconstructions"]
+    panel = panels_of(in_time)["Reconstructions"]
     assert panel.figure.axes[-1].get_xlabel() == "row, in the order of time"
     assert panel.caption.startswith("The first ")
 
 
-def test_a_caption_says_how_many_columns_are_left_out(run, sections_of):
+def test_a_caption_says_how_many_columns_are_left_out(run, record, panels_of):
     many = tuple(f"c{i}" for i in range(15))
-    wide = run._replace(
-        source=run.source._replace(columns=many),
-        held_out=run.held_out._replace(
-            **{name: np.resize(getattr(run.held_out, name), (20, 15)) for name in ("x", "reconstruction")},
-            explained_variance=np.linspace(0, 1, 15),
-        ),
+    wide = run._replace(source=run.source._replace(columns=many))
+    held_out = record.held_out._replace(
+        **{name: np.resize(getattr(record.held_out, name), (20, 15)) for name in ("x", "reconstruction")},
+        explained_variance=np.linspace(0, 1, 15),
     )
-    assert "The 12 of 15 columns hardest to reconstruct;" in report._reconstructed_rows(wide).caption
-    assert "All columns, those that agree worst first" in sections_of(run)["Samples"].caption
+    assert "The 12 of 15 columns hardest to reconstruct;" in report._reconstructed_rows(wide, held_out).caption
+    assert "All columns, those that agree worst first" in panels_of(run)["Samples"].caption
 
 
-def test_an_evaluation_is_told_in_words_with_units(run):
-    lines = report.evaluation_table(tables.evaluate(run, Table(tuple("abcdef"), run.held_out.x, True, ()))).splitlines()
+def test_an_evaluation_is_told_in_words_with_units(run, record):
+    lines = report.evaluation_table(
+        tables.evaluate(run, Table(tuple("abcdef"), record.held_out.x, True, ()))
+    ).splitlines()
     assert [line.rsplit("  ", 1)[0].strip() for line in lines[2:9]] == [
         "rows",
         "mean score",
@@ -71,30 +83,28 @@ def test_an_evaluation_is_told_in_words_with_units(run):
     assert "_" not in "".join(lines)
 
 
-def test_every_figure_of_an_evaluation_is_told(run):
-    result = tables.evaluate(run, Table(tuple("abcdef"), run.held_out.x, True, ()))
+def test_every_figure_of_an_evaluation_is_told(run, record):
+    result = tables.evaluate(run, Table(tuple("abcdef"), record.held_out.x, True, ()))
     num_values = sum(len(value) if isinstance(value, dict) else 1 for value in result.values())
     # The false alarm rate is told beside the share that is flagged at it.
     assert len(report.evaluation_table(result).splitlines()) - 2 == num_values - 1
 
 
-def test_a_run_that_diverged_says_so_first(run, sections_of):
+def test_a_run_that_diverged_says_so_first(run, record, panels_of):
     sentence = (
         "training diverged: the loss is not finite in epoch 1. Try a smaller rate; "
         "the figures below are those of the last good variables"
     )
-    diverged = run._replace(
-        history={name: np.array([np.nan]) for name in run.history},
-        diverged="the loss is not finite in epoch 1. Try a smaller rate.",
-    )
-    written = sections_of(diverged)
+    diverged = run._replace(diverged="the loss is not finite in epoch 1. Try a smaller rate.")
+    without_losses = record._replace(history={name: np.array([np.nan]) for name in record.history})
+    written = panels_of(diverged, without_losses)
     assert next(iter(written)) == "Warning"
     assert written["Warning"].text == sentence
     assert "Training" not in written
     assert "best epoch" not in [name for name, _ in written["Held-out results"].table]
-    text = report.summary(diverged)
+    text = report.summary(diverged, without_losses)
     assert text.startswith(sentence)
     assert "best epoch" not in text
-    assert next(iter(sections_of(run))) == "Held-out results"
-    assert "best epoch" in report.summary(run)
-    assert "diverged" not in report.summary(run)
+    assert next(iter(panels_of(run))) == "Held-out results"
+    assert "best epoch" in report.summary(run, record)
+    assert "diverged" not in report.summary(run, record)

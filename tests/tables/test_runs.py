@@ -1,114 +1,60 @@
-"""The run folder: a round trip, and refusal of a folder that does not fit."""
+"""The run folder: a round trip, training again in place, and whether it is finished."""
 
-import json
-import shutil
+import dataclasses
 
 import chex
-import numpy as np
 import pytest
-import safetensors.numpy
 
+import aejax
 from aejax import tables
 from aejax.data.formats.tables import Table
+from aejax.tables import Run
 from aejax.tables import run as runs
 from aejax.tables.config import TrainConfig
+from tests.artefacts.examples import EXAMPLES
 
 COLUMNS = ("a", "b", "c", "d", "e", "f")
-
-
-@pytest.fixture(scope="module")
-def made(rows, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "one"
-    table = Table(COLUMNS, rows.astype(float), True, ())
-    run = tables.train(table, TrainConfig(num_epochs=2, condition_columns=("f",), hidden_dims=(8,)), folder)
-    return run, folder
+CONFIG = TrainConfig(num_epochs=2, condition_columns=("f",), hidden_dims=(8,))
 
 
 @pytest.fixture
-def folder(made, tmp_path):
-    return shutil.copytree(made[1], tmp_path / "copy")
+def table(rows):
+    return Table(COLUMNS, rows[:80].astype(float), True, ())
 
 
-def test_a_run_comes_back_as_it_was(made):
-    run, folder = made
-    back = runs.load_run(folder)
+def test_a_run_comes_back_as_it_was(table, tmp_path):
+    run = tables.train(table, CONFIG, tmp_path)
+    back = aejax.load(tmp_path, Run)
     assert back.config == run.config
     assert back.source == run.source
     assert back.model is run.model
-    for name in ("variables", "scaler", "cond_scaler", "calibration", "history", "held_out"):
+    for name in ("variables", "scaler", "cond_scaler", "calibration"):
         chex.assert_trees_all_equal(getattr(back, name), getattr(run, name))
+    record = aejax.load(tables.record_folder(tmp_path))
+    assert len(record.history["loss"]) == 2
+    assert record.held_out.x.shape == (16, 5)
 
 
-def change_tensors(path, change):
-    tensors = safetensors.numpy.load(path.read_bytes())
-    change(tensors)
-    path.write_bytes(safetensors.numpy.save(tensors))
+def test_a_folder_is_finished_once_the_run_of_its_config_is_there(table, tmp_path):
+    """The older run stays whole while another is trained in its place, and is not taken for the new one."""
+    assert runs.finished(tmp_path) is None
+    run = tables.train(table, CONFIG, tmp_path)
+    assert runs.finished(tmp_path).config == run.config
+    runs.save_config(tmp_path, dataclasses.replace(run.config, latent_dim=3), run.source)
+    assert runs.finished(tmp_path) is None
+    assert aejax.load(tmp_path).config == run.config
+    other = tables.train(table, dataclasses.replace(CONFIG, latent_dim=3), tmp_path)
+    assert aejax.load(tmp_path).config == other.config
+    assert len(list(tmp_path.glob("arrays-*"))) == 1
+    (tmp_path / "config.json").unlink()
+    assert runs.finished(tmp_path).config == other.config
 
 
-KERNEL = "params/encoder/layer_0/kernel"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t.pop(KERNEL), f"{KERNEL} is missing"),
-        (lambda t: t.__setitem__("params/extra", np.zeros(1)), "params/extra is not of this model"),
-        (lambda t: t.__setitem__(KERNEL, t[KERNEL][:-1].copy()), r"found float32\[5, 8\], expected float32\[6, 8\]"),
-        (lambda t: t.__setitem__(KERNEL, t[KERNEL].astype(np.float16)), r"found float16\[6, 8\], expected float32"),
-    ],
-)
-def test_variables_that_do_not_fit_are_refused(folder, change, message):
-    change_tensors(folder / "variables.safetensors", change)
-    with pytest.raises(ValueError, match=message):
-        runs.load_run(folder)
-
-
-@pytest.mark.parametrize("name", ["variables.safetensors", "calibration.safetensors", "scaler.json", "history.jsonl"])
-def test_a_damaged_file_is_named(folder, name):
-    content = (folder / name).read_bytes()
-    (folder / name).write_bytes(content[: len(content) // 2] + b"\x00{")
-    with pytest.raises(ValueError, match=name):
-        runs.load_run(folder)
-
-
-@pytest.mark.parametrize("name", ["variables.safetensors", "calibration.safetensors", "scaler.json", "config.json"])
-def test_a_missing_file_is_named(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
-        runs.load_run(folder)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda c: c["train"].__setitem__("hidden_dims", [9]), "expected float32"),
-        (lambda c: c["train"].__setitem__("model", "perceptron"), "model: found 'perceptron'"),
-        (lambda c: c["train"].__setitem__("latnt_dim", 3), "did you mean 'latent_dim'"),
-        (lambda c: c["train"].__setitem__("num_epochs", "many"), "num_epochs: found 'many'"),
-        (lambda c: c["data"].__setitem__("columns", ["a", "b", "c", "d", "x", "f"]), "scaler.json"),
-        (lambda c: c.__setitem__("format", 99), "format 99"),
-        (lambda c: c.pop("data"), "data"),
-    ],
-)
-def test_a_config_that_does_not_fit_is_refused(folder, change, message):
-    content = json.loads((folder / "config.json").read_text())
-    change(content)
-    (folder / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        runs.load_run(folder)
-
-
-def test_nothing_is_half_written(folder, made, monkeypatch):
-    """A failure while writing leaves the file that was there, and no other."""
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def fail(self, content):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
-    with pytest.raises(OSError, match="disk full"):
-        runs.save_run(folder, made[0])
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+def test_a_folder_with_something_else_in_it_is_refused_before_training(table, tmp_path):
+    aejax.save(tmp_path, EXAMPLES["monitor"]())
+    with pytest.raises(ValueError, match="holds a monitor, expected none or a run"):
+        tables.train(table, CONFIG, tmp_path)
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_nothing_that_is_read_is_unpickled():

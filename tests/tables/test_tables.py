@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+import aejax
 from aejax import tables
 from aejax.data.formats.tables import Table
-from aejax.tables import run as runs
 from aejax.tables.config import TrainConfig
 from aejax.training import DivergenceError
 
@@ -37,7 +37,7 @@ def test_rows_without_conditions_are_passed_over(tmp_path):
     rows = [3, 50, 51]
     table = changed(table_of(200), rows, "load", np.nan)
     run, notes = train(table, tmp_path / "run", model="conditional_vae", condition_columns=("load",))
-    assert any("3 of 200 rows are passed over" in note and "load" in note for note in notes)
+    assert any("3 of 200 rows are skipped" in note and "load" in note for note in notes)
     complete, _ = train(
         table._replace(values=np.delete(table.values, rows, axis=0)),
         tmp_path / "complete",
@@ -59,9 +59,9 @@ def test_rows_without_conditions_are_passed_over(tmp_path):
 
 def test_numbers_that_stand_for_a_missing_value_are_pointed_out(tmp_path):
     _, notes = train(changed(table_of(200), slice(0, 60), "flow", -999.0), tmp_path)
-    assert any("'flow': -999 stands in" in note for note in notes)
+    assert any("training rows hold -999" in note and "'flow'" in note for note in notes)
     _, notes = train(changed(table_of(200), slice(0, 60), "flow", 3.0), tmp_path)
-    assert not any("stands in" in note for note in notes)
+    assert not any("training rows hold" in note for note in notes)
 
 
 def test_a_table_in_which_nothing_varies_is_refused(tmp_path):
@@ -93,13 +93,13 @@ def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
     with pytest.raises(DivergenceError) as caught:
         train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50)
     assert caught.value.epoch > 1
-    run = runs.load_run(tmp_path)
+    run = aejax.load(tmp_path)
     assert run.diverged == str(caught.value)
     notes = []
     assert np.isfinite(tables.encode(run, table, notes.append)["z1"]).all()
     assert any("diverged" in note for note in notes)
     fine, _ = train(table, tmp_path / "fine")
-    assert runs.load_run(tmp_path / "fine").diverged is fine.diverged is None
+    assert aejax.load(tmp_path / "fine").diverged is fine.diverged is None
 
 
 def test_only_training_rows_set_the_scale_and_only_calibration_rows_the_limits(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from aejax import models
 from aejax.data.batches import as_batch
-from aejax.tasks import Calibration, calibrate, detect, p_values, threshold
+from aejax.tasks import calibrate, detect, p_values, threshold
 from aejax.training import fit
 from tests.conftest import REGISTRY
 
@@ -15,22 +15,23 @@ pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
 
 def test_p_values_are_the_ranks_among_calibration_scores():
-    calibration = Calibration(np.array([1.0, 2.0, 3.0, 4.0]), np.ones(2))
-    np.testing.assert_allclose(p_values(calibration, np.array([0.5, 2.0, 3.5, 9.0])), [1.0, 0.8, 0.4, 0.2])
-    assert np.isnan(p_values(calibration, np.array([np.nan]))).all()
+    normal = np.array([1.0, 2.0, np.nan, 3.0, 4.0])
+    np.testing.assert_allclose(p_values(normal, np.array([0.5, 2.0, 3.5, 9.0])), [1.0, 0.8, 0.4, 0.2])
+    assert np.isnan(p_values(normal, np.array([np.nan]))).all()
+    assert p_values([1.0, np.inf], [2.0]).tolist() == [2 / 3]
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
 def test_threshold_and_p_value_agree(rate):
     rng = np.random.default_rng(0)
-    calibration = Calibration(rng.gamma(2, size=199).round(1), np.ones(2))  # rounded, so that there are ties
+    normal = rng.gamma(2, size=199).round(1)  # rounded, so that there are ties
     score = rng.gamma(2, size=5000).round(1)
-    limit = threshold(calibration, rate)
-    np.testing.assert_array_equal(score > limit, p_values(calibration, score) <= rate + 1e-12)
+    limit = threshold(normal, rate)
+    np.testing.assert_array_equal(score > limit, p_values(normal, score) <= rate + 1e-12)
 
 
 def test_too_few_calibration_rows_flag_nothing():
-    assert threshold(Calibration(np.arange(50.0), np.ones(1)), 0.01) == np.inf
+    assert threshold(np.arange(50.0), 0.01) == np.inf
 
 
 def test_the_false_alarm_rate_is_the_one_asked_for():
@@ -38,8 +39,8 @@ def test_the_false_alarm_rate_is_the_one_asked_for():
     rng = np.random.default_rng(1)
     rates = []
     for _ in range(400):
-        calibration = Calibration(rng.standard_normal(99), np.ones(1))
-        rates.append((p_values(calibration, rng.standard_normal(500)) <= 0.05 + 1e-12).mean())
+        normal = rng.standard_normal(99)
+        rates.append((p_values(normal, rng.standard_normal(500)) <= 0.05 + 1e-12).mean())
     standard_error = np.std(rates) / np.sqrt(len(rates))
     assert np.mean(rates) == pytest.approx(0.05, abs=4 * standard_error)
 
@@ -89,6 +90,15 @@ def test_a_bad_rate_is_named(rows, key):
     calibration = calibrate(key, model, variables, rows)
     with pytest.raises(ValueError, match=r"false_alarm_rate: found 1\.5"):
         detect(jax.random.key(0), model, variables, rows, calibration, 1.5)
+
+
+def test_scores_that_are_none_are_named(rows, key):
+    model = REGISTRY["vae"]
+    calibration = calibrate(key, model, model.init(key, as_batch(rows)), rows)
+    with pytest.raises(ValueError, match="normal: found a Calibration, expected"):
+        threshold(calibration, 0.05)
+    with pytest.raises(ValueError, match=r"normal: found shape \(2, 3\), expected \(m,\) scores"):
+        p_values(np.zeros((2, 3)), np.zeros(2))
 
 
 def test_contributions_are_in_units_of_each_elements_residual(key):

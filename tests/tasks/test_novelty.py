@@ -76,6 +76,49 @@ def test_bad_options_are_named(rows, key):
         anomaly.fit_detector(key, rows, num_members=0)
 
 
+@pytest.fixture(scope="module")
+def detector():
+    rng = np.random.default_rng(0)
+    found = anomaly.fit_detector(jax.random.key(0), rng.standard_normal((200, 3)), num_steps=20)
+    return anomaly.calibrate_detector(found, rng.standard_normal((199, 3)))
+
+
+def test_rows_are_judged_by_the_scores_of_rows_held_out(detector):
+    x = np.random.default_rng(1).standard_normal((4000, 3))
+    x[7] = np.nan
+    found = anomaly.judge(detector, x, 0.1)
+    np.testing.assert_array_equal(found.score, anomaly.novelty_score(detector, x))
+    np.testing.assert_array_equal(found.is_anomaly, found.score > anomaly.threshold(detector.held_out, 0.1))
+    assert found.is_anomaly.mean() == pytest.approx(0.1, abs=0.07)  # 199 rows: the rate itself is Beta(20, 180)
+    assert np.isnan(found.score[7])
+    assert np.isnan(found.p_value[7])
+    assert not found.is_anomaly[7]
+
+
+def test_a_detector_without_held_out_rows_does_not_judge(detector):
+    with pytest.raises(ValueError, match="give such rows to calibrate_detector"):
+        anomaly.judge(detector._replace(held_out=np.empty(0)), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="false_alarm_rate: found 0, expected"):
+        anomaly.judge(detector, np.zeros((2, 3)), 0)
+
+
+def test_a_detector_is_measured_on_other_rows(detector):
+    normal = np.random.default_rng(2).standard_normal((500, 3))
+    found = anomaly.evaluate_detector(detector, normal, false_alarm_rate=0.1)
+    flagged = anomaly.judge(detector, normal, 0.1).is_anomaly.mean()
+    assert found == {"num_rows": 500, "asked": 0.1, "false_alarm_rate": flagged}
+    rows, labels = np.concatenate([normal, normal[:50] + 9, np.full((1, 3), np.nan)]), np.arange(551) >= 500
+    measured = anomaly.evaluate_detector(detector, rows, labels, 0.1)
+    assert measured["num_rows"] == 550
+    assert measured["false_alarm_rate"] == flagged
+    assert measured["detection_rate"] == 1
+    assert measured["auroc"] == metrics.auroc(anomaly.novelty_score(detector, rows[:550]), labels[:550])
+    all_bad = anomaly.evaluate_detector(detector, rows, np.ones(551, bool), 0.1)
+    assert np.isnan([all_bad["auroc"], all_bad["false_alarm_rate"]]).all()
+    with pytest.raises(ValueError, match="is_anomaly: found"):
+        anomaly.evaluate_detector(detector, rows, np.full(551, 2))
+
+
 def test_a_small_outlier_set():
     path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "adbench/4_breastw.npz"
     if not path.is_file() and os.environ.get("CI") != "true":

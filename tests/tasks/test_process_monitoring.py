@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import aejax
 from aejax import models
 from aejax.base import Batch
 from aejax.data.batches import as_batch
@@ -192,9 +193,8 @@ def test_smoothing_and_alarm_rule_have_known_answers():
 
 def test_block_thresholds():
     score = np.random.default_rng(0).standard_normal(199).round(1)
-    calibration = anomaly.Calibration(score, np.ones(1))
     for rate in (0.01, 0.05, 0.2):  # blocks of one row are rows
-        assert anomaly.block_threshold(score, 1, rate) == anomaly.threshold(calibration, rate)
+        assert anomaly.block_threshold(score, 1, rate) == anomaly.threshold(score, rate)
     # By hand: 4 blocks of 5 rows, 0.5 * 5 - 1 = 1.5 blocks may be above: the first block, and half of the second.
     blocks = np.array([[9] * 5, [8, 8, 1, 1, 1], [0] * 5, [0] * 5], float).ravel()
     assert anomaly.block_threshold(blocks, 5, 0.5) == 1
@@ -245,28 +245,50 @@ def test_bad_rows_are_named(monitor):
         anomaly.watch(monitor, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="x: found 5 columns, expected 6"):
         anomaly.contributions(monitor, np.zeros((3, 5)))
-    with pytest.raises(ValueError, match="cannot tell what is that rare"):
+    with pytest.raises(ValueError, match="are too few for a rate that low"):
         anomaly.recalibrate(monitor, process(50), false_alarm_rate=0.01)
 
 
-def test_a_monitor_comes_back_from_its_file_to_the_bit(monitor, tmp_path):
-    path = tmp_path / "new" / "monitor.safetensors"
-    anomaly.save_monitor(path, monitor, {"columns": list("abcdef")})
-    settings = anomaly.read_settings(path)
-    assert settings["notes"] == {"columns": list("abcdef")}
-    assert [item.name for item in path.parent.iterdir()] == ["monitor.safetensors"]
-    again = anomaly.load_monitor(path, anomaly.linear_autoencoder((12,), settings["latent_dim"]))
+def test_a_monitor_comes_back_from_its_folder_to_the_bit(monitor, tmp_path):
+    aejax.save(tmp_path, monitor)
+    again = aejax.load(tmp_path)
     x = process(40, seed=12)
     jax.tree.map(np.testing.assert_array_equal, anomaly.watch(again, x), anomaly.watch(monitor, x))
-    assert again._replace(model=monitor.model)._asdict().keys() == monitor._asdict().keys()
-    assert (again.alarm_rule, again.rate) == (monitor.alarm_rule, monitor.rate)
-    with pytest.raises(ValueError, match=r"variables/params/.*: found .*, expected .* for this model"):
-        anomaly.load_monitor(path, anomaly.linear_autoencoder((12,), settings["latent_dim"] + 1))
-    path.write_bytes(b"no tensors")
-    with pytest.raises(ValueError, match="cannot be read"):
-        anomaly.load_monitor(path, monitor.model)
-    with pytest.raises(FileNotFoundError, match="found no such file"):
-        anomaly.load_monitor(tmp_path / "none.safetensors", monitor.model)
+    with pytest.raises(ValueError, match=r"does not fit the model: params/.*: found .*, expected"):
+        aejax.load(tmp_path, model=anomaly.linear_autoencoder((12,), len(monitor.whitening.code_mean) + 1))
+
+
+def test_conditions_are_counted(tmp_path):
+    x, cond = process(120), np.arange(120.0)[:, None] / 120
+    monitor = anomaly.fit_monitor(
+        jax.random.key(0),
+        Batch(x, cond=cond),
+        factory=lambda shape, latent_dim: models.conditional_vae(shape, latent_dim, hidden_dims=(4,)),
+        latent_dim=2,
+        num_epochs=1,
+        num_folds=2,
+        false_alarm_rate=0.05,
+    )
+    aejax.save(tmp_path, monitor)
+    chart, _ = anomaly.watch(aejax.load(tmp_path), Batch(x, cond=cond))
+    np.testing.assert_array_equal(chart.excess, anomaly.watch(monitor, Batch(x, cond=cond))[0].excess)
+    with pytest.raises(ValueError, match="x: found 0 conditions, expected 1 as in training"):
+        anomaly.watch(monitor, x)
+
+
+def test_a_monitor_is_measured_on_rows_in_time(monitor):
+    x = process(3000, seed=8)
+    chart, _ = anomaly.watch(monitor, x)
+    found = anomaly.evaluate_monitor(monitor, x)
+    assert found == {"num_rows": 3000, "asked": 0.02, "false_alarm_rate": chart.is_above.mean()}
+    faulty, is_faulty = x.copy(), np.arange(3000) >= 2000
+    faulty[is_faulty, 3] += 25
+    measured = anomaly.evaluate_monitor(monitor, faulty, is_faulty)
+    assert measured["false_alarm_rate"] == chart.is_above[:2000].mean()
+    assert measured["detection_rate"] > 0.9
+    assert measured["auroc"] > 0.99
+    with pytest.raises(ValueError, match=r"is_anomaly: found shape \(5,\), expected \(3000,\)"):
+        anomaly.evaluate_monitor(monitor, x, is_faulty[:5])
 
 
 def test_a_column_that_stands_still_takes_no_part():

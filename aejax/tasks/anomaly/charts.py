@@ -1,4 +1,4 @@
-"""Control charts: smoothing, alarm rules, and what is plotted against its limits."""
+"""Control charts: smoothing, alarm rules, and statistics beside their limits."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Chart(NamedTuple):
             that is alarmed on.
         p_value: (n,), the share of held-out normal rows whose excess is as high.
         is_above: (n,) bool, the excess is above 1.
-        is_alarm: (n,) bool, so were enough of the last rows: what an operator is told.
+        is_alarm: (n,) bool, enough of the last rows were above: this is the alarm.
     """
 
     t2: np.ndarray
@@ -36,7 +36,7 @@ def ewma(values: ArrayLike, smoothing: float, initial: ArrayLike = 1.0) -> np.nd
     A small shift that lasts adds up while noise averages out; a mean delay of (1 - a) / a rows is the price.
 
     Args:
-        values: (n, ...) in time. Where a value is missing (NaN) the average is, too, and goes on behind it.
+        values: (n, ...) in time. Where a value is missing (NaN) the average is missing, and continues after it.
         smoothing: a in (0, 1]; 1 for none.
         initial: s before the first row.
 
@@ -69,7 +69,8 @@ def votes(is_above: ArrayLike, rule: tuple[int, int]) -> np.ndarray:
         rule: (k, n), 1 <= k <= n; (1, 1) is no rule.
 
     Returns:
-        (rows,) bool. It depends on the rows up to each one only; k above in a row take k - 1 rows to be told.
+        (rows,) bool. Each depends on the rows up to it only; with k rows above in sequence the alarm comes k - 1 rows
+        late.
 
     Raises:
         ValueError: another rule.
@@ -91,6 +92,6 @@ def check_smoothing(smoothing: float) -> None:
 
 
 def check_rule(rule: tuple[int, int]) -> None:
-    """Refuses what is not k of n."""
+    """Refuses a rule that is not (k, n) with 1 <= k <= n."""
     if len(rule) != 2 or not 1 <= rule[0] <= rule[1]:
         raise ValueError(f"alarm_rule: found {rule}, expected (k, n) with 1 <= k <= n, such as (2, 3)")

@@ -36,7 +36,7 @@ def contributions(monitor: Monitor, x: RowsLike) -> np.ndarray:
     Raises:
         ValueError: rows with other columns than in training.
     """
-    rows, cond = as_rows(x, len(monitor.scaler.mean))
+    rows, cond = as_rows(x, len(monitor.scaler.mean), monitor.num_conditions)
     windows = row_windows(monitor.scaler, rows, monitor.num_lags)
     in_limits = rescaled(monitor.whitening, float(monitor.limit.t2), float(monitor.limit.spe))
     found = []

@@ -1,51 +1,14 @@
-"""A process monitor: trained on normal rows in time, with limits from normal rows it was not trained on."""
+"""A process monitor: what it consists of, and its limits."""
 
-import functools
 import math
-import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables
-from aejax.data.batches import RowsLike
-from aejax.data.columns.scalers import Scaler, constant_columns, fit_scaler, scale
-from aejax.models import autoencoder
-from aejax.tasks.anomaly.blocks import ObtainedRate, block_length, block_threshold, obtained_rate
-from aejax.tasks.anomaly.charts import Chart, check_rule, check_smoothing, ewma
-from aejax.tasks.anomaly.conformal import Calibration, check_rate, p_values, threshold
-from aejax.tasks.anomaly.rows_in_time import as_rows, row_windows
-from aejax.tasks.anomaly.statistics import Statistics, Whitening, fit_whitening, rescaled, statistics, whitened
-from aejax.tasks.reduction import check_encodes, suggest_latent_dim
-from aejax.training import Progress, fit
-
-# Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
-# compiled. A scan of one row would be compiled into another program, with other roundings.
-_PIECES = (2, 16, 128, 1024, 8192)
-
-# With fewer stretches of independent rows than this the limits of simulated slow processes gave up to 40 times the
-# false alarms asked for, on average 13 times; with 15 to 50 of them at most 4 times.
-_FEWEST_STRETCHES = 10
-
-
-def linear_autoencoder(event_shape: tuple[int, ...], latent_dim: int) -> Model:
-    """An autoencoder without hidden layers, whose optimum is the principal subspace.
-
-    Args:
-        event_shape: shape of one example.
-        latent_dim: size of the code.
-
-    Returns:
-        The Model.
-
-    Example:
-        >>> linear_autoencoder((5,), 2) is linear_autoencoder((5,), 2)
-        True
-    """
-    return autoencoder(event_shape, latent_dim, hidden_dims=())
+from aejax.base import Model, Variables
+from aejax.data.columns.scalers import Scaler
+from aejax.tasks.anomaly.limits import ObtainedRate, block_length, block_threshold, check_rate, obtained_rate, threshold
+from aejax.tasks.anomaly.statistics import Statistics, Whitening
 
 
 class Monitor(NamedTuple):
@@ -61,8 +24,10 @@ class Monitor(NamedTuple):
         alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
         held_out: statistics of the normal rows that set the limits, smoothed, each (m,).
         limit: of each statistic, scalars. A row is above where SPE or the combined statistic is; these two limits are
-            raised together until both give no more false alarms than asked for. That of T² alone is to look at.
+            raised together until both give no more false alarms than asked for. The limit of T² alone is for the chart
+            only.
         rate: the false alarm rate asked for, and the one obtained on held-out normal rows.
+        num_conditions: that its model is given beside each row.
     """
 
     model: Model
@@ -75,341 +40,60 @@ class Monitor(NamedTuple):
     held_out: Statistics
     limit: Statistics
     rate: ObtainedRate
+    num_conditions: int = 0
 
 
-class StreamState(NamedTuple):
-    """What a stream must remember between two rows.
-
-    Attributes:
-        past: (num_lags, c) scaled rows, the newest first.
-        average: (3,) the moving averages.
-        above: (n,) bool, whether the last n rows were above the limit, the newest first.
-        num_rows: int32 scalar, rows seen.
-    """
-
-    past: Array
-    average: Array
-    above: Array
-    num_rows: Array
-
-
-def fit_monitor(
-    key: Array,
-    x: RowsLike,
-    *,
-    factory: Callable[[tuple[int, ...], int], Model] = linear_autoencoder,
-    latent_dim: int | None = None,
-    num_lags: int = 2,
-    smoothing: float = 0.2,
-    alarm_rule: tuple[int, int] = (2, 3),
-    false_alarm_rate: float = 0.01,
-    limits: str = "rows",
-    num_folds: int = 5,
-    num_epochs: int = 200,
-    batch_size: int = 64,
-    learning_rate: float = 1e-3,
-    progress: bool | Callable[[Progress], None] = False,
-) -> Monitor:
-    """Learns normal operation of a process from rows in time.
-
-    Rows are standardised and put beside the rows before them; a model of these windows gives T² of its code and SPE of
-    its residual, both whitened by shrunk covariances and smoothed by moving averages. What is alarmed on are SPE and
-    the mean of both, whichever is the further above its limit. (The mean alone loses a doubled SPE where T² varies
-    tenfold, as it does where the states of a process are slow; T² alone gives false alarms there.) The limits come
-    from normal rows that the model at hand has not seen: each of ``num_folds`` blocks of the table is scored by a model
-    trained on the others (cross-conformal; Vovk 2015), and the monitor's own model is trained on all rows.
-
-    The defaults were chosen on the Tennessee Eastman process, on its normal rows and the mean over its faults.
+def excess(found: Statistics, limit: Statistics) -> np.ndarray:
+    """How many times its limit SPE or the combined statistic is, whichever is more: an alarm where this is above 1.
 
     Args:
-        key: PRNG key.
-        x: (n, c) rows of normal operation in time, equally spaced, in their own units; NaN where missing. A column
-            that never changes takes no part: nothing says how far it may move, so that neither rounding noise nor a
-            true change of it in new rows makes an alarm. Its ``scaler.scale`` is infinite. Or a Batch with
-            conditions, scaled, for a conditional model.
-        factory: (event_shape, latent_dim) -> Model, such as ``aejax.models.vae``; a linear autoencoder by default,
-            which needs the fewest rows.
-        latent_dim: size of the code; by default the number of principal components with 90 % of the windows' variance.
-        num_lags: earlier rows in a window; 0 for a process without dynamics.
-        smoothing: weight of the newest row in the moving average of the statistics, 1 for none. A smaller one finds
-            smaller shifts, later.
-        alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
-        false_alarm_rate: the share of normal rows that may be above the limit.
-        limits: "rows" for the conformal quantile of the held-out rows, or "blocks" for ``block_threshold``, which also
-            holds for rows that resemble their neighbours but needs some 1 / rate blocks.
-        num_folds: blocks of the table, at least 2.
-        num_epochs: passes over the rows.
-        batch_size: windows a step.
-        learning_rate: Adam's, falling to zero.
-        progress: as in ``fit``, for each of the num_folds + 1 models.
+        found: smoothed statistics, each (n,).
+        limit: of each, scalars.
 
     Returns:
-        The Monitor.
-
-    Warns:
-        UserWarning: a column is so slow that the rows hold few independent states of the process. No way of setting
-            limits makes up for states that were not seen: on other normal rows alarms may then be many times as
-            frequent as asked for and as ``rate`` says.
-
-    Raises:
-        ValueError: bad options, too few rows, rows that never change, or a model without an encoder.
-
-    Example:
-        >>> x = np.random.default_rng(0).standard_normal((300, 4))
-        >>> monitor = fit_monitor(jax.random.key(0), x, num_epochs=2, false_alarm_rate=0.05)
-        >>> chart, state = watch(monitor, x[:10] + [0, 0, 9, 0])
-        >>> bool(chart.is_alarm[-1])
-        True
+        (n,).
     """
-    check_smoothing(smoothing)
-    check_rule(alarm_rule)
-    if limits not in ("rows", "blocks"):
-        raise ValueError(f'limits: found {limits!r}, expected "rows" or "blocks"')
-    if num_lags < 0:
-        raise ValueError(f"num_lags: found {num_lags}, expected at least 0")
-    rows, cond = as_rows(x)
-    smallest_fold = len(rows) // max(num_folds, 1)
-    if num_folds < 2 or smallest_fold < num_lags + 2:
-        raise ValueError(
-            f"num_folds: found {num_folds} for {len(rows)} rows and {num_lags} lags, expected at least 2 blocks of "
-            f"num_lags + 2 rows or more"
-        )
-    _check_limits(false_alarm_rate, limits, len(rows))
-    scaler = fit_scaler(rows)
-    is_constant = constant_columns(scaler, rows)
-    if is_constant.all():
-        raise ValueError(
-            f"x: found {rows.shape[1]} columns, none of which changes in {len(rows)} rows, expected at least one that "
-            "does; give rows of the running process"
-        )
-    _warn_of_slow_columns(rows[:, ~is_constant])
-    # Nothing says how far a column may move that stood still: divided by infinity, it takes no part.
-    scaler = scaler._replace(scale=np.where(is_constant, np.inf, scaler.scale))
-    lagged = row_windows(scaler, rows, num_lags)
-    windows = Batch(lagged, cond=cond)  # type: ignore[arg-type]
-    # The first rows have no whole past: they are scored, as in a stream, but nothing is trained on them.
-    whole = np.arange(num_lags, len(rows))
-    if latent_dim is None:
-        latent_dim = suggest_latent_dim(lagged[whole])
-    size = windows.x.shape[1]
-    if factory is linear_autoencoder and latent_dim >= size:
-        raise ValueError(
-            f"latent_dim: found {latent_dim} for windows of {size} numbers (columns times num_lags + 1), expected "
-            "fewer: nothing but rounding noise would be left for SPE"
-        )
-    model = factory((size,), latent_dim)
-    check_encodes(model)
-
-    def train(key: Array, chosen: np.ndarray) -> tuple[Variables, Whitening]:
-        batch = _take(windows, chosen)
-        fitted = fit(
-            key,
-            model,
-            batch,
-            validation=0,
-            num_epochs=num_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            progress=progress,
-        )
-        return fitted.variables, fit_whitening(model, fitted.variables, batch)
-
-    own_key, *fold_keys = jax.random.split(key, num_folds + 1)
-    folds = np.array_split(np.arange(len(rows)), num_folds)
-    # No window of the training rows reaches into the block; all folds have as many rows, so that they share a program.
-    others = [whole[(whole < fold[0]) | (whole > fold[-1] + num_lags)] for fold in folds]
-    num_others = min(map(len, others))
-    scores = []
-    for fold_key, fold, other in zip(fold_keys, folds, others, strict=True):
-        scores.append(statistics(model, *train(fold_key, other[:num_others]), _take(windows, fold)))
-    t2, spe, _ = (np.concatenate(parts) for parts in zip(*scores, strict=True))
-    # Rows that are not trained on have the larger residuals: 1 is to be the mean of new normal rows.
-    sizes = [np.nanmean(t2), np.nanmean(spe)]
-    t2, spe = (values / size if size > 0 else values for values, size in zip((t2, spe), sizes, strict=True))
-    held_out = Statistics(*(ewma(values, smoothing) for values in (t2, spe, (t2 + spe) / 2)))
-    limit, rate = _limits(held_out, false_alarm_rate, limits)
-    variables, whitening = train(own_key, whole)
-    whitening = rescaled(whitening, *sizes)
-    return Monitor(model, variables, scaler, whitening, num_lags, smoothing, alarm_rule, held_out, limit, rate)
+    return np.maximum(found.spe / limit.spe, found.combined / limit.combined)
 
 
-def recalibrate(
-    monitor: Monitor, x: RowsLike | None = None, *, false_alarm_rate: float | None = None, limits: str = "rows"
-) -> Monitor:
-    """Sets the limits anew, without training.
+def set_limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statistics, ObtainedRate]:
+    """The limits that held-out normal rows give.
 
     Args:
-        monitor: the Monitor.
-        x: (m, c) normal rows in time that it was not trained on, such as those of another run of the plant; None
-            for the held-out rows that it has.
-        false_alarm_rate: the share of normal rows that may be above; the one it has if None.
+        held_out: their smoothed statistics, each (m,).
+        rate: the share of normal rows that may be above.
         limits: "rows" or "blocks", as in ``fit_monitor``.
 
     Returns:
-        The Monitor with these limits.
+        The limit of each statistic, scalars, and the rate that they give.
 
     Raises:
-        ValueError: rows with other columns, a rate out of range, or no row with an observed value.
+        ValueError: a rate that is too low for so few rows, or no row with an observed value.
     """
-    rate = monitor.rate.asked if false_alarm_rate is None else false_alarm_rate
-    held_out = monitor.held_out
-    if x is not None:
-        chart, _ = watch(monitor, x)
-        held_out = Statistics(chart.t2, chart.spe, chart.combined)
-    limit, obtained = _limits(held_out, rate, limits)
-    return monitor._replace(held_out=held_out, limit=limit, rate=obtained)
+    length = max(map(block_length, held_out))
+    num_seen = int(np.isfinite(held_out.combined).sum())
+    check_limits(rate, limits, num_seen, -(-len(held_out.combined) // length))
+
+    def limit_of(score: np.ndarray) -> np.ndarray:
+        return np.asarray(block_threshold(score, length, rate) if limits == "blocks" else threshold(score, rate))
+
+    alone = Statistics(*map(limit_of, held_out))
+    farthest = excess(held_out, alone)
+    common = limit_of(farthest)
+    raised = {name: np.asarray(common * getattr(alone, name)) for name in ("spe", "combined")}
+    return alone._replace(**raised), obtained_rate(farthest, length, rate)
 
 
-def watch(monitor: Monitor, x: RowsLike, state: StreamState | None = None) -> tuple[Chart, StreamState]:
-    """Judges new rows, all at once or as they come.
-
-    Row by row, block by block or the whole series gives the same numbers to the last bit.
-
-    Args:
-        monitor: the Monitor.
-        x: (n, c) rows in time, in the units of the training rows, NaN where missing; or a Batch with conditions.
-        state: from the call before; None at the beginning, where the plant is taken to have stood at the first row.
-
-    Returns:
-        (Chart, StreamState): the verdicts, and what to hand to the next call.
-
-    Raises:
-        ValueError: rows with other columns than in training.
-    """
-    rows, cond = as_rows(x, len(monitor.scaler.mean))
-    scaled = scale(monitor.scaler, rows).astype(np.float32)
-    state = start(monitor) if state is None else state
-    parts = []
-    begin = 0
-    while begin < len(rows):
-        size = _piece(len(rows) - begin)
-        length = min(len(rows) - begin, size)
-        is_row = np.arange(size) < length
-        piece, piece_cond = (
-            None if array is None else np.resize(array[begin : begin + length], (size, *array.shape[1:]))
-            for array in (scaled, cond)
-        )
-        arguments = (monitor.variables, monitor.whitening, monitor.smoothing, monitor.limit)
-        arrays = jax.device_put((arguments, state, piece, piece_cond, is_row))
-        result, state = _scan(monitor.model, monitor.num_lags, monitor.alarm_rule, *arrays)
-        parts.append([np.asarray(array)[:length] for array in result])
-        begin += length
-    averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
-    found = Statistics(*averages.T)
-    excess = _excess(found, monitor.limit)
-    p_value = p_values(_calibration(_excess(monitor.held_out, monitor.limit)), excess)
-    return Chart(*found, excess, p_value, is_above, is_alarm), state
-
-
-def start(monitor: Monitor) -> StreamState:
-    """The state before the first row.
-
-    Args:
-        monitor: the Monitor.
-
-    Returns:
-        The StreamState: the averages stand at 1, that of normal rows.
-    """
-    num_columns = len(monitor.scaler.mean)
-    return StreamState(
-        jnp.zeros((monitor.num_lags, num_columns), jnp.float32),
-        jnp.ones(3, jnp.float32),
-        jnp.zeros(monitor.alarm_rule[1], bool),
-        jnp.zeros((), jnp.int32),
-    )
-
-
-@functools.partial(jax.jit, static_argnames=("model", "num_lags", "alarm_rule"))
-def _scan(
-    model: Model,
-    num_lags: int,
-    alarm_rule: tuple[int, int],
-    arguments: tuple[Variables, Whitening, float, Statistics],
-    state: StreamState,
-    rows: Array,
-    cond: Array | None,
-    is_row: Array,
-) -> tuple[tuple[Array, Array, Array], StreamState]:
-    variables, whitening, smoothing, limit = arguments
-
-    def step(
-        state: StreamState, inputs: tuple[Array, Array | None, Array]
-    ) -> tuple[StreamState, tuple[Array, Array, Array]]:
-        row, row_cond, is_row = inputs
-        past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
-        window = jnp.concatenate([row[None], past])
-        flat, seen = window.reshape(1, -1), ~jnp.isnan(window).reshape(1, -1)
-        batch = Batch(jnp.where(seen, flat, 0), mask=seen, cond=None if row_cond is None else row_cond[None])
-        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
-        values = jnp.stack([2 * code, 2 * residual, code + residual])
-        is_seen = jnp.any(seen[0, : row.shape[0]])
-        average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
-        is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
-        above = jnp.concatenate([is_above[None], state.above[:-1]])
-        is_alarm = jnp.sum(above) >= alarm_rule[0]
-        after = StreamState(window[:num_lags], average, above, state.num_rows + 1)
-        after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
-        return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
-
-    state, result = jax.lax.scan(step, state, (rows, cond, is_row))
-    return result, state
-
-
-def _piece(num_rows: int) -> int:
-    """The length of the next piece of so many rows."""
-    filled = [piece for piece in _PIECES if num_rows <= piece <= 2 * num_rows]
-    return filled[0] if filled else max(piece for piece in _PIECES if piece <= num_rows)
-
-
-def _take(batch: Batch, rows: np.ndarray) -> Batch:
-    return jax.tree.map(lambda field: field[rows], batch)
-
-
-def _calibration(score: np.ndarray) -> Calibration:
-    return Calibration(score[np.isfinite(score)], np.ones(1))
-
-
-def _check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
-    """Refuses a rate that so few normal rows cannot tell."""
+def check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:
+    """Refuses a rate that is too low for so few normal rows, and a way of setting limits that does not exist."""
+    if limits not in ("rows", "blocks"):
+        raise ValueError(f'limits: found {limits!r}, expected "rows" or "blocks"')
     check_rate(rate)
     is_few_blocks = limits == "blocks" and num_blocks < num_rows
     found, unit = (num_blocks, "blocks") if is_few_blocks else (num_rows, "rows")
     if rate * (found + 1) < 1 - 1e-9:
         raise ValueError(
-            f"false_alarm_rate: found {rate}, but {found} {unit} of held-out normal operation cannot tell what is that "
-            f"rare; ask for at least {1 / (found + 1):.2g}, or give more rows"
+            f"false_alarm_rate: found {rate}, but {found} {unit} of held-out normal operation are too few for a rate "
+            f"that low; ask for at least {1 / (found + 1):.2g}, or give more rows"
             + (', or limits="rows"' if is_few_blocks else "")
         )
-
-
-def _warn_of_slow_columns(rows: np.ndarray) -> None:
-    stretches = len(rows) / max(block_length(column) for column in rows.T)
-    if stretches < _FEWEST_STRETCHES:
-        warnings.warn(
-            f"x: the {len(rows)} rows hold only about {stretches:.0f} independent stretches of the slowest column, so "
-            "that other normal operation may give many times the false alarms asked for; give normal rows over a "
-            "longer time, or recalibrate the limits with those of another run",
-            stacklevel=3,
-        )
-
-
-def _excess(found: Statistics, limit: Statistics) -> np.ndarray:
-    """(n,), how many times its limit the statistic is that is the furthest above: an alarm where this is above 1."""
-    return np.maximum(found.spe / limit.spe, found.combined / limit.combined)
-
-
-def _limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statistics, ObtainedRate]:
-    """The limits from smoothed statistics of normal rows, and the rate that they give."""
-    length = max(map(block_length, held_out))
-    _check_limits(rate, limits, int(np.isfinite(held_out.combined).sum()), -(-len(held_out.combined) // length))
-
-    def limit_of(score: np.ndarray) -> np.ndarray:
-        if limits == "blocks":
-            return np.asarray(block_threshold(score, length, rate))
-        return np.asarray(threshold(_calibration(score), rate))
-
-    alone = Statistics(*map(limit_of, held_out))
-    excess = _excess(held_out, alone)
-    common = limit_of(excess)
-    limit = alone._replace(spe=common * alone.spe, combined=common * alone.combined)
-    return limit, obtained_rate(excess, length, rate)

@@ -13,6 +13,7 @@ from aejax.base import Array, ArrayLike, Model, PyTree, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.columns.scalers import Scaler, fit_scaler, scale
 from aejax.models import denoising_autoencoder
+from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
 from aejax.tasks.anomaly.statistics import code_and_residual
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -44,12 +45,29 @@ class Detector(NamedTuple):
         variables: its variables, one for each member.
         references: one for each member.
         scaler: of the columns.
+        held_out: (m,) scores of normal rows that were not trained on; none until ``calibrate_detector`` has put them
+            in.
     """
 
     model: Model
     variables: tuple[Variables, ...]
     references: tuple[Reference, ...]
     scaler: Scaler
+    held_out: np.ndarray = np.empty(0)
+
+
+class Judgement(NamedTuple):
+    """A verdict on each row.
+
+    Attributes:
+        score: (n,), higher is more anomalous; NaN for a row of which nothing is observed.
+        p_value: (n,), the share of held-out normal rows that score as high; NaN likewise.
+        is_anomaly: (n,) bool, p_value at most the false alarm rate.
+    """
+
+    score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
 
 
 def fit_reference(model: Model, variables: Variables, x: RowsLike) -> Reference:
@@ -146,7 +164,7 @@ def fit_detector(
     """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
 
     The columns are standardised; several models are trained, one for each noise level and key, and the scores of
-    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets that the README names.
+    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets of docs/results.md.
 
     Args:
         key: PRNG key.
@@ -162,8 +180,7 @@ def fit_detector(
         progress: as in ``fit``.
 
     Returns:
-        The Detector. For p-values and thresholds score normal rows that are not in ``x``:
-        ``threshold(Calibration(novelty_score(detector, held_out), np.ones(1)), false_alarm_rate)``.
+        The Detector. It scores rows; to judge them as well it needs other normal rows, see ``calibrate_detector``.
 
     Raises:
         ValueError: bad rows or options, or a model without an encoder.
@@ -215,7 +232,7 @@ def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> n
         num_neighbors: as in ``nearest_score``.
 
     Returns:
-        (n,), higher is more anomalous.
+        (n,), higher is more anomalous; NaN for a row of which nothing is observed.
 
     Raises:
         ValueError: rows with other columns than in training.
@@ -229,7 +246,55 @@ def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> n
         nearest_score(detector.model, variables, reference, scaled, num_neighbors)
         for variables, reference in zip(detector.variables, detector.references, strict=True)
     ]
-    return np.mean(scores, axis=0)
+    return np.where(np.isnan(rows).all(axis=1), np.nan, np.mean(scores, axis=0))
+
+
+def calibrate_detector(detector: Detector, x: ArrayLike) -> Detector:
+    """Scores normal rows that the detector was not trained on, for ``judge`` to compare new rows with.
+
+    Args:
+        detector: from ``fit_detector``.
+        x: (m, c) normal rows that are not among those of ``fit_detector``, in their own units, NaN where missing.
+
+    Returns:
+        The Detector with their scores.
+
+    Raises:
+        ValueError: rows with other columns than in training.
+    """
+    return detector._replace(held_out=novelty_score(detector, x))
+
+
+def judge(detector: Detector, x: ArrayLike, false_alarm_rate: float = 0.01) -> Judgement:
+    """Tells which rows are anomalies, with a false alarm rate that holds.
+
+    Args:
+        detector: from ``calibrate_detector``.
+        x: (n, c) rows in their own units, NaN where missing.
+        false_alarm_rate: the share of normal rows that may be flagged, in (0, 1).
+
+    Returns:
+        The Judgement.
+
+    Raises:
+        ValueError: rows with other columns than in training, a rate out of range, or a detector without held-out
+            scores.
+
+    Example:
+        >>> x = np.random.default_rng(0).standard_normal((200, 3))
+        >>> detector = calibrate_detector(fit_detector(jax.random.key(0), x[:100], num_steps=50), x[100:])
+        >>> judge(detector, np.array([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]), 0.05).is_anomaly
+        array([False,  True])
+    """
+    check_rate(false_alarm_rate)
+    if not len(detector.held_out):
+        raise ValueError(
+            "detector: found one without scores of held-out normal rows, expected these; give such rows to "
+            "calibrate_detector"
+        )
+    score = novelty_score(detector, x)
+    p_value = p_values(detector.held_out, score)
+    return Judgement(score, p_value, is_rare(p_value, false_alarm_rate))
 
 
 def _log_distance(rows: np.ndarray, normal: np.ndarray, num_neighbors: int) -> np.ndarray:

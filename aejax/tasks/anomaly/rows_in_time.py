@@ -8,18 +8,21 @@ from aejax.data.columns.scalers import Scaler, scale
 from aejax.data.windows import lagged
 
 
-def as_rows(x: RowsLike, num_columns: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+def as_rows(
+    x: RowsLike, num_columns: int | None = None, num_conditions: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of a table or a Batch.
 
     Args:
         x: (n, c) rows, or a Batch with a mask or conditions.
         num_columns: that of the training rows; any if None.
+        num_conditions: likewise.
 
     Returns:
         (n, c) float64, NaN where missing, and (n, k) conditions or None.
 
     Raises:
-        ValueError: bad rows, another number of columns, or a Batch with a target or weights.
+        ValueError: bad rows, another number of columns or conditions, or a Batch with a target or weights.
     """
     batch = jax.device_get(as_arrays(x))
     if batch.target is not None or batch.weight is not None:
@@ -33,7 +36,11 @@ def as_rows(x: RowsLike, num_columns: int | None = None) -> tuple[np.ndarray, np
         rows = np.where(mask if mask.ndim == 2 else mask[:, None], rows, np.nan)
     if num_columns not in (None, rows.shape[1]):
         raise ValueError(f"x: found {rows.shape[1]} columns, expected {num_columns} as in training")
-    return rows, None if batch.cond is None else np.asarray(batch.cond, np.float32)
+    cond = None if batch.cond is None else np.asarray(batch.cond, np.float32)
+    found = 0 if cond is None else cond.shape[1]
+    if num_conditions not in (None, found):
+        raise ValueError(f"x: found {found} conditions, expected {num_conditions} as in training")
+    return rows, cond
 
 
 def row_windows(scaler: Scaler, rows: np.ndarray, num_lags: int) -> np.ndarray:

@@ -1,124 +1,162 @@
-"""A monitor as one safetensors file: arrays, and the settings as JSON in its header. No pickle."""
+"""How monitors and detectors are saved, and how monitors of earlier versions are read."""
 
+import contextlib
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from aejax.artefacts.storage import atomic_path, flatten, unflatten
-from aejax.base import Batch, Model, PyTree
+from aejax.artefacts import codecs, storage
+from aejax.artefacts.codecs import Codec, Stored
+from aejax.base import Adversary, Array, Batch, Model
 from aejax.data.columns.scalers import Scaler
-from aejax.tasks.anomaly.blocks import ObtainedRate
+from aejax.tasks.anomaly.fitting import linear_autoencoder
+from aejax.tasks.anomaly.limits import ObtainedRate
 from aejax.tasks.anomaly.monitor import Monitor
+from aejax.tasks.anomaly.novelty import Detector, Reference
 from aejax.tasks.anomaly.statistics import Statistics, Whitening
 
-_FORMAT = "2"
+# What the version before called its file, and wrote into it.
+_EARLIER_FILE, _EARLIER_FORMAT = "monitor.safetensors", "2"
+_MOST_CONDITIONS = 64
 
 
-def save_monitor(path: str | os.PathLike[str], monitor: Monitor, notes: Mapping[str, object] | None = None) -> None:
-    """Writes a monitor, to one side and then renamed.
+def pack_monitor(monitor: Monitor) -> Stored:
+    """Takes a monitor apart.
 
     Args:
-        path: of the file, such as ``monitor.safetensors``; its folder is made.
-        monitor: the Monitor. Its model is code, and is not written.
-        notes: what else to keep, JSON, such as the names of the columns.
+        monitor: the Monitor.
 
-    Raises:
-        OSError: the file cannot be written.
+    Returns:
+        Its settings, arrays and Model.
     """
+    arrays = ("variables", "scaler", "whitening", "held_out", "limit")
     settings = {
         "num_lags": monitor.num_lags,
         "smoothing": monitor.smoothing,
-        "alarm_rule": monitor.alarm_rule,
+        "alarm_rule": list(monitor.alarm_rule),
         "rate": monitor.rate._asdict(),
-        "latent_dim": len(monitor.whitening.code_mean),
-        "notes": dict(notes or {}),
+        "num_conditions": monitor.num_conditions,
     }
-    content = safetensors.numpy.save(
-        {name: np.asarray(array, order="C") for name, array in flatten(_arrays(monitor)).items()},
-        {"aejax_monitor": _FORMAT, "settings": json.dumps(settings)},
-    )
-    with atomic_path(path) as partial:
-        partial.write_bytes(content)
+    return Stored(settings, {name: getattr(monitor, name) for name in arrays}, monitor.model)
 
 
-def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The settings and notes of a monitor's file; ``latent_dim`` among them says which model to make.
+def unpack_monitor(stored: Stored) -> Monitor:
+    """Puts a monitor together.
 
     Args:
-        path: of the file.
-
-    Returns:
-        ``num_lags``, ``smoothing``, ``alarm_rule``, ``rate``, ``latent_dim`` and ``notes``.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not the file of a monitor.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: found no such file, expected a monitor written by save_monitor")
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    if metadata.get("aejax_monitor") != _FORMAT:
-        raise ValueError(f"{path}: found another kind of file, expected a monitor (format {_FORMAT}); fit it again")
-    return dict(json.loads(metadata["settings"]))
-
-
-def load_monitor(path: str | os.PathLike[str], model: Model, num_conditions: int = 0) -> Monitor:
-    """Reads a monitor.
-
-    Args:
-        path: of the file.
-        model: made as it was for ``fit_monitor``: ``factory((columns of a window,), latent_dim)``.
-        num_conditions: of a conditional model.
+        stored: from ``pack_monitor``.
 
     Returns:
         The Monitor, equal to the bit.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not the file of a monitor, or that of another model; the message says what differs.
+        ValueError, KeyError, TypeError: parts that are absent or do not fit each other.
     """
-    settings = read_settings(path)
-    stored = safetensors.numpy.load_file(path)
-    rate = ObtainedRate(**settings["rate"])
-    num_lags, alarm_rule = settings["num_lags"], tuple(settings["alarm_rule"])
-    num_columns = len(stored["scaler/mean"])
-    cond = jnp.zeros((1, num_conditions), jnp.float32) if num_conditions else None
-    batch = Batch(jnp.zeros((1, (num_lags + 1) * num_columns), jnp.float32), cond=cond)
-    expected = flatten({"variables": jax.eval_shape(model.init, jax.random.key(0), batch)})
-    for name, leaf in expected.items():
-        found = stored[name].shape if name in stored else "nothing"
-        if found != leaf.shape:
-            raise ValueError(f"{path}: {name}: found {found}, expected {leaf.shape} for this model")
-    variables = unflatten({name: jnp.asarray(stored[name]) for name in expected}).get("variables", {})
-    parts: dict[str, Any] = {
-        name: kind(*(stored[f"{name}/{field}"] for field in kind._fields))
-        for name, kind in (("scaler", Scaler), ("held_out", Statistics), ("limit", Statistics))
-    }
-    whitening = Whitening(*(jnp.asarray(stored[f"whitening/{field}"]) for field in Whitening._fields))
+    settings, arrays = stored.settings, stored.arrays
+    model = _encoding(stored.model)
+    scaler = Scaler(**arrays["scaler"])
+    num_lags, num_conditions = settings["num_lags"], settings["num_conditions"]
+    window = jnp.zeros((1, (num_lags + 1) * len(scaler.mean)), jnp.float32)
+    if num_conditions is None:
+        num_conditions = _num_conditions(stored, model, window)
     return Monitor(
         model,
-        variables,
-        whitening=whitening,
-        num_lags=num_lags,
-        smoothing=settings["smoothing"],
-        alarm_rule=alarm_rule,
-        rate=rate,
-        **parts,
+        codecs.fitted_variables(stored, model, _row(window, num_conditions)),
+        scaler,
+        Whitening(**{name: jnp.asarray(array) for name, array in arrays["whitening"].items()}),
+        num_lags,
+        settings["smoothing"],
+        tuple(settings["alarm_rule"]),
+        Statistics(**arrays["held_out"]),
+        Statistics(**arrays["limit"]),
+        ObtainedRate(**settings["rate"]),
+        num_conditions,
     )
 
 
-def _arrays(monitor: Monitor) -> dict[str, PyTree]:
-    parts = {part: getattr(monitor, part)._asdict() for part in ("scaler", "whitening", "held_out", "limit")}
-    return {"variables": monitor.variables, **parts}
+def _row(window: Array, num_conditions: int) -> Batch:
+    return Batch(window, cond=jnp.zeros((1, num_conditions), jnp.float32) if num_conditions else None)
+
+
+def _num_conditions(stored: Stored, model: Model, window: Array) -> int:
+    """The fewest conditions with which the model has the variables that are stored: earlier files do not say it."""
+    for num_conditions in range(_MOST_CONDITIONS + 1):
+        with contextlib.suppress(ValueError, TypeError):
+            codecs.fitted_variables(stored, model, _row(window, num_conditions))
+            return num_conditions
+    return 0
+
+
+def earlier_monitor(path: Path) -> tuple[Stored, dict[str, Any]] | None:
+    """Reads the file of a monitor of the version before.
+
+    Args:
+        path: the file, or a folder with ``monitor.safetensors``.
+
+    Returns:
+        The Stored and the notes that were kept with it, or None where there is no such file. Which Model it was is not
+        in it, unless it was a linear autoencoder.
+
+    Raises:
+        ValueError: a file of another kind, or a damaged one.
+    """
+    path = path / _EARLIER_FILE if path.is_dir() else path
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+        flat = safetensors.numpy.load(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if metadata.get("aejax_monitor") != _EARLIER_FORMAT:
+        raise ValueError(f"{path}: found another kind of file, expected that of a monitor; fit it again")
+    settings = json.loads(metadata["settings"])
+    notes, latent_dim = settings.pop("notes"), settings.pop("latent_dim")
+    arrays = storage.unflatten(flat)
+    num_inputs = (settings["num_lags"] + 1) * len(arrays["scaler"]["mean"])
+    is_linear = {name for name in flat if name.startswith("variables/")} == {
+        f"variables/params/{part}/layer_0/{kind}" for part in ("encoder", "decoder") for kind in ("kernel", "bias")
+    }
+    model = linear_autoencoder((num_inputs,), latent_dim) if is_linear else None
+    return Stored(settings | {"num_conditions": 0 if is_linear else None}, arrays, model), notes
+
+
+def _earlier(path: Path) -> Stored | None:
+    found = earlier_monitor(path)
+    return None if found is None else found[0]
+
+
+def _pack_detector(detector: Detector) -> Stored:
+    arrays = {name: getattr(detector, name) for name in ("variables", "references", "scaler", "held_out")}
+    return Stored({"num_members": len(detector.variables)}, arrays, detector.model)
+
+
+def _unpack_detector(stored: Stored) -> Detector:
+    model, arrays = _encoding(stored.model), stored.arrays
+    scaler = Scaler(**arrays["scaler"])
+    batch = Batch(jnp.zeros((1, len(scaler.mean)), jnp.float32))
+    members = [str(index) for index in range(stored.settings["num_members"])]
+    by_member = stored._replace(arrays=arrays["variables"])
+    return Detector(
+        model,
+        tuple(codecs.fitted_variables(by_member, model, batch, member) for member in members),
+        tuple(Reference(**arrays["references"][member]) for member in members),
+        scaler,
+        np.asarray(arrays["held_out"]),
+    )
+
+
+def _encoding(model: Model | Adversary | None) -> Model:
+    if not isinstance(model, Model):
+        raise ValueError("found no Model in it; give it to aejax.load(folder, model=...)")
+    return model
+
+
+codecs.register(Codec("monitor", Monitor, 1, pack_monitor, unpack_monitor, earlier=_earlier))
+codecs.register(Codec("detector", Detector, 1, _pack_detector, _unpack_detector))

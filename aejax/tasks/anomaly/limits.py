@@ -1,11 +1,11 @@
-"""Limits where neighbouring rows resemble each other: whole blocks are exchangeable, not single rows."""
+"""Limits on scores, from held-out scores of normal rows: one row at a time, or whole blocks of rows in time."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from aejax.tasks.anomaly.conformal import check_rate
+from aejax.base import ArrayLike
 
 
 class ObtainedRate(NamedTuple):
@@ -20,6 +20,77 @@ class ObtainedRate(NamedTuple):
     asked: float
     obtained: float
     standard_error: float
+
+
+def threshold(normal: ArrayLike, false_alarm_rate: float) -> float:
+    """The score above which a row is an anomaly: the split conformal quantile.
+
+    Args:
+        normal: (m,) scores of normal rows that were not trained on; NaN, the score of a row without any observed
+            value, is left out.
+        false_alarm_rate: the share of normal rows that may be above.
+
+    Returns:
+        The threshold; infinite where there are fewer than 1 / rate - 1 scores: that is too few for so rare an event.
+
+    Raises:
+        ValueError: a rate outside (0, 1), or scores that are not (m,).
+
+    Example:
+        >>> threshold(np.arange(99.0), 0.05)
+        94.0
+    """
+    check_rate(false_alarm_rate)
+    scores = _ordered(normal)
+    # p <= rate for the scores that fewer than rank normal rows reach; the small term is for 0.05 * 100 < 5.
+    rank = math.floor(false_alarm_rate * (len(scores) + 1) + 1e-9)
+    return float(scores[-rank]) if rank >= 1 else math.inf
+
+
+def p_values(normal: ArrayLike, score: ArrayLike) -> np.ndarray:
+    """Split conformal p-values (Vovk, Gammerman & Shafer 2005; Bates et al. 2023, eq. 2).
+
+    p = (1 + #{normal scores >= score}) / (m + 1). If a row is exchangeable with the m normal rows, then
+    P(p <= rate) <= rate, whatever the model. Rows in time are exchangeable only as far as the process is stationary.
+
+    Args:
+        normal: (m,) scores of normal rows that were not trained on; NaN is left out.
+        score: (n,).
+
+    Returns:
+        (n,) in (0, 1]; NaN where the score is NaN.
+
+    Raises:
+        ValueError: normal scores that are not (m,).
+
+    Example:
+        >>> p_values(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.5, 9.0]))
+        array([1.  , 0.5 , 0.25])
+    """
+    scores, score = _ordered(normal), np.asarray(score, np.float64)
+    as_high = len(scores) - np.searchsorted(scores, score, side="left")
+    return np.where(np.isnan(score), np.nan, (1 + as_high) / (len(scores) + 1))
+
+
+def is_rare(p_value: ArrayLike, false_alarm_rate: float) -> np.ndarray:
+    """Which rows are anomalies at a false alarm rate: those above ``threshold``.
+
+    Args:
+        p_value: (n,), from ``p_values``.
+        false_alarm_rate: the share of normal rows that may be flagged.
+
+    Returns:
+        (n,) bool; False where the p-value is NaN.
+
+    Raises:
+        ValueError: a rate outside (0, 1).
+
+    Example:
+        >>> is_rare([0.01, 0.05, 0.06, np.nan], 0.05)
+        array([ True,  True, False, False])
+    """
+    check_rate(false_alarm_rate)
+    return np.nan_to_num(np.asarray(p_value, np.float64), nan=1.0) <= false_alarm_rate + 1e-12
 
 
 def block_length(score: np.ndarray) -> int:
@@ -68,7 +139,7 @@ def block_threshold(score: np.ndarray, length: int, false_alarm_rate: float) -> 
         false_alarm_rate: the share of normal rows that may be above, on average.
 
     Returns:
-        The limit; infinite where there are fewer than 1 / rate - 1 blocks: so few cannot tell what is that rare.
+        The limit; infinite where there are fewer than 1 / rate - 1 blocks: that is too few for so rare an event.
 
     Raises:
         ValueError: a length below 1 or a rate outside (0, 1).
@@ -130,11 +201,27 @@ def _blocks(score: np.ndarray, length: int) -> list[np.ndarray]:
     """Blocks in time without the rows that have no score; the last may be shorter."""
     score = np.asarray(score, np.float64)
     blocks = [score[begin : begin + length] for begin in range(0, len(score), length)]
-    blocks = [block[np.isfinite(block)] for block in blocks]
+    blocks = [block[~np.isnan(block)] for block in blocks]
     blocks = [block for block in blocks if len(block)]
     if not blocks:
-        raise ValueError("score: found no finite score, expected at least one normal row with an observed value")
+        raise ValueError("score: found no score, expected at least one normal row with an observed value")
     return blocks
+
+
+def check_rate(false_alarm_rate: float) -> None:
+    """Refuses a rate outside (0, 1)."""
+    if not 0 < false_alarm_rate < 1:
+        raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
+
+
+def _ordered(normal: ArrayLike) -> np.ndarray:
+    """The scores that are there, in rising order."""
+    if isinstance(normal, tuple) and hasattr(normal, "_fields"):
+        raise ValueError(f"normal: found a {type(normal).__name__}, expected (m,) scores; give its scores")
+    scores = np.asarray(normal, np.float64)
+    if scores.ndim != 1:
+        raise ValueError(f"normal: found shape {scores.shape}, expected (m,) scores")
+    return np.sort(scores[~np.isnan(scores)])
 
 
 def _check(length: int, false_alarm_rate: float) -> None:

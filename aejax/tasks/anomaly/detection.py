@@ -1,6 +1,5 @@
-"""Anomalies by a model's score, with a false alarm rate that holds: split conformal detection."""
+"""Anomalies by a model's score, with a false alarm rate that holds."""
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import numpy as np
 from aejax.base import Adversary, Array, Batch, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.losses import observed
+from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
 from aejax.tasks.rows import over_rows
 
 # Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
@@ -89,55 +89,12 @@ def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: Row
         ValueError: rows that do not fit the model, or none with an observed value.
     """
     score, residual, observed_elements = over_rows(_score_and_residual, model, (key, variables), x)
-    seen = np.isfinite(score)
+    seen = ~np.isnan(score)
     if not seen.any():
         raise ValueError("x: found no calibration row with an observed value, expected at least one")
     num_observed = np.maximum(observed_elements.sum(axis=0), 1)
     mean_square = np.sum(np.square(residual), axis=0, where=observed_elements) / num_observed
     return Calibration(score[seen], np.maximum(np.sqrt(mean_square), _SMALLEST_RESIDUAL))
-
-
-def threshold(calibration: Calibration, false_alarm_rate: float) -> float:
-    """The score above which ``detect`` calls a row an anomaly.
-
-    Args:
-        calibration: the Calibration.
-        false_alarm_rate: the share of normal rows that may be flagged.
-
-    Returns:
-        The threshold; infinite where there are fewer than 1 / rate - 1 calibration rows, since no score can then be
-        rare enough.
-
-    Example:
-        >>> threshold(Calibration(np.arange(99.0), np.ones(1)), 0.05)
-        94.0
-    """
-    check_rate(false_alarm_rate)
-    # p <= rate for the scores that fewer than rank calibration rows reach; the small term is for 0.05 * 100 < 5.
-    rank = math.floor(false_alarm_rate * (len(calibration.score) + 1) + 1e-9)
-    return float(np.sort(calibration.score)[-rank]) if rank >= 1 else math.inf
-
-
-def p_values(calibration: Calibration, score: np.ndarray) -> np.ndarray:
-    """Split conformal p-values (Vovk, Gammerman & Shafer 2005; Bates et al. 2023, eq. 2).
-
-    p = (1 + #{calibration scores >= score}) / (m + 1). If a row is exchangeable with the calibration rows, then
-    P(p <= rate) <= rate, whatever the model. Rows in time are exchangeable only as far as the process is stationary.
-
-    Args:
-        calibration: the Calibration.
-        score: (n,).
-
-    Returns:
-        (n,) in (0, 1]; NaN where the score is NaN.
-
-    Example:
-        >>> p_values(Calibration(np.array([1.0, 2.0, 3.0]), np.ones(1)), np.array([0.0, 2.5, 9.0]))
-        array([1.  , 0.5 , 0.25])
-    """
-    ordered = np.sort(calibration.score)
-    as_high = len(ordered) - np.searchsorted(ordered, score, side="left")
-    return np.where(np.isnan(score), np.nan, (1 + as_high) / (len(ordered) + 1))
 
 
 def detect(
@@ -166,15 +123,9 @@ def detect(
     """
     check_rate(false_alarm_rate)
     score, residual, seen = over_rows(_score_and_residual, model, (key, variables), x)
-    p_value = p_values(calibration, score)
+    p_value = p_values(calibration.score, score)
     contribution = np.where(seen, np.square(residual / calibration.residual_scale), 0)
-    return Detection(score, p_value, np.nan_to_num(p_value, nan=1.0) <= false_alarm_rate + 1e-12, contribution)
-
-
-def check_rate(false_alarm_rate: float) -> None:
-    """Refuses a rate outside (0, 1)."""
-    if not 0 < false_alarm_rate < 1:
-        raise ValueError(f"false_alarm_rate: found {false_alarm_rate}, expected a number in (0, 1), such as 0.01")
+    return Detection(score, p_value, is_rare(p_value, false_alarm_rate), contribution)
 
 
 def _score(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:

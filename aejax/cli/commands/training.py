@@ -1,0 +1,181 @@
+"""``aejax train`` and ``aejax report``: a run folder from a table, and its page of pictures."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from aejax.cli.commands.notes import note
+from aejax.cli.commands.options import Quiet, flags_that_differ
+from aejax.cli.commands.tables import read_table
+from aejax.tables.config import TrainConfig
+
+if TYPE_CHECKING:
+    from aejax.data.formats.tables import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainCommand:
+    """Train a model on a table, or resume a run that was interrupted."""
+
+    data: Positional[Annotated[str | None, arg(metavar="DATA")]] = None
+    """CSV, Parquet, NPY or NPZ file; - for standard input."""
+    out: Path | None = None
+    """Run folder to write; it must not hold a run yet."""
+    resume: Path | None = None
+    """Run folder to resume; all options come from its config."""
+    config: Path | None = None
+    """JSON file with options, such as the config.json of a run; options given on the command line override it."""
+    train: OmitArgPrefixes[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
+    checkpoint_seconds: float = 30.0
+    """Time between two checkpoints."""
+    quiet: Quiet = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportCommand:
+    """Write report.html of a run again."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run folder."""
+    quiet: Quiet = False
+
+
+def config_of(words: list[str]) -> TrainConfig:
+    """The options of ``--config FILE``, which are the defaults of those on the command line."""
+    from aejax.tables import config as configs
+
+    for index, word in enumerate(words):
+        name, separator, value = word.partition("=")
+        if name == "--config":
+            path = Path(value if separator else next(iter(words[index + 1 :]), ""))
+            try:
+                content = json.loads(path.read_text())
+            except json.JSONDecodeError as error:
+                raise ValueError(f"config: {path} is not JSON: {error}") from error
+            if not isinstance(content, dict):
+                raise ValueError(f"config: {path}: found {type(content).__name__}, expected an object of options")
+            return configs.from_dict(content.get("train", content), f"config: {path}")
+    return TrainConfig()
+
+
+def train(command: TrainCommand) -> None:
+    """Trains a model and writes its run folder.
+
+    Args:
+        command: the options.
+
+    Raises:
+        ValueError: options or a table that do not fit; the message names the option.
+        OSError: a file cannot be read or written, or the folder holds something.
+        RuntimeError: training diverged.
+        KeyboardInterrupt: it was interrupted; the message says how to resume it.
+    """
+    from aejax.tables import run as runs
+
+    folder = command.resume or command.out
+    if folder is None:
+        raise ValueError("out: found none, expected the run folder to write, such as --out runs/first")
+    source: runs.Source | None = None
+    path = command.data
+    if command.resume:
+        config, source = runs.load_config(folder)
+        _say_what_is_ignored(command, config)
+        if _is_finished(folder):
+            print(f"{folder} is complete: nothing is left to train")
+            return
+        path = path or source.path
+    else:
+        if any(folder.glob("*")):
+            raise FileExistsError(
+                f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
+            )
+        config, path = command.train, path or _data_of(command.config)
+    if path is None:
+        raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
+    table, sha256 = read_table(path, config.drop_columns, source.columns if source else None)
+    if source and sha256 != source.sha256:
+        raise ValueError(
+            f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., expected "
+            f"{source.sha256[:12]}...); give that table as DATA, or train anew"
+        )
+    _train(command, folder, config, path, table, sha256)
+    print(_write_report(folder))
+    print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
+
+
+def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table", sha256: str) -> None:
+    """Trains, and says what to do where that comes to no end."""
+    from aejax import tables
+    from aejax.tables import run as runs
+    from aejax.training import DivergenceError, Interrupted
+
+    notice = functools.partial(note, quiet=command.quiet)
+    if table.left_out:
+        notice(f"left out as time or row number: {', '.join(table.left_out)}")
+    try:
+        tables.train(
+            table,
+            config,
+            folder,
+            path=path if path == "-" else str(Path(path).resolve()),
+            sha256=sha256,
+            checkpoint_seconds=command.checkpoint_seconds,
+            resume=command.resume is not None,
+            progress=not command.quiet,
+            notice=notice,
+        )
+    except Interrupted as interrupt:
+        again = f"{path} " if path == "-" else ""
+        raise KeyboardInterrupt(f"{interrupt}\nresume with: aejax train {again}--resume {folder}") from None
+    except DivergenceError as error:
+        if runs.finished(folder) is None:
+            raise RuntimeError(f"{error}. It was the first epoch: no run was written") from None
+        _write_report(folder)
+        raise RuntimeError(f"{error}. The last good variables are in {folder}, marked as diverged") from None
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether nothing is left to train; refuses a run that diverged."""
+    from aejax.tables import run as runs
+
+    run = runs.finished(folder)
+    if run and run.diverged:
+        raise RuntimeError(f"{folder} cannot be resumed, its training diverged: {run.diverged}")
+    return run is not None
+
+
+def report(command: ReportCommand) -> None:
+    """Writes the report of a run again.
+
+    Args:
+        command: the options.
+    """
+    _write_report(command.run)
+    print(command.run / "report.html")
+
+
+def _write_report(folder: Path) -> str:
+    """Writes the report of a run, and returns its summary."""
+    import aejax
+    from aejax.reports.run import summary, write_report
+    from aejax.tables import run as runs
+
+    run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
+    write_report(folder / "report.html", run, record)
+    return summary(run, record)
+
+
+def _say_what_is_ignored(command: TrainCommand, config: TrainConfig) -> None:
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    if ignored := flags_that_differ(command.train, names, TrainConfig, config):
+        note(f"a run is resumed with the options it began with; ignored: {ignored}", command.quiet)
+
+
+def _data_of(config: Path | None) -> str | None:
+    """The table that a run's config.json names."""
+    content = json.loads(config.read_text()) if config else {}
+    return content.get("data", {}).get("path") if isinstance(content, dict) else None

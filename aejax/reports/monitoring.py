@@ -1,0 +1,69 @@
+"""What a monitor makes of a table: a few lines for the terminal, a control chart, and the sensors that stand out."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aejax import plots
+from aejax.artefacts import storage
+from aejax.plots.monitoring import control_chart
+from aejax.tables.monitoring import TableMonitor, Watched
+
+
+def summary(monitor: TableMonitor, found: Watched) -> str:
+    """Alarms, false alarm rates and the sensors that stand out, as lines of text.
+
+    Args:
+        monitor: the TableMonitor.
+        found: from ``tables.watch``.
+
+    Returns:
+        Four lines.
+    """
+    rate, (enough, window) = monitor.monitor.rate, monitor.monitor.alarm_rule
+    alarms = np.flatnonzero(found.chart.is_alarm)
+    mean = _shown(found).mean(axis=0)
+    top = [monitor.columns[column] for column in np.argsort(-mean)[:3] if mean[column] > 0]
+    first = f"the first in row {alarms[0]} (counted from 0)" if len(alarms) else "none"
+    where = "in the rows of alarm" if len(alarms) else "over all rows, none of which is an alarm"
+    return "\n".join(
+        [
+            f"normal rows held out in turn: {len(monitor.monitor.held_out.combined)}; false alarms asked for "
+            f"{rate.asked:.2%}, obtained {rate.obtained:.2%} ± {rate.standard_error:.2%}",
+            f"new rows: {len(found.top_sensor)}; above the limit {found.chart.is_above.mean():.2%}",
+            f"rows of alarm ({enough} of {window} above): {len(alarms)}, {first}",
+            f"sensors that stand out {where}: {', '.join(top)}",
+        ]
+    )
+
+
+def write_pictures(folder: str | Path, monitor: TableMonitor, found: Watched) -> tuple[str, ...]:
+    """Draws the control chart, and what the sensors contribute to the rows of alarm.
+
+    Args:
+        folder: to write to, made if it is not there.
+        monitor: the TableMonitor.
+        found: from ``tables.watch``.
+
+    Returns:
+        The names of the files.
+    """
+    names = {"t2": "T²", "spe": "SPE", "combined": "combined"}
+    charts = control_chart(
+        {name: getattr(found.chart, field) for field, name in names.items()},
+        {name: float(getattr(monitor.monitor.limit, field)) for field, name in names.items()},
+        found.chart.is_alarm,
+    )
+    label = "fall of T² and SPE in units of their limits if the sensor were free"
+    normal = monitor.normal_contribution.tolist()
+    bars = plots.contribution_bars(_shown(found), monitor.columns, 15, normal=normal, label=label)
+    figures = {"control_chart.png": charts[0].figure, "contributions.png": bars.figure}
+    for name, figure in figures.items():
+        storage.write_figure(Path(folder) / name, figure)
+    return tuple(figures)
+
+
+def _shown(found: Watched) -> np.ndarray:
+    """What the sensors contribute to the rows of alarm; to all rows where there is none."""
+    is_alarm = found.chart.is_alarm
+    return found.contribution[is_alarm] if is_alarm.any() else found.contribution

@@ -1,0 +1,142 @@
+"""How runs, their records and the monitors of tables are saved, and how those of the version before are read."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aejax.artefacts import codecs, storage
+from aejax.artefacts.codecs import Codec, Stored
+from aejax.data.columns.scalers import Scaler
+from aejax.tables import config as configs
+from aejax.tables import run as runs
+from aejax.tables.monitoring import TableMonitor
+from aejax.tables.run import HeldOut, Record, Run
+from aejax.tasks.anomaly import Calibration
+from aejax.tasks.anomaly.stored import earlier_monitor, pack_monitor, unpack_monitor
+
+_OF_TABLE = ("columns", "has_header", "normal_contribution")
+
+
+def _pack_run(run: Run) -> Stored:
+    settings = {"train": dataclasses.asdict(run.config), "data": run.source._asdict(), "diverged": run.diverged}
+    arrays = {name: getattr(run, name) for name in ("variables", "scaler", "cond_scaler", "calibration")}
+    return Stored(settings, arrays, run.model)
+
+
+def _unpack_run(stored: Stored) -> Run:
+    config = configs.from_dict(stored.settings["train"], "train")
+    configs.check(config)
+    source = runs.source_of(stored.settings["data"])
+    num_columns, num_conditions = len(runs.modelled_columns(config, source)), len(config.condition_columns)
+    model = configs.build_model(config, num_columns) if stored.model is None else stored.model
+    arrays = stored.arrays
+    calibration = Calibration(**arrays["calibration"])
+    sizes = {
+        "scaler": (len(arrays["scaler"]["mean"]), num_columns),
+        "cond_scaler": (len(arrays["cond_scaler"]["mean"]), num_conditions),
+        "calibration: residual_scale": (len(calibration.residual_scale), num_columns),
+    }
+    for name, (found, expected) in sizes.items():
+        if found != expected:
+            raise ValueError(f"{name}: found {found} columns, expected {expected} as in its config")
+    return Run(
+        config,
+        source,
+        model,
+        codecs.fitted_variables(stored, model, runs.empty_row(config, source)),
+        Scaler(**arrays["scaler"]),
+        Scaler(**arrays["cond_scaler"]),
+        calibration,
+        stored.settings["diverged"],
+    )
+
+
+def _earlier_run(folder: Path) -> Stored | None:
+    """Reads six files, of which the variables were written last; their model is the one that the config names."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    content = storage.read_json(path)
+    if not isinstance(content, dict) or "train" not in content or "kind" in content:
+        return None
+    config, source = runs.load_config(folder)
+    if not (folder / runs.EARLIER_VARIABLES).is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no run yet: its training has not finished; resume it with aejax train --resume {folder}"
+        )
+    scalers = storage.read_json(folder / "scaler.json")
+    arrays = {
+        "variables": storage.unflatten(storage.read_arrays(folder / runs.EARLIER_VARIABLES)),
+        "scaler": _earlier_scaler(folder, scalers, "columns", runs.modelled_columns(config, source)),
+        "cond_scaler": _earlier_scaler(folder, scalers, "conditions", config.condition_columns),
+        "calibration": storage.read_arrays(folder / "calibration.safetensors"),
+    }
+    return Stored({"diverged": content.get("diverged"), **{name: content[name] for name in ("train", "data")}}, arrays)
+
+
+def _earlier_scaler(folder: Path, scalers: Any, part: str, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
+    path = folder / "scaler.json"
+    try:
+        found, mean, scale = (scalers[part][name] for name in ("columns", "mean", "scale"))
+        arrays = {"mean": np.asarray(mean, float), "scale": np.asarray(scale, float)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {part}: found no lists columns, mean and scale") from error
+    if tuple(found) != columns or not all(array.shape == (len(columns),) for array in arrays.values()):
+        raise ValueError(f"{path}: {part}: found {found}, expected mean and scale of {list(columns)} as in config.json")
+    return arrays
+
+
+def _pack_record(record: Record) -> Stored:
+    return Stored({}, record._asdict())
+
+
+def _unpack_record(stored: Stored) -> Record:
+    return Record(storage.flatten(stored.arrays.get("history", {})), HeldOut(**stored.arrays["held_out"]))
+
+
+def _earlier_record(folder: Path) -> Stored | None:
+    """Reads what lay beside the run, not in a folder of its own."""
+    run = folder.parent
+    if folder != runs.record_folder(run) or not (run / "history.jsonl").is_file():
+        return None
+    if not (run / "held_out.safetensors").is_file():
+        return None
+    arrays = {
+        "history": storage.read_history(run / "history.jsonl"),
+        "held_out": storage.read_arrays(run / "held_out.safetensors"),
+    }
+    return Stored({}, arrays)
+
+
+def _pack_monitor(monitor: TableMonitor) -> Stored:
+    stored = pack_monitor(monitor.monitor)
+    table = {"columns": list(monitor.columns), "has_header": monitor.has_header}
+    return stored._replace(
+        settings=stored.settings | table, arrays=stored.arrays | {"normal_contribution": monitor.normal_contribution}
+    )
+
+
+def _unpack_monitor(stored: Stored) -> TableMonitor:
+    monitor = unpack_monitor(stored)
+    columns, contribution = tuple(stored.settings["columns"]), stored.arrays["normal_contribution"]
+    if not len(columns) == len(contribution) == len(monitor.scaler.mean):
+        raise ValueError(f"columns: found {len(columns)}, expected {len(monitor.scaler.mean)}, those of its scaler")
+    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution)
+
+
+def _earlier_monitor(path: Path) -> Stored | None:
+    found = earlier_monitor(path)
+    if found is None or not set(_OF_TABLE) <= found[1].keys():
+        return None
+    stored, notes = found
+    return stored._replace(
+        settings=stored.settings | {name: notes[name] for name in ("columns", "has_header")},
+        arrays=stored.arrays | {"normal_contribution": np.asarray(notes["normal_contribution"], float)},
+    )
+
+
+codecs.register(Codec("run", Run, 1, _pack_run, _unpack_run, earlier=_earlier_run))
+codecs.register(Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record))
+codecs.register(Codec("table monitor", TableMonitor, 1, _pack_monitor, _unpack_monitor, earlier=_earlier_monitor))

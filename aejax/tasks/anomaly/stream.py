@@ -1,0 +1,138 @@
+"""A monitor at work: rows are judged as they come, one by one, in blocks or all at once."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aejax.base import Array, Batch, Model, Variables
+from aejax.data.batches import RowsLike
+from aejax.data.columns.scalers import scale
+from aejax.tasks.anomaly.charts import Chart
+from aejax.tasks.anomaly.limits import p_values
+from aejax.tasks.anomaly.monitor import Monitor, excess
+from aejax.tasks.anomaly.rows_in_time import as_rows
+from aejax.tasks.anomaly.statistics import Statistics, Whitening, whitened
+
+# Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
+# compiled. A scan of one row would be compiled into another program, with other roundings.
+_PIECES = (2, 16, 128, 1024, 8192)
+
+
+class StreamState(NamedTuple):
+    """What a stream must remember between two rows.
+
+    Attributes:
+        past: (num_lags, c) scaled rows, the newest first.
+        average: (3,) the moving averages.
+        above: (n,) bool, whether the last n rows were above the limit, the newest first.
+        num_rows: int32 scalar, rows seen.
+    """
+
+    past: Array
+    average: Array
+    above: Array
+    num_rows: Array
+
+
+def watch(monitor: Monitor, x: RowsLike, state: StreamState | None = None) -> tuple[Chart, StreamState]:
+    """Judges new rows, all at once or as they come.
+
+    Row by row, block by block or the whole series gives the same numbers to the last bit.
+
+    Args:
+        monitor: the Monitor.
+        x: (n, c) rows in time, in the units of the training rows, NaN where missing; or a Batch with conditions.
+        state: from the call before; None at the beginning, where the plant is taken to have stood at the first row.
+
+    Returns:
+        (Chart, StreamState): the verdicts, and what to hand to the next call.
+
+    Raises:
+        ValueError: rows with other columns than in training.
+    """
+    rows, cond = as_rows(x, len(monitor.scaler.mean), monitor.num_conditions)
+    scaled = scale(monitor.scaler, rows).astype(np.float32)
+    state = start(monitor) if state is None else state
+    parts = []
+    begin = 0
+    while begin < len(rows):
+        size = _piece(len(rows) - begin)
+        length = min(len(rows) - begin, size)
+        is_row = np.arange(size) < length
+        piece, piece_cond = (
+            None if array is None else np.resize(array[begin : begin + length], (size, *array.shape[1:]))
+            for array in (scaled, cond)
+        )
+        arguments = (monitor.variables, monitor.whitening, monitor.smoothing, monitor.limit)
+        arrays = jax.device_put((arguments, state, piece, piece_cond, is_row))
+        result, state = _scan(monitor.model, monitor.num_lags, monitor.alarm_rule, *arrays)
+        parts.append([np.asarray(array)[:length] for array in result])
+        begin += length
+    averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
+    found = Statistics(*averages.T)
+    farthest = excess(found, monitor.limit)
+    p_value = p_values(excess(monitor.held_out, monitor.limit), farthest)
+    return Chart(*found, farthest, p_value, is_above, is_alarm), state
+
+
+def start(monitor: Monitor) -> StreamState:
+    """The state before the first row.
+
+    Args:
+        monitor: the Monitor.
+
+    Returns:
+        The StreamState: the averages stand at 1, that of normal rows.
+    """
+    num_columns = len(monitor.scaler.mean)
+    return StreamState(
+        jnp.zeros((monitor.num_lags, num_columns), jnp.float32),
+        jnp.ones(3, jnp.float32),
+        jnp.zeros(monitor.alarm_rule[1], bool),
+        jnp.zeros((), jnp.int32),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("model", "num_lags", "alarm_rule"))
+def _scan(
+    model: Model,
+    num_lags: int,
+    alarm_rule: tuple[int, int],
+    arguments: tuple[Variables, Whitening, float, Statistics],
+    state: StreamState,
+    rows: Array,
+    cond: Array | None,
+    is_row: Array,
+) -> tuple[tuple[Array, Array, Array], StreamState]:
+    variables, whitening, smoothing, limit = arguments
+
+    def step(
+        state: StreamState, inputs: tuple[Array, Array | None, Array]
+    ) -> tuple[StreamState, tuple[Array, Array, Array]]:
+        row, row_cond, is_row = inputs
+        past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
+        window = jnp.concatenate([row[None], past])
+        flat, seen = window.reshape(1, -1), ~jnp.isnan(window).reshape(1, -1)
+        batch = Batch(jnp.where(seen, flat, 0), mask=seen, cond=None if row_cond is None else row_cond[None])
+        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
+        values = jnp.stack([2 * code, 2 * residual, code + residual])
+        is_seen = jnp.any(seen[0, : row.shape[0]])
+        average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
+        is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
+        above = jnp.concatenate([is_above[None], state.above[:-1]])
+        is_alarm = jnp.sum(above) >= alarm_rule[0]
+        after = StreamState(window[:num_lags], average, above, state.num_rows + 1)
+        after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
+        return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
+
+    state, result = jax.lax.scan(step, state, (rows, cond, is_row))
+    return result, state
+
+
+def _piece(num_rows: int) -> int:
+    """The length of the next piece of so many rows."""
+    filled = [piece for piece in _PIECES if num_rows <= piece <= 2 * num_rows]
+    return filled[0] if filled else max(piece for piece in _PIECES if piece <= num_rows)
