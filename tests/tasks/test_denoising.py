@@ -212,12 +212,12 @@ def test_what_cannot_be_denoised_is_refused():
         evaluate_denoiser(multiplying(64), np.zeros((2, 90)), np.zeros((2, 80)))
 
 
-def test_what_is_measured_of_a_denoiser_that_halves():
-    """The known answer: noise at 0 dB, halved with its signal, is 3 dB better; the waveform stays."""
+def test_what_is_measured_of_a_denoiser_that_keeps_a_quarter():
+    """The known answer at 0 dB: the error falls from 1 to (3 / 4)^2 + (1 / 4)^2 of the signal; the waveform stays."""
     time = np.arange(640)
     clean, noise = np.sin(2 * np.pi * time[None] / 32), np.cos(2 * np.pi * time[None] / 32)
-    found = evaluate_denoiser(multiplying(64), clean + noise, clean)
-    assert found["mean gain, dB"] == pytest.approx(10 * np.log10(2), abs=1e-4)
+    found = evaluate_denoiser(multiplying(64, 0.25), clean + noise, clean)
+    assert found["mean gain, dB"] == pytest.approx(10 * np.log10(1.6), abs=1e-4)
     assert found["mean correlation, noisy"] == pytest.approx(found["mean correlation, denoised"], abs=1e-6)
     trace = np.random.default_rng(0).standard_normal((1, 640)) * np.where(time < 320, 0.05, 1)
     late = evaluate_denoiser(multiplying(64, 1.0), np.roll(trace, 20, axis=1), trace, arrival=[320])

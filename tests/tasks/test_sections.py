@@ -202,6 +202,12 @@ def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeyp
     assert f"{image.mean():.0%} of the image is facies 1" in capsys.readouterr().err
 
 
+def test_a_model_that_is_complete_is_not_trained_again(trained, tmp_path, capsys):
+    codecs.save(tmp_path, trained)
+    commands.train(commands.TrainSectionsCommand(tmp_path / "absent.png", tmp_path))
+    assert "is complete: nothing is left to train" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_channels_train(tmp_path):
     """A small real sample: half a minute brings the code below a picture of the mean."""
