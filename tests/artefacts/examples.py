@@ -10,9 +10,11 @@ import numpy as np
 import aejax
 from aejax import tables
 from aejax.data.formats.tables import Table
+from aejax.models.masking import masking_autoencoder
 from aejax.tables import run as runs
 from aejax.tables.config import TrainConfig
-from aejax.tasks import anomaly
+from aejax.tasks import anomaly, denoising, imputation, surrogate
+from aejax.tasks.inversion.sections import Sections, section_vae
 
 NAMES = ("flow", "level")
 
@@ -45,10 +47,53 @@ def detector():
     return anomaly.calibrate_detector(found, rows[100:])
 
 
+@functools.cache
+def denoiser():
+    model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=4, dilations=(1,))
+    variables = model.init(jax.random.key(0), aejax.Batch(np.zeros((1, 256), np.float32)))
+    return denoising.Denoiser(model, variables, 256, 100.0)
+
+
+@functools.cache
+def fitted_surrogate():
+    rng = np.random.default_rng(0)
+    maps, properties = rng.random((40, 2, 8)).astype(np.float32), {"strength": rng.random(40)}
+    size = {
+        "num_numbers": 3,
+        "num_regions": 2,
+        "num_widened": 50,
+        "num_members": 2,
+        "hidden_dims": (4,),
+        "num_epochs": 2,
+    }
+    return surrogate.fit_surrogate(jax.random.key(0), maps, np.arange(2.0), np.arange(8.0), properties, **size)
+
+
+@functools.cache
+def sections():
+    model = section_vae((9, 5), 2)
+    variables = model.init(jax.random.key(0), aejax.Batch(np.zeros((1, 9, 5), np.float32)))
+    x = np.random.default_rng(0).integers(0, 2, (3, 9, 5)).astype(np.float32)
+    return Sections(model, variables, (9, 5), 2, x, np.zeros((3, 2), np.float32))
+
+
+@functools.cache
+def mixture():
+    model = aejax.models.vae((2,), 2, hidden_dims=())
+    rows = np.nan_to_num(table().values)
+    variables = model.init(jax.random.key(0), aejax.Batch(rows[:1]))
+    return aejax.fit_mixture(jax.random.key(1), model, variables, rows, num_components=2)
+
+
 EXAMPLES = {
     "run": lambda: run_and_record()[0],
     "record": lambda: run_and_record()[1],
     "monitor": monitor,
     "table monitor": lambda: tables.table_monitor(monitor(), table()),
     "detector": detector,
+    "denoiser": denoiser,
+    "surrogate": fitted_surrogate,
+    "sections": sections,
+    "mixture": mixture,
+    "imputer": lambda: imputation.fit_imputer(jax.random.key(0), table().values, num_steps=2),
 }

@@ -15,6 +15,7 @@ import aejax
 from aejax.artefacts import codecs
 from aejax.artefacts.codecs import Codec, Stored
 from aejax.base import Batch, Model
+from aejax.kernels.recipes import origin
 from tests.artefacts.examples import EXAMPLES
 
 KINDS = codecs.kinds()
@@ -39,7 +40,8 @@ def assert_equal(found, expected):
     """The same to the bit, functions included."""
     assert type(found) is type(expected)
     if isinstance(expected, Model | aejax.Adversary):
-        assert found is expected
+        # A model that no factory remembers, such as a surrogate's predictor, is put together anew.
+        assert found is expected or origin(expected) is None
     elif hasattr(expected, "_fields"):
         for name in expected._fields:
             assert_equal(getattr(found, name), getattr(expected, name))
@@ -166,7 +168,7 @@ def test_names_are_taken_once(kind):
 
 
 def test_what_is_of_no_kind_is_refused(tmp_path):
-    with pytest.raises(TypeError, match="thing: found dict, expected one of detector, "):
+    with pytest.raises(TypeError, match=r"thing: found dict, expected one of .*detector, "):
         aejax.save(tmp_path, {})
     assert list(tmp_path.iterdir()) == []
 
@@ -175,7 +177,7 @@ def test_a_kind_that_this_version_does_not_know_is_named(kind, tmp_path, monkeyp
     kind()
     aejax.save(tmp_path, Thing([np.arange(3)]))
     monkeypatch.delitem(codecs._CODECS, "thing")
-    with pytest.raises(ValueError, match="holds a 'thing', expected one of detector, "):
+    with pytest.raises(ValueError, match=r"holds a 'thing', expected one of .*detector, "):
         aejax.load(tmp_path)
 
 
