@@ -13,6 +13,7 @@ from aejax.kernels.recipes import remembered
 __all__ = [
     "LIKELIHOODS",
     "Likelihood",
+    "Scaling",
     "bernoulli",
     "gaussian",
     "likelihood",

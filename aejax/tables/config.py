@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, Literal
 
+from aejax import losses
 from aejax.base import Adversary, Model
 from aejax.models import MODELS
 
@@ -30,6 +31,9 @@ class TrainConfig:
         latent_dim: size of the code; by default the number of principal components that hold 90 % of the variance of
             the training rows, and for a GAN, whose noise must fill all columns, twice their number.
         hidden_dims: widths of the hidden layers, channels of convolutional ones; the model's own by default.
+        likelihood: what the decoder's output means, one of bernoulli (columns between two values), gaussian, poisson
+            (counts), squared_error and student_t (outliers); the model's own by default. The columns are scaled as it
+            needs them.
         options: further arguments of the model, NAME=VALUE, such as beta=4 or noise_level=0.2; a wrong one has the
             error list them.
         num_epochs: the most passes over the training rows; by default as many as make 20,000 steps, between 20 and
@@ -57,6 +61,7 @@ class TrainConfig:
     model: str = "vae"
     latent_dim: int | None = None
     hidden_dims: tuple[int, ...] | None = None
+    likelihood: str | None = None
     options: tuple[str, ...] = ()
     num_epochs: int | None = None
     batch_size: int = 64
@@ -129,6 +134,8 @@ def check(config: TrainConfig) -> None:
     """
     if config.model not in MODELS:
         raise ValueError(f"model: found {config.model!r}, expected one of {', '.join(sorted(MODELS))}")
+    if config.likelihood is not None:
+        losses.likelihood(config.likelihood)
     for name in ("latent_dim", "num_epochs", "batch_size", "learning_rate", "patience", "clip_norm"):
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
@@ -192,6 +199,16 @@ def is_adversarial(model: str) -> bool:
     return isinstance(MODELS[model]((1,), 1), Adversary)
 
 
+def scaling(config: TrainConfig) -> losses.Scaling:
+    """How the modelled columns are scaled.
+
+    Example:
+        >>> scaling(TrainConfig(likelihood="poisson")), scaling(TrainConfig())
+        ('counts', 'standardised')
+    """
+    return "standardised" if config.likelihood is None else losses.likelihood(config.likelihood).scaling
+
+
 def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
     """The model of a resolved config.
 
@@ -216,6 +233,12 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
         if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder")
     }
     options: dict[str, Any] = {} if config.hidden_dims is None else {"hidden_dims": config.hidden_dims}
+    if config.likelihood is not None:
+        if "likelihood" not in inspect.signature(factory).parameters:
+            raise ValueError(
+                f"likelihood: found {config.likelihood!r} for {config.model}, which takes none; leave it out"
+            )
+        options["likelihood"] = losses.likelihood(config.likelihood)
     for option in config.options:
         name, separator, text = option.partition("=")
         if not separator or name not in known:

@@ -11,7 +11,7 @@ import numpy as np
 from aejax import metrics, tasks
 from aejax.artefacts import codecs
 from aejax.base import Adversary, Batch, Model, Variables
-from aejax.data.columns.scalers import Scaler, constant_columns, fit_scaler, unscale
+from aejax.data.columns.scalers import Scaler, constant_columns, fit_scaler, scale, unscale
 from aejax.data.columns.sentinels import find_sentinels
 from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
@@ -119,13 +119,13 @@ def train(
     is_known = has_conditions(cond, config, notice)
     x, cond = x[is_known], cond[is_known]
     split = split_rows(split_key, len(x), config)
-    scaler = fit_scaler(x[split.train], columns=columns)
+    scaler = fit_scaler(x[split.train], columns=columns, scaling=configs.scaling(config))
     cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
-    check_training_rows(x[split.train], scaler, columns, notice)
+    check_training_rows(x[split.train], columns, notice)
     batch = scaled_batch(x, cond, scaler, cond_scaler)
     train_batch, validation, calibration_rows = (_rows(batch, rows) for rows in split)
     adversarial = configs.is_adversarial(config.model)
-    latent_dim = 2 * len(columns) if adversarial else suggest_latent_dim(np.asarray(train_batch.x))
+    latent_dim = 2 * len(columns) if adversarial else _suggested_latent_dim(x[split.train])
     config = configs.resolve(config, len(split.train), latent_dim)
     smallest_rate = 1 / (len(split.calibration) + 1)
     if config.false_alarm_rate < smallest_rate:
@@ -187,9 +187,14 @@ def train(
     return run
 
 
-def check_training_rows(x: np.ndarray, scaler: Scaler, columns: tuple[str, ...], notice: Notice) -> None:
+def _suggested_latent_dim(x: np.ndarray) -> int:
+    """By the principal components of standardised rows, however the model has them."""
+    return suggest_latent_dim(scale(fit_scaler(x), x).astype(np.float32))
+
+
+def check_training_rows(x: np.ndarray, columns: tuple[str, ...], notice: Notice) -> None:
     """Says what is odd in the training rows, and refuses those in which nothing varies."""
-    is_constant = constant_columns(scaler, x)
+    is_constant = constant_columns(x)
     if is_constant.all():
         raise ValueError(
             f"found the same value in all training rows of each column ({', '.join(columns)}), expected at least one "

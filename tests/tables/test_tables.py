@@ -120,3 +120,34 @@ def test_results_keep_the_order_of_the_columns_with_a_condition_among_them(tmp_p
     run, _ = train(table_of(100), tmp_path, model="conditional_vae", condition_columns=("flow",))
     assert tuple(tables.reconstruct(run, table_of(10))) == COLUMNS
     assert tuple(tables.generate(run, 3, {"flow": 0.0})) == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "values", "is_possible"),
+    [
+        ("poisson", lambda rng: rng.poisson([2.0, 9.0, 30.0], (300, 3)), lambda x: (x >= 0) & (x % 1 == 0)),
+        ("bernoulli", lambda rng: 5.0 * (rng.random((300, 3)) < 0.4), lambda x: (x == 0) | (x == 5)),
+        ("student_t", lambda rng: 100 + rng.standard_t(3, (300, 3)), np.isfinite),
+        ("squared_error", lambda rng: 100 + rng.standard_normal((300, 3)), np.isfinite),
+    ],
+)
+def test_each_likelihood_has_the_scaling_that_suits_it(likelihood, values, is_possible, tmp_path):
+    """New rows have values that the columns can have, in their own units, and their means."""
+    x = values(np.random.default_rng(0)).astype(float)
+    config = TrainConfig(likelihood=likelihood, num_epochs=1000, learning_rate=1e-2, hidden_dims=(8,), latent_dim=1)
+    run = tables.train(Table(("a", "b", "c"), x, True, ()), config, tmp_path)
+    drawn = np.column_stack(list(tables.generate(run, 2000).values()))
+    assert is_possible(drawn).all()
+    np.testing.assert_allclose(drawn.mean(axis=0), x.mean(axis=0), atol=0.35 * x.std(axis=0).max())
+    assert tables.detect(aejax.load(tmp_path), Table(("a", "b", "c"), x, True, ()))["score"].shape == (300,)
+
+
+def test_a_likelihood_that_cannot_be_is_refused(tmp_path):
+    table = Table(("a", "b"), np.random.default_rng(0).standard_normal((50, 2)), True, ())
+    with pytest.raises(ValueError, match="column 'a': found a value that is no count"):
+        tables.train(table, TrainConfig(likelihood="poisson"), tmp_path / "run")
+    with pytest.raises(ValueError, match="likelihood: found 'beta', expected one of"):
+        tables.train(table, TrainConfig(likelihood="beta"), tmp_path / "run")
+    with pytest.raises(ValueError, match="likelihood: found 'gaussian' for gan, which takes none"):
+        tables.train(table, TrainConfig("gan", likelihood="gaussian"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

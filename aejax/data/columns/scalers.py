@@ -100,12 +100,11 @@ def _refuse(is_wrong: np.ndarray, columns: Sequence[str] | None, found: str) -> 
         raise ValueError(f"column {i if columns is None else repr(columns[i])}: found {found}")
 
 
-def constant_columns(scaler: Scaler, x: ArrayLike) -> np.ndarray:
+def constant_columns(x: ArrayLike) -> np.ndarray:
     """Tells which columns do not vary, apart from rounding.
 
     Args:
-        scaler: fitted to ``x``.
-        x: (n, c), NaN where missing.
+        x: (n, c), NaN where missing; each column has a value.
 
     Returns:
         (c,) bool: the standard deviation is at most four roundings of the largest value, in the precision of ``x``.
@@ -115,10 +114,11 @@ def constant_columns(scaler: Scaler, x: ArrayLike) -> np.ndarray:
 
     Example:
         >>> x = np.array([[1.0, 0.3], [3.0, 0.1 + 0.2]])
-        >>> constant_columns(fit_scaler(x), x)
+        >>> constant_columns(x)
         array([False,  True])
     """
-    return _deviation(_checked(x), scaler.mean) <= _rounding(x)
+    values = _checked(x)
+    return _standardised(values, None)[1] <= _rounding(x)
 
 
 def scale(scaler: Scaler, x: Values) -> Values:

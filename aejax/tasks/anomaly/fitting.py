@@ -123,7 +123,7 @@ def fit_monitor(
         )
     check_limits(false_alarm_rate, limits, len(rows))
     scaler = fit_scaler(rows)
-    is_constant = constant_columns(scaler, rows)
+    is_constant = constant_columns(rows)
     if is_constant.all():
         raise ValueError(
             f"x: found {rows.shape[1]} columns, none of which changes in {len(rows)} rows, expected at least one that "
