@@ -69,7 +69,7 @@ class Init(Protocol):
 
 
 class Loss(Protocol):
-    """The objective of a batch: a scalar, and what else is to be told.
+    """The objective of a batch: a scalar, and further metrics.
 
     The scalar is summed over event dimensions and averaged over observed examples. It is what is minimised, what
     history records as ``loss``, and what the best epoch is chosen by. ``train=False`` is inference mode.
@@ -220,7 +220,7 @@ class Adversary(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Exactly what the next training step needs, and no more.
+    """What the next training step needs.
 
     Attributes:
         step: int32 scalar, the number of steps taken.
@@ -323,7 +323,7 @@ class Stream(NamedTuple):
     Attributes:
         batches: (step) -> the batches from that step on, without an end. A run that is resumed asks for those of the
             step at which it stood.
-        first: () -> the first batch, which ``batches`` gives all the same: what it looks like is known beforehand.
+        first: () -> the first batch, from which shapes and types are known; ``batches`` yields it as well.
     """
 
     batches: Callable[[int], Iterator[Batch]]
@@ -338,7 +338,7 @@ class Fitted(NamedTuple):
 
     Attributes:
         variables: the best on validation; the last ones where there is no validation.
-        state: the TrainState at the end, to go on from.
+        state: the TrainState at the end, from which a run can continue.
         history: metrics by name, each (num_epochs_run,): means over the epoch's steps, and ``val_*`` measured
             at its end. In an ensemble NaN follows the epoch at which a member stopped.
     """

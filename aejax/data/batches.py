@@ -67,7 +67,7 @@ def as_batch(data: RowsLike) -> Batch:
         if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(findings)):
             to_fill = _check(jax.device_get(findings))
             return _filled_on_device(on_device) if to_fill else _each(_cast_on_device, on_device)
-        # Inside jit all that is computed is traced, also of arrays whose values are known: look at these on the host.
+        # Inside jit all that is computed is traced, also of arrays whose values are known: check these on the host.
         batch = jax.device_get(batch)
     batch = _each(_cast, batch)
     if _check(_findings(batch, np)):
@@ -181,7 +181,7 @@ def _from_frame(name: str, frame: Any) -> np.ndarray:
             f"{name}: found the column(s) {', '.join(others[:5])}{more}, expected numbers in each; leave them out or "
             "turn them into numbers"
         )
-    # pandas is told what stands for a missing value; polars has NaN for it in numbers, and None in truth values.
+    # pandas gets the value for missing numbers; polars has NaN for it in numbers, and None in truth values.
     options = {"dtype": float, "na_value": np.nan} if hasattr(frame, "convert_dtypes") else {}
     array = np.asarray(frame.to_numpy(**options))
     return array.astype(float) if array.dtype == object else array

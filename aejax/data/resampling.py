@@ -11,7 +11,8 @@ def resample(x: ArrayLike, rate: float, new_rate: float) -> np.ndarray:
     """Samples a band-limited signal at another rate, by cutting or extending its Fourier series.
 
     The signal is continued by its point reflection at both ends, so that they do not meet as a jump. Sample k lies at
-    time k / rate before and k / new_rate after: nothing is shifted, and what is above half of the lower rate is lost.
+    time k / rate before and k / new_rate after: nothing is shifted. Frequencies above half of the lower rate
+    are lost.
 
     Args:
         x: (..., num_samples).

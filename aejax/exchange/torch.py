@@ -131,7 +131,7 @@ def to_state_dict(
         array = array if pair.axes is None else array.transpose(np.argsort(pair.axes))
         sizes = [given[name].shape[0] for name in pair.tensors[:-1]]
         parts = np.split(array, np.cumsum(sizes)) if sizes else [array]
-        # copies, since PyTorch wants to write to what it is handed
+        # copies, since PyTorch writes to the arrays that it is given
         state_dict |= {name: np.array(part, order="C") for name, part in zip(pair.tensors, parts, strict=True)}
     tracked = {name: array for name, array in given.items() if name.endswith("num_batches_tracked")}
     if like is None:
@@ -170,7 +170,7 @@ def load_state_dict(path: str | Path, template: Variables, names: Names | None =
 def save_state_dict(
     path: str | Path, variables: Variables, like: Mapping[str, ArrayLike] | None = None, names: Names | None = None
 ) -> None:
-    """Writes ``to_state_dict`` as a safetensors file, to one side and then renamed.
+    """Writes ``to_state_dict`` as a safetensors file, atomically.
 
     Args:
         path: of the file.

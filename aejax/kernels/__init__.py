@@ -1,1 +1,1 @@
-"""What is fast and knows the inside of JAX."""
+"""Fast parts that know the inside of JAX."""

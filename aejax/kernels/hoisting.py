@@ -26,7 +26,7 @@ _CONSTANTS, _INPUTS, _STATE = range(3)
 
 
 def is_on() -> bool:
-    """Whether loops are traced with what can be known ahead computed ahead."""
+    """Whether loops compute ahead what does not depend on the step before."""
     return os.environ.get("AEJAX_HOISTING", "on") != "off"
 
 

@@ -107,7 +107,7 @@ class Origin(NamedTuple):
 
 
 def origin(value: Any) -> Origin | None:
-    """How a Model, a Likelihood or the like was made.
+    """How a Model, a Likelihood or another such tuple was made.
 
     Args:
         value: of any kind.

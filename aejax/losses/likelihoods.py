@@ -228,7 +228,7 @@ def bernoulli() -> Likelihood:
     """
 
     def nll(params: dict[str, Array], x: Array, output: Array) -> Array:  # noqa: ARG001
-        # softplus, which as jax.nn has it takes three times as long on a CPU: it also cares for infinite outputs
+        # softplus; that of jax.nn takes three times as long on a CPU, since it also handles infinite outputs
         return jnp.maximum(output, 0) + jnp.log1p(jnp.exp(-jnp.abs(output))) - x * output
 
     def sample(key: Array, params: dict[str, Array], output: Array) -> Array:  # noqa: ARG001

@@ -69,8 +69,9 @@ def dense_networks(
         code_size: size of the encoder's output.
         likelihood: p(x | output of the decoder).
         hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
-        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``. On the two processes in
-            the README tanh explains more held-out variance than the source texts' ReLU, though not on every table.
+        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``. On the two
+            processes in docs/results.md tanh explains more held-out variance than the source texts' ReLU, though not on
+            every table.
         dropout_rate: share of hidden units silenced in training.
         batch_norm: whether hidden layers are normalised.
         encoder: a Network from the event to the code (a VAE's: mean and log-variance) in place of the dense one.
@@ -119,7 +120,7 @@ def coder(
         The Coder.
 
     Raises:
-        ValueError: a size is not a positive whole number, or what is no Network in place of one.
+        ValueError: a size that is not a positive whole number, or an encoder or decoder that is no Network.
     """
     check_latent_dim(latent_dim)
     encoder, decoder = dense_networks(event_shape, code_size, likelihood, **options)

@@ -1,4 +1,4 @@
-"""Convolutional networks, in 1, 2 or 3 dimensions, in the place of dense ones."""
+"""Models with convolutional networks, in 1, 2 or 3 dimensions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, Unpack

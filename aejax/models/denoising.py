@@ -1,4 +1,4 @@
-"""Learning to undo a corruption: the wrapper that makes any model a denoising one."""
+"""Denoising: a wrapper that makes any model undo a corruption."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Unpack
@@ -89,8 +89,8 @@ def denoising(model: Model, corrupt: Corruption, noise_level: float | Array, emp
             all.
 
     Returns:
-        The Model. Its loss sees corrupted rows and reconstructs the target, the rows as given; what is not a loss
-        stays as it was, so ``decode(encode(x))`` of a noisy row is the denoised row.
+        The Model. Its loss sees corrupted rows and reconstructs the target, the rows as given. Everything
+        else stays as it was, so ``decode(encode(x))`` of a noisy row is the denoised row.
 
     Example:
         >>> inner = autoencoder(event_shape=(10,), latent_dim=2)

@@ -96,7 +96,7 @@ def _of_functions(init_params: Callable[..., PyTree], apply_params: Callable[...
 
     def init(key: Array, x: Array, cond: Array | None = None) -> Variables:
         arrange_apply((), x, cond=cond)
-        # An init that does not look at the conditions is right for an apply that does.
+        # An init that ignores the conditions is right for an apply that uses them.
         arguments, options = arrange_init(key, x, cond=cond if takes_conditions else None)
         return {"params": init_params(*arguments, **options)}
 

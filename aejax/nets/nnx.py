@@ -104,7 +104,7 @@ def _abstract(factory: Callable[[nnx.Rngs], nnx.Module]) -> nnx.Module:
 
 
 def _collections(leaves: Mapping[tuple[Hashable, ...], PyTree]) -> Variables:
-    """Nested dictionaries of what a module holds, streams and sown values aside."""
+    """Nested dictionaries of what a module holds, without streams and sown values."""
     collections: Variables = {}
     for path, leaf in leaves.items():
         if isinstance(leaf, nnx.RngState | nnx.Intermediate):

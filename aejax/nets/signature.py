@@ -1,4 +1,4 @@
-"""How somebody's function wants to be called: which of the arguments that we have it takes, and where they stand."""
+"""Which of our arguments a user's function takes, and in which places."""
 
 import inspect
 from collections.abc import Callable, Sequence

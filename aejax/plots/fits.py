@@ -103,7 +103,7 @@ def reconstructions(
 ) -> np.ndarray:
     """Measured and reconstructed columns over time, the ones hardest to reconstruct first.
 
-    Rows without an order belong in ``parity``: a line through them would show what is not there.
+    Rows without an order belong in ``parity``: a line through them would show an order that is not there.
 
     Args:
         x: (n, c), in the order of time, NaN where missing.

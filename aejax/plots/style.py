@@ -29,7 +29,7 @@ def central_range(values: np.ndarray) -> tuple[float, float]:
     if not finite.size:
         return 0.0, 1.0
     low, high = np.quantile(finite, [0.005, 0.995])
-    # A column that hardly ever leaves one value is told by the rows where it does.
+    # A column that hardly ever leaves one value is shown by the rows where it does.
     margin = (high - low) / 2 or np.inf
     return float(max(finite.min(), low - margin)), float(min(finite.max(), high + margin))
 

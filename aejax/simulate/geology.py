@@ -124,7 +124,7 @@ def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receive
     """The length of each straight ray in each cell of a vertical section: travel times are this times slowness.
 
     t_i = sum_j L_ij s_j, with s_j = 1 / v_j the slowness of cell j. Straight rays are the limit of weak contrasts;
-    real rays bend towards what is fast. L is found from where a ray crosses the grid's lines (Siddon 1985).
+    real rays bend towards fast regions. L is found from where a ray crosses the grid's lines (Siddon 1985).
 
     Args:
         shape: (rows, columns) of the section.

@@ -12,7 +12,7 @@ class Manifold(NamedTuple):
     """Points near a curve or a surface in space.
 
     Attributes:
-        x: (n, 3), what is measured.
+        x: (n, 3), measured values.
         clean: (n, 3), on the manifold.
         coordinates: (n, k), the position on the manifold: k numbers that make ``clean``.
     """

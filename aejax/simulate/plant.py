@@ -332,7 +332,7 @@ def _derivative(state: _State, setpoint: Array, disturbance: Array, fault: _Faul
 
 
 def _pi(error: _Number, integral: _Number, gain: float, reset: float) -> tuple[Array, Array]:
-    """The opening that a PI controller wants, and the rate of its integral, which stops at the valve's ends."""
+    """The opening that a PI controller asks for, and the rate of its integral, which stops at the valve's ends."""
     wanted = integral + gain * error
     rate = gain / reset * error
     winds_up = ((wanted > 1) & (error > 0)) | ((wanted < 0) & (error < 0))

@@ -92,7 +92,7 @@ def widen(
 
     Each new map is a given one whose energies are stretched so that its cut-off falls where it was drawn (uniform in
     the logarithm; near maps are preferred), with Q and E stretched by some 10 % more; three in ten are convex mixtures
-    of two. Each has a sum of 1. This stands in for the crystals that are not there: other masses and bonds stretch
+    of two. Each has a sum of 1. This replaces crystals that the data lack: other masses and bonds stretch
     energies, other lattices stretch Q.
 
     Args:

@@ -12,7 +12,7 @@ class LinearGaussian(NamedTuple):
     """Rows from a few factors, x = z W + noise.
 
     Attributes:
-        x: (n, c), what is measured.
+        x: (n, c), measured values.
         clean: (n, c), without the noise.
         factors: (n, k), z ~ Normal(0, 1).
         loading: (k, c), W.

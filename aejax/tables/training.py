@@ -21,8 +21,8 @@ from aejax.tables.config import TrainConfig
 from aejax.tables.run import HeldOut, Record, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
 from aejax.training import DivergenceError, Progress, fit, pretrain
-from aejax.training.engine import steps_for
 from aejax.training.optimizers import Optimizer, adam
+from aejax.training.plans import steps_for
 
 _FEWEST_ROWS = 10
 _HELD_OUT_SHOWN = 1000

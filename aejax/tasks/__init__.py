@@ -1,4 +1,4 @@
-"""Tasks: what a person does with a fitted model. Whole applications are modules of their own.
+"""Tasks: what you do with a fitted model. Each application is a module.
 
 ``aejax.tasks.anomaly`` watches a process, ``denoising`` cleans signals, ``surrogate`` compresses and predicts
 spectra, ``inversion`` finds models of the ground behind measurements, ``imputation`` fills the gaps of tables.

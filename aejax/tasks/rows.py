@@ -21,8 +21,8 @@ def over_rows(
 
     Args:
         function: (model, arguments, batch, **options) -> pytree of (n, ...) arrays, defined once at module level.
-        model: the Model or Adversary, or whatever else functions are applied of; hashable.
-        arguments: a pytree that each block is handed, such as the variables.
+        model: the Model or Adversary, or whatever the function belongs to; hashable.
+        arguments: a pytree that each block is given, such as the variables.
         x: (n, *event) array, NaN where missing, or a Batch.
         **options: what else the function takes; static, as the model is.
 

@@ -263,7 +263,7 @@ def _default(optimizer: Optimizer, learning_rate: float) -> float | None:
 def _check_averages(ema_decay: float | None, opt_state: PyTree) -> None:
     if ema_decay is not None and averages(opt_state):
         raise ValueError(
-            f"ema_decay: found {ema_decay} beside an optimizer that keeps an average of its own, expected None; leave "
+            f"ema_decay: found {ema_decay}, but the optimizer keeps an average already; leave "
             "ema_decay out, or take another optimizer"
         )
 

@@ -1,4 +1,4 @@
-"""What ``fit`` is handed, checked before anything is compiled: data and plan, hyperparameters, key, variables."""
+"""The arguments of ``fit``, checked before anything is compiled: data and plan, hyperparameters, key, variables."""
 
 import functools
 import numbers
@@ -23,7 +23,7 @@ from aejax.base import (
 )
 from aejax.data.batches import RowsLike, as_batch
 from aejax.kernels import hoisting
-from aejax.training.engine import Data, Keys, Plan, steps_for, training_rows, validation_rows
+from aejax.training.plans import Data, Keys, Plan, steps_for, training_rows, validation_rows
 from aejax.training.sources import take
 
 _LEARNING_RATE = 1e-3
@@ -48,7 +48,7 @@ def check_key(key: Array) -> Array:
 
 
 def refuse_with_an_algorithm(**options: object) -> None:
-    """An Algorithm was made with its optimizer, and what it is to be trained with stands in its hyperparameters.
+    """An Algorithm has its optimizer already, and its hyperparameters hold the rest.
 
     Raises:
         ValueError: one of the options is not None.
@@ -81,7 +81,7 @@ def learning_rate_of(value: float | Array | None) -> Array:
             f"learning_rate: found {value}, expected one number; several are trained by "
             'aejax.sweep(..., over={"learning_rate": [...]})'
         )
-    # Inside a traced call there is no value to look at.
+    # Inside a traced call there is no value to check.
     if not isinstance(rate, jax.core.Tracer) and not jax.device_get(rate) >= 0:
         raise ValueError(f"learning_rate: found {value}, expected at least 0")
     return rate
@@ -226,7 +226,7 @@ def data_and_plan(
         share = _share(validation)
         if share > 0 and not num_rows:
             raise ValueError(
-                f"validation: found {validation}, expected rows of their own, or 0 for none: there is no number of "
+                f"validation: found {validation}, expected validation rows, or 0 for none: there is no number of "
                 "rows to take a share of"
             )
         num_validation = round(share * num_rows)

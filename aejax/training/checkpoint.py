@@ -1,4 +1,4 @@
-"""Checkpoints between the parts of a run, written by Orbax: aside, then renamed."""
+"""Checkpoints between the parts of a run, written atomically by Orbax."""
 
 import warnings
 from collections.abc import Mapping
@@ -10,8 +10,9 @@ import numpy as np
 
 from aejax.artefacts import storage
 from aejax.base import Array, PyTree
-from aejax.training.engine import Keys, RunState
+from aejax.training.engine import RunState
 from aejax.training.fingerprints import Fingerprint, differences
+from aejax.training.plans import Keys
 
 _FINGERPRINT = "begun_with.json"
 # Fields of a RunState whose structure is the algorithm's: they are stored leaf by leaf.
@@ -42,7 +43,7 @@ class Checkpoints:
         storage.write_json(self.directory / _FINGERPRINT, fingerprint)
 
     def check(self, fingerprint: Fingerprint) -> None:
-        """Compares what a run is to be gone on with to what it was begun with, where that was written down.
+        """Compares what a run is resumed with and what it began with, if that was recorded.
 
         Raises:
             ValueError: they differ; the message says in what.
@@ -63,7 +64,7 @@ class Checkpoints:
             )
 
     def save(self, run: RunState) -> None:
-        """Writes a run; one that is already there at the same place is left as it is."""
+        """Writes a run; a checkpoint of the same step is kept."""
         # The end of an epoch's steps and the end of its validation are two places of one step.
         step, epoch = jax.device_get((run.state.step, run.epoch))
         number = int(np.max(step)) + int(np.max(epoch))
@@ -79,7 +80,7 @@ class Checkpoints:
 
         Returns:
             The RunState, with a history as long as the template's, or None where no checkpoint can be read. One that is
-            damaged is passed over with a warning.
+            damaged is skipped with a warning.
 
         Raises:
             ValueError: the checkpoint belongs to a run with another key or of another model, or has more epochs behind
@@ -89,10 +90,10 @@ class Checkpoints:
             try:
                 shapes = _shapes(self._manager.item_metadata(number).tree)
                 restored = self._manager.restore(number, args=self._ocp.args.StandardRestore(shapes))
-            # Whatever Orbax raises for a file that is cut or missing: nothing else is asked of it here.
+            # Whatever Orbax raises for a file that is cut or missing: no other error can come from here.
             except Exception as error:
                 warnings.warn(
-                    f"checkpoint {number} in {self.directory} cannot be read and is passed over: {error}",
+                    f"checkpoint {number} in {self.directory} cannot be read and is skipped: {error}",
                     stacklevel=2,
                 )
                 continue

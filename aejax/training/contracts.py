@@ -57,7 +57,7 @@ def check_shapes(model: Objective | Model | Adversary | Algorithm, batch: Batch,
         ValueError: as ``check``.
     """
     leaves, structure = jax.tree.flatten((batch, _shapes_of(model, hparams)))
-    # The defaults are not looked at any more; arrays among them could not be remembered.
+    # The defaults are no longer used; arrays among them could not be remembered.
     _pass(model._replace(hparams=()), structure, tuple(leaves), jax.config.read("jax_enable_x64"))
 
 
@@ -90,7 +90,7 @@ def _pass(
 
 
 def as_fittable(model: object) -> Objective | Model | Adversary | Algorithm:
-    """What can be fitted, as it is; whatever else has ``init``, ``loss`` and ``hparams`` as an Objective.
+    """What can be fitted, unchanged; anything else with ``init``, ``loss`` and ``hparams`` as an Objective.
 
     Args:
         model: anything.
@@ -313,7 +313,7 @@ def _check_metrics(name: str, metrics: object, needs_loss: bool = False) -> None
 
 
 def _check_same(name: str, found: PyTree, expected: PyTree) -> None:
-    """The next step is handed what this one returns, in the same program."""
+    """The next step takes what this one returns, in the same program."""
 
     def types(tree: PyTree) -> dict[str, str]:
         return {

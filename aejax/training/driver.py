@@ -18,8 +18,9 @@ import numpy as np
 
 from aejax.base import Fitted, PyTree
 from aejax.training.checkpoint import Checkpoints
-from aejax.training.engine import DIVERGED, RUNNING, Clock, Plan, RunState, last_good
+from aejax.training.engine import DIVERGED, RUNNING, Clock, RunState, last_good
 from aejax.training.pace import Pace
+from aejax.training.plans import Plan
 from aejax.training.progress import Progress
 from aejax.training.sharding import gathered
 from aejax.training.sources import Blocks
@@ -47,11 +48,11 @@ class DivergenceError(RuntimeError):
 
 
 class DivergenceWarning(RuntimeWarning):
-    """Some members of an ensemble or a sweep diverged; the others went on."""
+    """Some members of an ensemble or a sweep diverged; the others finished."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C arrived; the steps at hand were finished, and a checkpoint written where there is a folder for it.
+    """Ctrl-C arrived; the running steps were finished, and a checkpoint written if there is a folder for it.
 
     Attributes:
         fitted: the result up to there.
@@ -94,7 +95,7 @@ def drive(
     """Runs part after part until the run has ended.
 
     Args:
-        run: the RunState to begin or to go on with.
+        run: the RunState to begin or resume.
         advance: (run, what the source reads from, clock) -> run.
         plan: the Plan.
         pace: how long a part may be.
@@ -142,7 +143,7 @@ def drive(
 
 
 def fitted_of(run: RunState) -> Fitted:
-    """The result of a run, as it stands."""
+    """The result of a run so far."""
     epochs, status = (np.asarray(found) for found in jax.device_get((run.epoch, run.status)))
     state = last_good(run) if (status == DIVERGED).any() else run.state
     return Fitted(gathered(run.best), gathered(state), _history(run, epochs))
@@ -247,7 +248,7 @@ def _raise_if_diverged(run: RunState, plan: Plan, origin: int) -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of breaking off in the middle of a part; a second one breaks off all the same."""
+    """Ctrl-C sets an event instead of breaking off in the middle of a part; a second one stops at once."""
     event = threading.Event()
     default = signal.default_int_handler
     is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is default

@@ -8,91 +8,32 @@ cutting it compiles nothing. An epoch is so many steps, at whose end the variabl
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple, ParamSpec
+from typing import NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
 
-from aejax.base import Algorithm, Array, Batch, Metrics, PyTree, TrainState, Variables
+from aejax.base import Algorithm, Array, Metrics, PyTree, TrainState, Variables
 from aejax.kernels import hoisting
-from aejax.kernels.shuffling import permuted
+from aejax.training.plans import (
+    Data,
+    Keys,
+    Plan,
+    batch_at,
+    first_rows,
+    held_out_rows,
+    num_evaluation_blocks,
+    validation_rows,
+)
 from aejax.training.sharding import in_lockstep, map_members, over_origin
-from aejax.training.sources import take
 
 _P = ParamSpec("_P")
 
 RUNNING, STOPPED_EARLY, DIVERGED = 0, 1, 2
 
-# What is evaluated at once: so many rows, or fewer where these have many elements.
-_EVALUATION_ROWS, _EVALUATION_ELEMENTS = 4096, 2**22
-
-
-class Plan(NamedTuple):
-    """What is static in a run: shapes depend on it, so another plan is another program.
-
-    Attributes:
-        num_epochs: the most epochs that the run may take.
-        steps_per_epoch: the steps after which it is validated.
-        batch_size: rows a step.
-        num_rows: of a source of rows by number, those held out included; 0 for other sources.
-        num_validation: the rows held out; 0 for none.
-        split: ``"random"`` holds out rows of the source, drawn by the run's key; ``"given"`` are rows of their own.
-        patience: epochs without a better validation loss after which the run stops; None for never.
-        source: the kind of the source.
-        read: its ``take`` or ``draw``.
-        hoist: whether what does not depend on the state is computed ahead.
-    """
-
-    num_epochs: int
-    steps_per_epoch: int
-    batch_size: int
-    num_rows: int
-    num_validation: int
-    split: Literal["random", "given"] = "random"
-    patience: int | None = None
-    source: Literal["rows", "drawn", "stream"] = "rows"
-    read: Callable[..., Batch] = take
-    hoist: bool = True
-
-    @property
-    def num_train(self) -> int:
-        """The rows that are trained on."""
-        return self.num_rows - (self.num_validation if self.split == "random" else 0)
-
-    @property
-    def num_steps(self) -> int:
-        """The most steps that the run may take."""
-        return self.num_epochs * self.steps_per_epoch
-
-
-class Data(NamedTuple):
-    """What a run reads, on the device.
-
-    Attributes:
-        train: what the source reads from; of a stream the number of a step, and the batches from that step on.
-        validation: a Batch of rows of their own; None where they are held out of the source's.
-    """
-
-    train: PyTree
-    validation: Batch | None = None
-
-
-class Keys(NamedTuple):
-    """The keys of a run.
-
-    Attributes:
-        split: which rows are held out.
-        source: the order of rows, or what is drawn.
-        evaluate: of all validations alike, so that their noise does not choose the best epoch.
-    """
-
-    split: Array
-    source: Array
-    evaluate: Array
-
 
 class RunState(NamedTuple):
-    """A run between two parts: arrays only, and all that is needed to go on.
+    """A run between two parts: arrays only, and all that is needed to continue.
 
     Attributes:
         state: the algorithm's TrainState; not finite where the run diverged (see ``last_good``).
@@ -229,7 +170,7 @@ def begin(
     key, variables = origin
     init_key, *keys = jax.random.split(key, 4)
     run_keys = Keys(*keys)
-    first = _first_rows(plan, run_keys, data)
+    first = first_rows(plan, run_keys, data)
     state = algorithm.init(init_key, first, hparams, variables)
     zero = jnp.zeros((), jnp.int32)
 
@@ -276,7 +217,7 @@ def run_until(
     Returns:
         The RunState.
     """
-    num_blocks = _num_blocks(plan, data)
+    num_blocks = num_evaluation_blocks(plan, data)
 
     def epoch_end(clock: Clock) -> Array:
         return clock.origin + (clock.epoch + 1) * plan.steps_per_epoch
@@ -410,118 +351,19 @@ def last_good(run: RunState) -> TrainState:
     return choose(run.status, run.kept, run.state)
 
 
-def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
-    """What a step sees: a pure function of the run's keys and the step's number.
-
-    Args:
-        plan: the Plan.
-        keys: the Keys.
-        data: the Data.
-        step: int32 scalar.
-
-    Returns:
-        The Batch of ``plan.batch_size`` rows.
-    """
-    if plan.source == "stream":
-        first, block = data.train
-        return jax.tree.map(lambda array: jax.lax.dynamic_index_in_dim(array, step - first, keepdims=False), block)
-    if plan.source == "drawn":
-        return plan.read(data.train, jax.random.fold_in(keys.source, step), plan.batch_size)
-    steps_per_pass = steps_for(plan.num_train, plan.batch_size)
-    key = jax.random.fold_in(keys.source, step // steps_per_pass)
-    positions = (step % steps_per_pass) * plan.batch_size + jnp.arange(plan.batch_size, dtype=jnp.int32)
-    # The last batch of a pass is filled up with its first rows, so that every step has the same shape.
-    positions = jnp.where(positions < plan.num_train, positions, positions - plan.num_train)
-    order = permuted(key, plan.num_train, positions)
-    return plan.read(data.train, training_rows(plan, keys, order))
-
-
-def training_rows(plan: Plan, keys: Keys, index: Array) -> Array:
-    """The numbers of training rows, by their index in 0 to ``num_train``."""
-    return permuted(keys.split, plan.num_rows, index) if _holds_out(plan) else index
-
-
-def validation_rows(plan: Plan, keys: Keys, index: Array) -> Array:
-    """The numbers of validation rows, by their index in 0 to ``num_validation``."""
-    return permuted(keys.split, plan.num_rows, plan.num_train + index) if _holds_out(plan) else index
-
-
-def _holds_out(plan: Plan) -> bool:
-    return plan.split == "random" and plan.num_validation > 0
-
-
-def _first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
-    """A row, for the shapes that variables depend on.
-
-    Args:
-        plan: the Plan.
-        keys: the Keys.
-        data: the Data.
-
-    Returns:
-        The Batch of one row.
-    """
-    if plan.source == "rows":
-        return plan.read(data.train, training_rows(plan, keys, jnp.zeros(1, jnp.int32)))
-    first = data.train[0] if plan.source == "stream" else jnp.zeros((), jnp.int32)
-    return jax.tree.map(lambda array: array[:1], batch_at(plan, keys, data, first))
-
-
-def batch_shapes(plan: Plan, data: Data) -> Batch:
-    """The shapes and types of what a step sees, as ``jax.ShapeDtypeStruct``."""
-    leaves, structure = jax.tree.flatten(data.train)
-    return _batch_shapes(plan, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-
-
-@functools.lru_cache(maxsize=128)
-def _batch_shapes(plan: Plan, structure: PyTree, leaves: tuple[tuple[tuple[int, ...], object], ...]) -> Batch:
-    arrays = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
-    if plan.source == "stream":
-        return jax.tree.map(lambda block: jax.ShapeDtypeStruct(block.shape[1:], block.dtype), arrays[1])
-    if plan.source == "drawn":
-        return jax.eval_shape(lambda arrays, key: plan.read(arrays, key, plan.batch_size), arrays, jax.random.key(0))
-    return jax.eval_shape(plan.read, arrays, jax.ShapeDtypeStruct((plan.batch_size,), jnp.int32))
-
-
 def _evaluate(
     algorithm: Algorithm, plan: Plan, keys: Keys, variables: Variables, data: Data, hparams: PyTree, block: Array
 ) -> Metrics:
     """The metrics of one block of validation rows."""
     if not plan.num_validation:
         return {}
-    num_blocks = _num_blocks(plan, data)
+    num_blocks = num_evaluation_blocks(plan, data)
     # Blocks of equal size: the last one is filled up with the first rows, less than one part in the blocks' number.
     size = math.ceil(plan.num_validation / num_blocks)
     index = (block * size + jnp.arange(size, dtype=jnp.int32)) % plan.num_validation
-    batch = _held_out(plan, data, validation_rows(plan, keys, index))
+    batch = held_out_rows(plan, data, validation_rows(plan, keys, index))
     key = keys.evaluate if num_blocks == 1 else jax.random.fold_in(keys.evaluate, block)
     return algorithm.evaluate(key, variables, batch, hparams)
-
-
-def _num_blocks(plan: Plan, data: Data) -> int:
-    """The blocks that validation rows are evaluated in, which bounds the memory that they take."""
-    if not plan.num_validation:
-        return 0
-    one_row = jax.eval_shape(lambda data: _held_out(plan, data, jnp.zeros(1, jnp.int32)).x, data)
-    rows = max(plan.batch_size, min(_EVALUATION_ROWS, _EVALUATION_ELEMENTS // max(1, one_row.size)))
-    return math.ceil(plan.num_validation / rows)
-
-
-def _held_out(plan: Plan, data: Data, rows: Array) -> Batch:
-    if plan.split == "random":
-        return plan.read(data.train, rows)
-    assert data.validation is not None
-    return take(data.validation, rows)
-
-
-def steps_for(num_rows: int, batch_size: int) -> int:
-    """The steps that see each row at least once.
-
-    Example:
-        >>> steps_for(100, 64)
-        2
-    """
-    return math.ceil(num_rows / batch_size)
 
 
 def _mean_with(means: Array, values: Array, count: Array) -> Array:

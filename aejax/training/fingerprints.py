@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from aejax.base import Array, Batch, PyTree, Variables
-from aejax.training.engine import Data, Plan
+from aejax.training.plans import Data, Plan
 
 Fingerprint = dict[str, str]
 

@@ -27,7 +27,7 @@ from aejax.base import (
     Variables,
 )
 from aejax.data.batches import RowsLike
-from aejax.training import engine
+from aejax.training import engine, plans
 from aejax.training.algorithms import AdversarialHparams, MinimiseHparams, adversarial, minimise
 from aejax.training.arguments import (
     check_key,
@@ -105,7 +105,7 @@ def fit(
 
     It is one run, driven from Python. ``ensemble`` and ``sweep`` train many at once; ``train`` is the same as a pure
     function, for use inside ``jit`` and ``vmap``. A second call compiles nothing new where model, optimizer and shapes
-    are the same: vary what ``hparams`` and ``learning_rate`` hold, since another ``beta=`` handed to a factory makes
+    are the same: vary what ``hparams`` and ``learning_rate`` hold, since another ``beta=`` given to a factory makes
     another model.
 
     Args:
@@ -133,12 +133,12 @@ def fit(
         patience: epochs without a better validation loss after which the run stops; None for never.
         variables: what to begin from in place of variables drawn by the key: those of ``pretrain``, of a model from
             PyTorch, of another fit. In an ensemble each leaf has a leading axis of members.
-        state: a TrainState to go on from, such as ``fitted.state``; with the same key the steps then follow those
+        state: a TrainState to continue from, such as ``fitted.state``; with the same key the steps then follow those
             before as if the run had not been cut.
         checkpoint_dir: where to write checkpoints, which may lie within an epoch; None for none.
         checkpoint_seconds: the time between two of them.
-        resume: go on from the newest readable checkpoint in ``checkpoint_dir``. Key, data, options and
-            hyperparameters must be those that the run was begun with; only ``num_epochs`` may be raised, to go on for
+        resume: continue from the newest readable checkpoint in ``checkpoint_dir``. Key, data, options and
+            hyperparameters must be those that the run began with; only ``num_epochs`` may be raised, to train for
             longer. Functions (``optimizer``, ``anneal``, the
             model's own) and what it began from (``variables``, ``state``) are not compared.
         progress: True for a bar on a terminal, or a function that takes a ``Progress``: of each epoch, with the history
@@ -151,7 +151,7 @@ def fit(
         ValueError: bad data or options; the message names the field. Checkpoints of a run begun with others. A call
             inside ``jit``, ``vmap`` or ``grad``.
         DivergenceError: a loss or gradient was not finite; it carries the last good variables.
-        Interrupted: Ctrl-C, after the steps at hand, about half a second, were finished and checkpointed.
+        Interrupted: Ctrl-C, after the running steps (about half a second) were finished and checkpointed.
 
     Example:
         >>> from aejax.models import autoencoder
@@ -212,7 +212,7 @@ def fit_members(
     algorithm, hparams = _algorithm(
         model, options.hparams, options.learning_rate, options.optimizer, options.ema_decay, options.anneal
     )
-    # What is static is hashed, and the defaults, which may be arrays, are not looked at any more.
+    # What is static is hashed, and the defaults, which may be arrays, are no longer used.
     algorithm, hparams = algorithm._replace(hparams=()), hparams_as_arrays(hparams)
     if "hparams" in axes:
         hparams = hparams_over(hparams, over)
@@ -229,14 +229,14 @@ def fit_members(
         first = source.first()
         plan = plan._replace(batch_size=first.x.shape[0])
         data = data._replace(train=on_device(origin, [first]))
-    batch = engine.batch_shapes(plan, data)
+    batch = plans.batch_shapes(plan, data)
     check_shapes(model, batch, options.hparams)
     if options.variables is not None:
         check_variables(options.variables, algorithm, axes, key, batch, hparams)
     run = engine.start(algorithm, plan, axes, key, data, hparams, options.variables)
     check_observed(data, plan, run.keys)
     if options.state is not None:
-        # The state's buffers stay the caller's: the engine gives up those that it is handed.
+        # The state's buffers stay the caller's: the engine donates those that it is given.
         run = run._replace(**{name: jax.tree.map(jnp.copy, options.state) for name in ("state", "kept")})
 
     def advance(run: RunState, reads: PyTree, clock: Clock) -> RunState:
@@ -266,7 +266,7 @@ def fit_members(
         else:
             raise ValueError(
                 f"checkpoint_dir: {options.checkpoint_dir} holds the checkpoints of an earlier run; pass resume=True "
-                "to go on with it, or choose another folder"
+                "to resume it, or choose another folder"
             )
         return go_on(run, checkpoints)
 
@@ -332,7 +332,7 @@ def train(
     if isinstance(source, Stream):
         raise ValueError("x: found a stream, expected rows or a source that is drawn from; call aejax.fit for a stream")
     data, plan = data_and_plan(source, validation, num_epochs, batch_size, patience, steps_per_epoch)
-    check_shapes(model, engine.batch_shapes(plan, data), hparams)
+    check_shapes(model, plans.batch_shapes(plan, data), hparams)
     hparams = hparams_as_arrays(all_hparams)
     run = engine.begin(algorithm, plan, (key, variables), data, hparams)
     numbers = (0, 0, 0, 0, plan.num_steps, np.iinfo(np.int32).max)
@@ -344,7 +344,7 @@ def train(
 
 
 def as_source(x: SourceLike) -> Source:
-    """A Source as it is, an iterator as a stream, and all else as rows.
+    """A Source unchanged, an iterator as a stream, anything else as rows.
 
     Example:
         >>> as_source([[1.0], [2.0]]).num_rows

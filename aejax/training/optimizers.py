@@ -154,14 +154,14 @@ def check_rate(optimizer: Optimizer, learning_rate: object) -> None:
     Example:
         >>> check_rate(optax.adam(1e-3), 1e-2)
         Traceback (most recent call last):
-        ValueError: learning_rate: found one beside an optimizer that has its own, expected none; give one of the two,
-        ...
+        ValueError: learning_rate: found one, but the optimizer has a rate already; give one of the
+        two, ...
     """
     if takes_rate(optimizer) and learning_rate is None:
         raise ValueError("learning_rate: found None, expected a number: the optimizer is a function of it")
     if not takes_rate(optimizer) and learning_rate is not None:
         raise ValueError(
-            "learning_rate: found one beside an optimizer that has its own, expected none; give one of the two, or the "
+            "learning_rate: found one, but the optimizer has a rate already; give one of the two, or the "
             "optimizer as a function of the rate: optax.adam, not optax.adam(1e-3)"
         )
 

@@ -3,7 +3,7 @@
 import functools
 
 from aejax.base import Algorithm
-from aejax.training.engine import Plan
+from aejax.training.plans import Plan
 
 # A part ends about this often: seldom enough to cost nothing, often enough for a bar that moves and for Ctrl-C.
 _SECONDS_PER_PART = 0.5

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Progress(NamedTuple):
-    """What a run tells at the end of each epoch, and between where an epoch takes longer than half a second.
+    """What a run reports at the end of each epoch, and about twice a second within longer ones.
 
     Attributes:
         epoch: the epochs done.
@@ -81,7 +81,7 @@ def describe(report: Progress, width: int = 24) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """Seconds in words.
 
     Example:
         >>> duration(3725)

@@ -37,7 +37,7 @@ def map_members(
 def over_origin(
     axes: tuple[str, ...], function: Callable[..., PyTree], origin: PyTree, data: PyTree, hparams: PyTree
 ) -> PyTree:
-    """As ``over``, where what a run begins from has the axis of keys only: every setting begins from the same keys."""
+    """As ``map_members``; the initial state has the axis of keys only, as every setting begins from the same keys."""
     return _over(axes, function, origin, data, hparams, run_axes=("key",))
 
 

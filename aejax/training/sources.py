@@ -140,7 +140,7 @@ class Blocks:
     def _read(self, first: int) -> tuple[Array, Batch]:
         num_steps = max(0, min(self._length, self._last - first))
         batches = [self._next(first + index) for index in range(num_steps)]
-        # Those behind the last step are never looked at: all blocks are of one shape.
+        # Those after the last step are never used: all blocks have one shape.
         batches += [self._like] * (self._length - num_steps)
         return on_device(first, batches)
 

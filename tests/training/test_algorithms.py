@@ -135,7 +135,7 @@ def test_a_rate_beside_an_optimizer_that_has_its_own_is_refused(rows, key):
         contrastive_divergence(rbm(6, 2), optimizer=optax.adam(1e-3)),
     ):
         assert algorithm.hparams.learning_rate is None
-        with pytest.raises(ValueError, match="learning_rate: found one beside an optimizer that has its own"):
+        with pytest.raises(ValueError, match="learning_rate: found one, but the optimizer has a rate already"):
             fit(key, algorithm, rows, hparams=algorithm.hparams._replace(learning_rate=0.1), num_epochs=1)
     algorithm = minimise(AUTOENCODER)
     with pytest.raises(ValueError, match="learning_rate: found None"):
@@ -216,7 +216,7 @@ def test_two_averages_are_refused(rows, key):
         minimise(AUTOENCODER, optax.contrib.schedule_free_sgd(0.05), ema_decay=0.9),
         adversarial(REGISTRY["gan"], optax.contrib.schedule_free_sgd(0.05), ema_decay=0.9),
     ):
-        with pytest.raises(ValueError, match=r"ema_decay: found 0.9 beside an optimizer that keeps an average"):
+        with pytest.raises(ValueError, match=r"ema_decay: found 0.9, but the optimizer keeps an average"):
             fit(key, algorithm, rows, num_epochs=1)
 
 

@@ -38,7 +38,7 @@ VAE = REGISTRY["vae"]
         ({"validation": np.float32(1.5)}, "validation: found 1.5"),
         ({"validation": None}, "validation: found None, expected a share"),
         ({"num_epochs": 2.5}, "num_epochs: found 2.5, expected a positive whole number"),
-        ({"optimizer": optax.adam(1e-3), "learning_rate": 1e-3}, "found one beside an optimizer that has its own"),
+        ({"optimizer": optax.adam(1e-3), "learning_rate": 1e-3}, "found one, but the optimizer has a rate already"),
         ({"learning_rate": -1e-3}, "learning_rate: found -0.001, expected at least 0"),
         ({"learning_rate": optax.constant_schedule(1e-3)}, "learning_rate: found <function"),
         ({"learning_rate": [1e-3, 1e-2]}, "learning_rate: found .*, expected one number; .* aejax.sweep"),

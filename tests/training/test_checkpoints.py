@@ -27,7 +27,7 @@ def test_a_half_written_checkpoint_is_passed_over(rows, key, tmp_path):
     newest = _checkpointed(key, rows, tmp_path)[-1]
     damaged = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
-    with pytest.warns(UserWarning, match="passed over"):
+    with pytest.warns(UserWarning, match="skipped"):
         resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
     chex.assert_trees_all_equal(resumed.variables, whole.variables)
 

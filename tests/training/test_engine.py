@@ -22,6 +22,7 @@ from aejax.training import (
     engine,
     ensemble,
     fit,
+    plans,
     sharding,
     sweep,
 )
@@ -36,8 +37,8 @@ VAE = REGISTRY["vae"]
 
 def test_chunks_never_change_a_result(model, data, key):
     algorithm = minimise(model, adam("cosine", num_steps=40, clip_norm=1.0))
-    plan = engine.Plan(num_epochs=3, steps_per_epoch=6, batch_size=50, num_rows=300, num_validation=30)
-    data, hparams = engine.Data(as_batch(data)), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
+    plan = plans.Plan(num_epochs=3, steps_per_epoch=6, batch_size=50, num_rows=300, num_validation=30)
+    data, hparams = plans.Data(as_batch(data)), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
 
     def run_to(stops):
         run = engine.start(algorithm, plan, (), key, data, hparams)
@@ -54,11 +55,11 @@ def test_chunks_never_change_a_result(model, data, key):
 
 
 def test_validation_may_be_cut_too(rows, key, monkeypatch):
-    monkeypatch.setattr(engine, "_EVALUATION_ROWS", 1)
-    model, data = REGISTRY["vae"], engine.Data(as_batch(rows))
+    monkeypatch.setattr(plans, "_EVALUATION_ROWS", 1)
+    model, data = REGISTRY["vae"], plans.Data(as_batch(rows))
     algorithm, hparams = minimise(model), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
-    plan = engine.Plan(num_epochs=2, steps_per_epoch=5, batch_size=8, num_rows=300, num_validation=60)
-    assert engine._num_blocks(plan, data) == 8
+    plan = plans.Plan(num_epochs=2, steps_per_epoch=5, batch_size=8, num_rows=300, num_validation=60)
+    assert plans.num_evaluation_blocks(plan, data) == 8
 
     def run_to(num_blocks):
         run = engine.start(algorithm, plan, (), key, data, hparams)
@@ -121,10 +122,10 @@ def test_early_stopping_returns_the_best_variables(rows, key):
     assert len(loss) < 400
     assert len(loss) - 1 - np.argmin(loss) == 15
     algorithm = minimise(model)
-    plan = engine.Plan(1, 1, 20, 40, 20, patience=15)
+    plan = plans.Plan(1, 1, 20, 40, 20, patience=15)
     hparams = MinimiseHparams(1e-2, model.hparams)
-    keys = engine.start(algorithm, plan, (), key, engine.Data(as_batch(rows[:40])), hparams).keys
-    held_out = Batch(rows[:40][engine.validation_rows(plan, keys, jnp.arange(20))])
+    keys = engine.start(algorithm, plan, (), key, plans.Data(as_batch(rows[:40])), hparams).keys
+    held_out = Batch(rows[:40][plans.validation_rows(plan, keys, jnp.arange(20))])
     measured = algorithm.evaluate(keys.evaluate, fitted.variables, held_out, hparams)
     np.testing.assert_allclose(measured["loss"], loss.min(), rtol=1e-5)
 
@@ -153,7 +154,7 @@ def test_validation_rows_are_never_trained_on(key):
 def test_validation_in_blocks_equals_validation_at_once(rows, key, monkeypatch):
     model = REGISTRY["autoencoder"]
     whole = fit(key, model, rows, num_epochs=3, validation=0.2)
-    monkeypatch.setattr(engine, "_EVALUATION_ROWS", 30)
+    monkeypatch.setattr(plans, "_EVALUATION_ROWS", 30)
     jax.clear_caches()
     blocks = fit(key, model, rows, num_epochs=3, validation=0.2)
     np.testing.assert_allclose(blocks.history["val_loss"], whole.history["val_loss"], rtol=1e-5)
@@ -193,13 +194,13 @@ def test_fewer_rows_than_a_batch_and_a_single_row(member, rows, key):
 )
 def test_each_training_row_is_seen_in_each_pass_and_no_other(key, num_rows, num_validation, batch_size):
     num_train = num_rows - num_validation
-    num_steps = engine.steps_for(num_train, batch_size)
-    plan = engine.Plan(1, num_steps, batch_size, num_rows, num_validation)
-    keys = engine.Keys(*jax.random.split(key, 3))
-    data = engine.Data(Batch(jnp.arange(num_rows, dtype=jnp.float32)[:, None]))
+    num_steps = plans.steps_for(num_train, batch_size)
+    plan = plans.Plan(1, num_steps, batch_size, num_rows, num_validation)
+    keys = plans.Keys(*jax.random.split(key, 3))
+    data = plans.Data(Batch(jnp.arange(num_rows, dtype=jnp.float32)[:, None]))
     steps = jnp.arange(3 * num_steps).reshape(3, num_steps)
-    seen = np.asarray(jax.vmap(jax.vmap(lambda step: engine.batch_at(plan, keys, data, step).x))(steps), int)
-    held_out = np.asarray(engine.validation_rows(plan, keys, jnp.arange(num_validation))).tolist()
+    seen = np.asarray(jax.vmap(jax.vmap(lambda step: plans.batch_at(plan, keys, data, step).x))(steps), int)
+    held_out = np.asarray(plans.validation_rows(plan, keys, jnp.arange(num_validation))).tolist()
     for one_pass in seen.reshape(3, -1):
         # each once, and the first ones once more where the last batch was filled up
         assert sorted(one_pass[:num_train].tolist() + held_out) == list(range(num_rows))

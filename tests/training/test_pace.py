@@ -1,7 +1,7 @@
 """How long parts are: whole epochs where that costs little, and what one run has learned the next one begins with."""
 
-from aejax.training.engine import Plan
 from aejax.training.pace import Pace, pace_of
+from aejax.training.plans import Plan
 
 PLAN = Plan(num_epochs=3, steps_per_epoch=20, batch_size=8, num_rows=160, num_validation=0)
 

@@ -91,15 +91,15 @@ def test_a_second_run_on_other_arrays_compiles_nothing(key):
 
 
 def test_a_stream_of_the_rows_that_rows_would_give_trains_the_same_model(rows, key):
-    from aejax.training import engine
+    from aejax.training import plans
 
-    plan = engine.Plan(3, 5, 64, 300, 0)
-    keys = engine.Keys(*jax.random.split(key, 4)[1:])
-    data = engine.Data(Batch(jnp.asarray(rows)))
+    plan = plans.Plan(3, 5, 64, 300, 0)
+    keys = plans.Keys(*jax.random.split(key, 4)[1:])
+    data = plans.Data(Batch(jnp.asarray(rows)))
 
     def same_rows(step):
         for number in itertools.count(step):
-            yield engine.batch_at(plan, keys, data, jnp.int32(number)).x
+            yield plans.batch_at(plan, keys, data, jnp.int32(number)).x
 
     by_rows = fit(key, VAE, rows, num_epochs=3, validation=0)
     by_stream = fit(key, VAE, sources.stream(same_rows), num_epochs=3, steps_per_epoch=5, validation=0)
@@ -140,7 +140,7 @@ def test_a_gap_in_one_batch_is_a_gap_in_training(key):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        (sources.drawn(noise, SCALES), {"validation": 0.1}, "validation: found 0.1, expected rows of their own, or 0"),
+        (sources.drawn(noise, SCALES), {"validation": 0.1}, "validation: found 0.1, expected validation rows, or 0"),
         (sources.drawn(noise, SCALES), {"steps_per_epoch": None}, "steps_per_epoch: found None, expected a number"),
         (
             sources.stream(lambda step: (np.ones((8 + number, 6)) for number in itertools.count())),

@@ -1,4 +1,4 @@
-"""Numbers that stand for something else, such as -999 for a missing value."""
+"""Numbers that mark something else, such as -999 for a missing value."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _FARTHEST = 10.0
 
 
 def find_sentinels(x: ArrayLike) -> list[tuple[int, float, int]]:
-    """The smallest or largest value of a column that repeats itself far away from all other values.
+    """The smallest or largest value of a column, if it repeats and lies far from all others.
 
     Far is ten times the range of the other values. A sensor at the end of its scale is not that far away, and a fault
     does not repeat to the last digit.

@@ -30,7 +30,7 @@ class Table(NamedTuple):
         values: (n, c) float64, NaN where missing.
         has_header: whether the names are the file's own.
         left_out: the columns recognised as timestamps or as an index, which are not in ``values``.
-        labels: what stands in these, (n,) each: by them a result is put beside the rows that it is of.
+        labels: the cells of these, (n,) each; a result is written beside them.
     """
 
     columns: tuple[str, ...]
@@ -60,9 +60,9 @@ def read_table(
     r"""Reads a table; its format, one of those in ``aejax.data.formats.table_files``, is recognised from its content.
 
     Left out are: columns of dates or times of day; a column of numbers named time, timestamp, date, datetime,
-    date_time or epoch (in any case, a unit in brackets aside) that increases strictly from row to row, as a clock
-    does and a measurement does not; an index as pandas writes it (a first column without a name, ``Unnamed: 0`` or
-    ``__index_level_0__``) of distinct whole numbers.
+    date_time or epoch (upper or lower case, with or without a unit in brackets) that increases strictly from row to
+    row, as a clock does and a measurement does not; an index as pandas writes it (a first column without a
+    name, ``Unnamed: 0`` or ``__index_level_0__``) of distinct whole numbers.
 
     Args:
         source: a path, ``"-"`` for standard input, or an open binary file.
@@ -144,8 +144,8 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
 def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) -> None:
     """Writes columns to a file, in the format that its suffix names.
 
-    The file is written under another name in the same folder and renamed when it is complete, so that no reader
-    finds half of it and a failure leaves an older file as it was. Folders are made.
+    The file is written atomically: no reader finds half of it, and a failure leaves an older file as it was. Folders
+    are made.
 
     Args:
         path: ends as the files of a format in ``aejax.data.formats.table_files`` do, such as ``.csv``; ``"-"`` is CSV
@@ -197,7 +197,7 @@ def _contents(source: str | os.PathLike[str] | BinaryIO) -> tuple[str, bytes]:
 
 
 def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted: Sequence[str] | None) -> Table:
-    """Checks the columns of numbers, and sets clocks and indices aside."""
+    """Checks the columns of numbers, and separates clocks and indices."""
     columns = [column._replace(name=column.name or f"column_{i}") for i, column in enumerate(columns, 1)]
     names = [column.name for column in columns]
     twice = [name for name, count in Counter(names).items() if count > 1]

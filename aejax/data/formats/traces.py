@@ -217,7 +217,7 @@ def read_traces(path: str | Path) -> Recording:
 
 
 def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarray]) -> None:
-    """Writes traces in the place of those of a file, in the same format and with its headers.
+    """Replaces the traces of a file: same format, same headers.
 
     Args:
         path: the file to write; it is whole or not there.
