@@ -10,10 +10,10 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     names = {}
     exec(compile(block, str(README), "exec"), names)
-    assert names["codes"].shape == (1000, 4)
+    assert names["codes"].shape == (1200, 4)
     assert names["new"].shape == (10, 15)
-    assert names["found"].is_anomaly.shape == (1000,)
-    assert names["found"].contribution.shape == (1000, 15)
+    assert names["found"].is_anomaly.shape == (200,)
+    assert names["found"].contribution.shape == (200, 15)
     assert len([line for line in block.splitlines() if line]) <= 15
 
 
