@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import safetensors.numpy
 
 from aejax.artefacts import storage
@@ -111,6 +112,7 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
     codec = _codec_of(type(thing))
     before = _files_to_replace(folder, codec)
     stored = codec.pack(thing)
+    settings = json.loads(json.dumps(stored.settings, default=_plain))
     content = safetensors.numpy.save(storage.as_numpy(stored.arrays))
     digest = hashlib.sha256(content).hexdigest()
     arrays = f"arrays-{digest[:12]}.safetensors"
@@ -119,14 +121,14 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
     manifest: dict[str, Json] = {
         "kind": codec.kind,
         "version": codec.version,
-        "settings": stored.settings,
+        "settings": settings,
         "model": _description(stored.model),
         "files": {arrays: digest},
         "environment": storage.environment(),
     }
     storage.write_json(folder / MANIFEST, manifest | {"sha256": _digest(manifest)})
     for name in before - {arrays}:
-        (folder / Path(name).name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 def check_folder(folder: str | os.PathLike[str], kind: type) -> None:
@@ -148,7 +150,14 @@ def _files_to_replace(folder: Path, codec: Codec) -> set[str]:
     found = _manifest(folder)
     if found["kind"] != codec.kind:
         raise ValueError(f"folder: {folder} holds a {found['kind']}, expected none or a {codec.kind}; choose another")
-    return set(found["files"])
+    return {name for name in found["files"] if _ARRAYS.fullmatch(name)}
+
+
+def _plain(value: Any) -> Json:
+    """Numbers of NumPy and JAX as Python's."""
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and not np.ndim(value):
+        return np.asarray(value).item()
+    raise TypeError(f"settings: found {type(value).__name__}, expected numbers, text, lists and dictionaries")
 
 
 def load(
@@ -182,6 +191,24 @@ def load(
     except (KeyError, TypeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{folder} cannot be read as a {codec.kind}: {what}") from error
+
+
+def stored_model(stored: Stored) -> Model:
+    """The Model of a thing that has one.
+
+    Args:
+        stored: what was read.
+
+    Returns:
+        The Model.
+
+    Raises:
+        ValueError: none was stored or given.
+    """
+    if not isinstance(stored.model, Model):
+        found = type(stored.model).__name__
+        raise ValueError(f"model: found {found}, expected a Model; give it to aejax.load(folder, model=...)")
+    return stored.model
 
 
 def fitted_variables(stored: Stored, model: Model | Adversary, batch: Any, name: str = "variables") -> PyTree:

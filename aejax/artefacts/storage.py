@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from aejax.base import PyTree, Variables
+from aejax.base import PyTree
 
 Parsed = TypeVar("Parsed")
 
@@ -108,25 +107,6 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         FileNotFoundError, ValueError: as for ``read``.
     """
     return read(path, safetensors.numpy.load)
-
-
-def read_variables(path: str | Path, expected: Variables) -> Variables:
-    """Reads the variables of a model and checks that they are such.
-
-    Args:
-        path: what ``write_arrays`` wrote.
-        expected: the variables of the model, or their shapes and types (``jax.eval_shape`` of its ``init``).
-
-    Returns:
-        The variables.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that cannot be read, or other names, shapes or types; the message says what differs.
-    """
-    stored = read_arrays(path)
-    check_same(path, stored, flatten(expected))
-    return unflatten({name: jnp.asarray(array) for name, array in stored.items()})
 
 
 def write_history(path: str | Path, history: Mapping[str, np.ndarray]) -> None:

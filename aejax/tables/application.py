@@ -8,8 +8,9 @@ import numpy as np
 
 from aejax import metrics, tasks
 from aejax.base import Array, Batch, Model
-from aejax.data.columns.scalers import scale, unscale
+from aejax.data.columns.scalers import check_scaled, scale, unscale
 from aejax.data.formats.tables import Table, select_columns
+from aejax.tables import config as configs
 from aejax.tables.columns import Notice, has_conditions, scaled_batch, select
 from aejax.tables.run import Run
 from aejax.tasks.anomaly import Detection
@@ -120,7 +121,10 @@ def generate(
             f"condition: found {sorted(conditions) or 'none'}, expected a value for each of {list(expected) or 'none'}"
             + (f", such as --condition {expected[0]}=1.0" if expected else "; this run has no condition columns")
         )
-    given = np.array([[conditions[name] for name in expected]])
+    given = np.array([[conditions[name] for name in expected]], float)
+    if not np.isfinite(given).all():
+        raise ValueError(f"condition: found {dict(conditions)}, expected finite numbers")
+    _say_divergence(run, notice)
     scaled = scale(run.cond_scaler, given)[0]
     for index, name in enumerate(expected):
         distance = abs(float(scaled[index]))
@@ -145,7 +149,8 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
 
     Returns:
         ``num_rows``; ``mean_score``; ``flagged``, the share of rows that detection flags at ``false_alarm_rate``. Of a
-        model that reconstructs: ``mse`` per observed element in units of the training variance; ``explained_variance``,
+        model that reconstructs: ``mse`` per observed element of scaled columns: in units of the training variance,
+        or of the range or of counts, as the likelihood scales them; ``explained_variance``,
         its mean over the columns that vary; ``explained_variance_by_column``. Of one that generates: ``ks_distance`` of
         as many new rows, at the same conditions, to those of the table, its mean over columns;
         ``ks_distance_by_column``.
@@ -191,11 +196,16 @@ def _prepare(run: Run, table: Table, notice: Notice) -> tuple[Batch, np.ndarray]
     unused = (*selected.extra, *(name for name in table.left_out if name not in table.labels))
     if unused:
         notice(f"columns that the run does not use are ignored: {', '.join(unused)}")
-    if run.diverged:
-        notice(f"the run's training diverged, and its results are those of an early stage: {run.diverged}")
+    _say_divergence(run, notice)
     x, cond = select(selected.values, run.source, run.config)
+    check_scaled(run.scaler, x, configs.scaling(run.config), run.columns)
     is_known = has_conditions(cond, run.config, notice)
     return scaled_batch(x[is_known], cond[is_known], run.scaler, run.cond_scaler), is_known
+
+
+def _say_divergence(run: Run, notice: Notice) -> None:
+    if run.diverged:
+        notice(f"the run's training diverged, and its results are those of an early stage: {run.diverged}")
 
 
 def _in_place(columns: dict[str, np.ndarray], is_known: np.ndarray) -> dict[str, np.ndarray]:

@@ -145,6 +145,8 @@ def check(config: TrainConfig) -> None:
             raise ValueError(f"{name}: found {getattr(config, name)}, expected a share between 0 and 1")
     if config.validation_fraction + config.calibration_fraction > 0.9:
         raise ValueError("calibration_fraction: validation and calibration together leave under a tenth to train on")
+    if config.ema_decay is not None and not 0 <= config.ema_decay < 1:
+        raise ValueError(f"ema_decay: found {config.ema_decay}, expected a number in [0, 1)")
     if config.pretrain_epochs < 0:
         raise ValueError(f"pretrain_epochs: found {config.pretrain_epochs}, expected at least 0")
     if config.pretrain_epochs and config.model != "deep_autoencoder":
@@ -230,7 +232,7 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
     known = {
         name: parameter.default
         for name, parameter in inspect.signature(factory).parameters.items()
-        if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder")
+        if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder", "visible")
     }
     options: dict[str, Any] = {} if config.hidden_dims is None else {"hidden_dims": config.hidden_dims}
     if config.likelihood is not None:

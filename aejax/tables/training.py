@@ -11,7 +11,7 @@ import numpy as np
 from aejax import metrics, tasks
 from aejax.artefacts import codecs
 from aejax.base import Adversary, Batch, Model, Variables
-from aejax.data.columns.scalers import Scaler, constant_columns, fit_scaler, scale, unscale
+from aejax.data.columns.scalers import Scaler, check_scaled, constant_columns, fit_scaler, scale, unscale
 from aejax.data.columns.sentinels import find_sentinels
 from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
@@ -122,6 +122,7 @@ def train(
     scaler = fit_scaler(x[split.train], columns=columns, scaling=configs.scaling(config))
     cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
     check_training_rows(x[split.train], columns, notice)
+    check_scaled(scaler, x, configs.scaling(config), columns)
     batch = scaled_batch(x, cond, scaler, cond_scaler)
     train_batch, validation, calibration_rows = (_rows(batch, rows) for rows in split)
     adversarial = configs.is_adversarial(config.model)
@@ -137,6 +138,8 @@ def train(
     assert config.num_epochs is not None  # resolved above
     # What the model has to say against these columns it says before anything is written.
     jax.eval_shape(model.init, fit_key, runs.empty_row(config, source))
+    if not resume and (Path(folder) / "checkpoints").is_dir():
+        raise ValueError(f"folder: {folder} holds the checkpoints of a run; resume it, or choose another folder")
     runs.save_config(folder, config, source)
     start = _pretrained(pretrain_key, model, train_batch, config)
     diverged = None

@@ -32,6 +32,7 @@ class Checkpoints:
 
         self.directory = Path(directory).resolve()
         self._ocp = ocp
+        self._damaged: set[int] = set()
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
@@ -68,6 +69,9 @@ class Checkpoints:
         # The end of an epoch's steps and the end of its validation are two places of one step.
         step, epoch = jax.device_get((run.state.step, run.epoch))
         number = int(np.max(step)) + int(np.max(epoch))
+        # Orbax writes nothing below its newest checkpoint, and counts the damaged ones among those that it keeps.
+        while self._damaged:
+            self._manager.delete(self._damaged.pop())
         if number not in self._manager.all_steps():
             self._manager.save(number, args=self._ocp.args.StandardSave(_to_arrays(run)))
 
@@ -96,6 +100,7 @@ class Checkpoints:
                     f"checkpoint {number} in {self.directory} cannot be read and is skipped: {error}",
                     stacklevel=2,
                 )
+                self._damaged.add(number)
                 continue
             return self._fitting(restored, template)
         return None

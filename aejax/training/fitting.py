@@ -238,6 +238,7 @@ def fit_members(
     if options.state is not None:
         # The state's buffers stay the caller's: the engine donates those that it is given.
         run = run._replace(**{name: jax.tree.map(jnp.copy, options.state) for name in ("state", "kept")})
+        run = run._replace(best=jax.tree.map(jnp.copy, algorithm.variables(options.state)))
 
     def advance(run: RunState, reads: PyTree, clock: Clock) -> RunState:
         now = data._replace(train=reads) if isinstance(source, Stream) else data

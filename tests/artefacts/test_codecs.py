@@ -223,3 +223,24 @@ def test_no_pickle_is_written(saved):
     json.loads((folder / "artefact.json").read_text())
     for path in folder.glob("arrays-*"):
         safetensors.numpy.load(path.read_bytes())
+
+
+def test_only_arrays_that_save_wrote_are_ever_deleted(tmp_path):
+    """A folder from somebody else may name any file."""
+    thing = EXAMPLES["mixture"]()
+    aejax.save(tmp_path, thing)
+    (tmp_path / "thesis.docx").write_text("mine")
+    manifest = json.loads((tmp_path / "artefact.json").read_text())
+    manifest["files"] = {"thesis.docx": "0", "artefact.json": "0"}
+    manifest["sha256"] = codecs._digest({name: value for name, value in manifest.items() if name != "sha256"})
+    (tmp_path / "artefact.json").write_text(json.dumps(manifest))
+    aejax.save(tmp_path, thing)
+    assert (tmp_path / "thesis.docx").read_text() == "mine"
+    assert_equal(aejax.load(tmp_path), thing)
+
+
+def test_numbers_of_numpy_among_settings(tmp_path):
+    monitor = EXAMPLES["monitor"]()
+    aejax.save(tmp_path, monitor._replace(num_lags=np.int64(0), smoothing=np.float32(0.5)))
+    found = aejax.load(tmp_path)
+    assert (type(found.num_lags), found.smoothing) == (int, 0.5)

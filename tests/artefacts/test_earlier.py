@@ -164,7 +164,7 @@ def test_the_command_takes_the_file_of_an_earlier_monitor(tmp_path):
 
 def test_a_monitor_of_another_model_takes_it_from_the_caller():
     path = EARLIER / "monitor" / "conditional.safetensors"
-    with pytest.raises(ValueError, match=r"found no Model in it; give it to aejax\.load"):
+    with pytest.raises(ValueError, match=r"expected a Model; give it to aejax\.load"):
         aejax.load(path)
     found = aejax.load(path, model=conditional_vae((4,), 2, hidden_dims=(4,)))
     cond = (ROWS[:, :1] - 50).astype(np.float32)

@@ -151,3 +151,37 @@ def test_a_likelihood_that_cannot_be_is_refused(tmp_path):
     with pytest.raises(ValueError, match="likelihood: found 'gaussian' for gan, which takes none"):
         tables.train(table, TrainConfig("gan", likelihood="gaussian"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_that_a_likelihood_cannot_have_are_refused_by_column(tmp_path):
+    """Scored by a likelihood that cannot have them, they would count as the most normal rows of all."""
+    rng = np.random.default_rng(0)
+    two, counts = 5.0 * (rng.random((200, 2)) < 0.4), rng.poisson(4.0, (200, 2)).astype(float)
+    options = {"num_epochs": 2, "hidden_dims": (4,), "latent_dim": 1}
+    run = tables.train(
+        Table(("a", "b"), two, True, ()), TrainConfig(likelihood="bernoulli", **options), tmp_path / "two"
+    )
+    with pytest.raises(ValueError, match=r"column 'b': found 50, expected 0 to 5 as in the training rows"):
+        tables.detect(run, Table(("a", "b"), np.array([[0.0, 50.0]]), True, ()))
+    counts[150, 0] = -1.0
+    for split in ("random", "time"):  # whatever part the row is in
+        config = TrainConfig(likelihood="poisson", split=split, **options)
+        with pytest.raises(ValueError, match="column 'a': found a value that is no count"):
+            tables.train(Table(("a", "b"), counts, True, ()), config, tmp_path / split)
+
+
+def test_an_interrupted_run_is_not_written_over(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds the checkpoints of a run; resume it"):
+        tables.train(table_of(60), TrainConfig(num_epochs=1), tmp_path)
+    assert (tmp_path / "config.json").read_text() == "{}"
+
+
+def test_bad_averages_and_conditions_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"ema_decay: found 1.5, expected a number in \[0, 1\)"):
+        tables.train(table_of(60), TrainConfig(ema_decay=1.5), tmp_path / "a")
+    config = TrainConfig("conditional_vae", condition_columns=("load",), num_epochs=1)
+    run = tables.train(table_of(60), config, tmp_path / "b")
+    with pytest.raises(ValueError, match=r"condition: found .*nan.*, expected finite numbers"):
+        tables.generate(run, 3, {"load": float("nan")})

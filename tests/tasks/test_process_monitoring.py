@@ -14,6 +14,7 @@ from aejax import models
 from aejax.base import Batch
 from aejax.data.batches import as_batch
 from aejax.tasks import anomaly
+from aejax.tasks.anomaly.monitor import set_limits
 from tests.conftest import REGISTRY
 
 # Short tables are quickly fitted, and some of the processes here are slow.
@@ -328,3 +329,25 @@ def test_tennessee_eastman_small():
     monitor = anomaly.recalibrate(monitor, data["d00_test"])
     detected = [anomaly.watch(monitor, data[f"d{fault:02d}_test"])[0].is_above[160:].mean() for fault in (1, 10, 19)]
     assert min(detected) > 0.6
+
+
+def test_held_out_rows_that_watch_would_not_judge_set_no_limit(key):
+    """Of a row that is empty nothing is judged, however full the rows before it in its window are."""
+    x = np.random.default_rng(0).standard_normal((400, 3))
+    x[1::2] = np.nan
+    monitor = anomaly.fit_monitor(key, x, num_lags=1, num_epochs=2, false_alarm_rate=0.05)
+    np.testing.assert_array_equal(np.isnan(monitor.held_out.combined), np.isnan(x).all(axis=1))
+
+
+def test_blocks_without_a_row_do_not_count(key):
+    held_out = np.full(3000, np.nan)
+    held_out[:1200] = np.random.default_rng(0).standard_normal(1200) ** 2
+    with pytest.raises(ValueError, match="blocks of held-out normal operation are too few"):
+        set_limits(anomaly.Statistics(*[held_out] * 3), 0.0012, "blocks")
+
+
+def test_the_rate_that_block_limits_give_is_theirs():
+    score = np.repeat(np.random.default_rng(0).standard_normal(300), 20)
+    by_rows, by_blocks = (anomaly.obtained_rate(score, 30, 0.05, limits) for limits in ("rows", "blocks"))
+    assert by_blocks.obtained < by_rows.obtained
+    assert by_blocks.obtained <= 0.05

@@ -32,6 +32,20 @@ def test_a_half_written_checkpoint_is_passed_over(rows, key, tmp_path):
     chex.assert_trees_all_equal(resumed.variables, whole.variables)
 
 
+def test_damaged_checkpoints_are_replaced_by_new_ones(rows, key, tmp_path):
+    """Orbax would write none until the run has passed the damaged ones."""
+    for folder in _checkpointed(key, rows, tmp_path):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="skipped"):
+        again = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, checkpoint_seconds=0, resume=True)
+    told = []
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True, progress=told.append)
+    assert told == []  # nothing was left to train
+    chex.assert_trees_all_equal(resumed.variables, again.variables)
+
+
 def test_a_checkpoint_that_was_never_renamed_is_not_seen(rows, key, tmp_path):
     newest = _checkpointed(key, rows, tmp_path)[-1]
     newest.rename(tmp_path / f"{newest.name}.orbax-checkpoint-tmp")

@@ -317,3 +317,10 @@ def test_members_side_by_side_are_those_one_after_the_other(rows, key, monkeypat
     chex.assert_tree_all_finite(swept.variables)
     np.testing.assert_allclose(swept.history["loss"][0], swept_in_turn.history["loss"][0], rtol=1e-3)
     jax.clear_caches()
+
+
+def test_a_run_that_continues_and_diverges_keeps_what_it_began_with(rows, key):
+    first = fit(key, VAE, rows, num_epochs=3, validation=0)
+    with pytest.raises(DivergenceError) as caught:
+        fit(key, VAE, rows, num_epochs=2, validation=0, learning_rate=1e30, state=first.state)
+    chex.assert_trees_all_equal(caught.value.fitted.variables, first.variables)

@@ -81,7 +81,7 @@ class InvertCommand:
 
 
 def train(command: TrainSectionsCommand) -> None:
-    """Does what ``TrainSections`` says."""
+    """Trains on the sections of an image and writes the folder."""
     import jax
     import matplotlib.image
 
@@ -89,6 +89,10 @@ def train(command: TrainSectionsCommand) -> None:
     from aejax.tasks import inversion
 
     if any((command.out / name).is_file() for name in (codecs.MANIFEST, "variables.safetensors")):
+        found = codecs.load(command.out, inversion.Sections)
+        asked, there = (tuple(command.patch), command.latent_dim), (found.patch_shape, found.latent_dim)
+        if asked != there:
+            raise ValueError(f"out: {command.out} holds sections of {there}, expected {asked}; choose another folder")
         print(f"{command.out} is complete: nothing is left to train")
         return
     if not command.image.is_file():
@@ -130,7 +134,7 @@ def _two_facies(path: Path, image: "np.ndarray") -> "np.ndarray":
 
 
 def invert(command: InvertCommand) -> None:
-    """Does what ``Invert`` says."""
+    """Does what ``InvertCommand`` says."""
     import jax
     import numpy as np
 

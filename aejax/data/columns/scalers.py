@@ -100,6 +100,40 @@ def _refuse(is_wrong: np.ndarray, columns: Sequence[str] | None, found: str) -> 
         raise ValueError(f"column {i if columns is None else repr(columns[i])}: found {found}")
 
 
+def check_scaled(scaler: Scaler, x: ArrayLike, scaling: str, columns: Sequence[str]) -> None:
+    """Refuses rows that a likelihood cannot have: no counts, or values outside of the two ends of training.
+
+    Args:
+        scaler: of training rows.
+        x: (n, c), training rows or others, in their own units, NaN where missing.
+        scaling: how the scaler was fitted, one of ``fit_scaler``'s.
+        columns: c names for the error.
+
+    Raises:
+        ValueError: such a value; the message names its column.
+
+    Example:
+        >>> x = np.array([[0.0, 5.0], [1.0, 7.0]])
+        >>> scaler = fit_scaler(x, scaling="unit_interval")
+        >>> check_scaled(scaler, np.array([[0.0, 9.0]]), "unit_interval", ["a", "b"])
+        Traceback (most recent call last):
+        ValueError: column 'b': found 9, expected 5 to 7 as in the training rows; leave the row out, or take another ...
+    """
+    values = np.asarray(x, float)
+    if scaling == "counts":
+        _counts(values, columns)
+    if scaling == "unit_interval":
+        with np.errstate(invalid="ignore"):
+            scaled = (values - scaler.mean) / scaler.scale
+            is_outside = (scaled < -1e-6) | (scaled > 1 + 1e-6)
+        for row, column in np.argwhere(is_outside)[:1]:
+            least, most = scaler.mean[column], scaler.mean[column] + scaler.scale[column]
+            raise ValueError(
+                f"column {columns[column]!r}: found {values[row, column]:g}, expected {least:g} to {most:g} as in the "
+                "training rows; leave the row out, or take another likelihood"
+            )
+
+
 def constant_columns(x: ArrayLike) -> np.ndarray:
     """Tells which columns do not vary, apart from rounding.
 

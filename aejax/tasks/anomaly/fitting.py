@@ -170,6 +170,9 @@ def fit_monitor(
     for fold_key, fold, other in zip(fold_keys, folds, others, strict=True):
         scores.append(statistics(model, *train(fold_key, other[:num_others]), _take(windows, fold)))
     t2, spe, _ = (np.concatenate(parts) for parts in zip(*scores, strict=True))
+    # As in ``watch``, a row of which nothing is observed has no statistic, whatever its window holds.
+    is_empty = np.isnan(rows).all(axis=1)
+    t2, spe = (np.where(is_empty, np.nan, values) for values in (t2, spe))
     # Rows that are not trained on have the larger residuals: 1 is to be the mean of new normal rows.
     sizes = [np.nanmean(t2), np.nanmean(spe)]
     t2, spe = (values / size if size > 0 else values for values, size in zip((t2, spe), sizes, strict=True))

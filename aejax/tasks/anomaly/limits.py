@@ -149,7 +149,26 @@ def block_threshold(score: np.ndarray, length: int, false_alarm_rate: float) -> 
         (94.0, inf)
     """
     _check(length, false_alarm_rate)
-    blocks = _blocks(score, length)
+    return _block_limit(_blocks(score, length), false_alarm_rate)
+
+
+def num_blocks(score: np.ndarray, length: int) -> int:
+    """How many blocks of rows in time have a score.
+
+    Args:
+        score: (m,), NaN where a row has none.
+        length: rows a block.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: no row has a score.
+    """
+    return len(_blocks(score, length))
+
+
+def _block_limit(blocks: list[np.ndarray], false_alarm_rate: float) -> float:
     allowed = false_alarm_rate * (len(blocks) + 1) - 1 + 1e-9
     if allowed < 0:
         return math.inf
@@ -162,15 +181,16 @@ def block_threshold(score: np.ndarray, length: int, false_alarm_rate: float) -> 
     return float(ordered[np.flatnonzero(above[first] <= allowed)[-1]])
 
 
-def obtained_rate(score: np.ndarray, length: int, false_alarm_rate: float) -> ObtainedRate:
+def obtained_rate(score: np.ndarray, length: int, false_alarm_rate: float, limits: str = "rows") -> ObtainedRate:
     """The false alarm rate that limits from normal rows really give on other normal rows.
 
-    Each block in turn is judged by the quantile of the others, and the shares above are averaged.
+    Each block in turn is judged by the limit that the others give, and the shares above are averaged.
 
     Args:
         score: (m,) scores of normal rows in time, on which no model was fitted.
         length: rows a block, see ``block_length``; more where there would be above 200 blocks.
         false_alarm_rate: the rate asked for.
+        limits: "rows" for a limit by ``threshold``, "blocks" for one by ``block_threshold``.
 
     Returns:
         The ObtainedRate.
@@ -189,9 +209,12 @@ def obtained_rate(score: np.ndarray, length: int, false_alarm_rate: float) -> Ob
         raise ValueError(f"score: found {len(blocks)} block of {length} rows, expected at least 2; give more rows")
     shares = []
     for index, block in enumerate(blocks):
-        others = np.sort(np.concatenate(blocks[:index] + blocks[index + 1 :]))
-        rank = math.floor(false_alarm_rate * (len(others) + 1) + 1e-9)
-        limit = others[-rank] if rank >= 1 else math.inf
+        others = blocks[:index] + blocks[index + 1 :]
+        limit = (
+            _block_limit(others, false_alarm_rate)
+            if limits == "blocks"
+            else threshold(np.concatenate(others), false_alarm_rate)
+        )
         shares.append(np.mean(block > limit))
     obtained = float(np.average(shares, weights=[len(block) for block in blocks]))
     return ObtainedRate(false_alarm_rate, obtained, float(np.std(shares, ddof=1) / math.sqrt(len(shares))))

@@ -7,7 +7,15 @@ import numpy as np
 
 from aejax.base import Model, Variables
 from aejax.data.columns.scalers import Scaler
-from aejax.tasks.anomaly.limits import ObtainedRate, block_length, block_threshold, check_rate, obtained_rate, threshold
+from aejax.tasks.anomaly.limits import (
+    ObtainedRate,
+    block_length,
+    block_threshold,
+    check_rate,
+    num_blocks,
+    obtained_rate,
+    threshold,
+)
 from aejax.tasks.anomaly.statistics import Statistics, Whitening
 
 
@@ -72,7 +80,7 @@ def set_limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statisti
     """
     length = max(map(block_length, held_out))
     num_seen = int(np.isfinite(held_out.combined).sum())
-    check_limits(rate, limits, num_seen, -(-len(held_out.combined) // length))
+    check_limits(rate, limits, num_seen, num_blocks(held_out.combined, length))
 
     def limit_of(score: np.ndarray) -> np.ndarray:
         return np.asarray(block_threshold(score, length, rate) if limits == "blocks" else threshold(score, rate))
@@ -81,7 +89,7 @@ def set_limits(held_out: Statistics, rate: float, limits: str) -> tuple[Statisti
     farthest = excess(held_out, alone)
     common = limit_of(farthest)
     raised = {name: np.asarray(common * getattr(alone, name)) for name in ("spe", "combined")}
-    return alone._replace(**raised), obtained_rate(farthest, length, rate)
+    return alone._replace(**raised), obtained_rate(farthest, length, rate, limits)
 
 
 def check_limits(rate: float, limits: str, num_rows: int, num_blocks: float = math.inf) -> None:

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
-from aejax.base import Adversary, Array, Batch, Model
+from aejax.base import Array, Batch, Model
 from aejax.data.columns.scalers import Scaler
 from aejax.tasks.anomaly.fitting import linear_autoencoder
 from aejax.tasks.anomaly.limits import ObtainedRate
@@ -58,7 +58,7 @@ def unpack_monitor(stored: Stored) -> Monitor:
         ValueError, KeyError, TypeError: parts that are absent or do not fit each other.
     """
     settings, arrays = stored.settings, stored.arrays
-    model = _encoding(stored.model)
+    model = codecs.stored_model(stored)
     scaler = Scaler(**arrays["scaler"])
     num_lags, num_conditions = settings["num_lags"], settings["num_conditions"]
     window = jnp.zeros((1, (num_lags + 1) * len(scaler.mean)), jnp.float32)
@@ -138,7 +138,7 @@ def _pack_detector(detector: Detector) -> Stored:
 
 
 def _unpack_detector(stored: Stored) -> Detector:
-    model, arrays = _encoding(stored.model), stored.arrays
+    model, arrays = codecs.stored_model(stored), stored.arrays
     scaler = Scaler(**arrays["scaler"])
     batch = Batch(jnp.zeros((1, len(scaler.mean)), jnp.float32))
     members = [str(index) for index in range(stored.settings["num_members"])]
@@ -150,12 +150,6 @@ def _unpack_detector(stored: Stored) -> Detector:
         scaler,
         np.asarray(arrays["held_out"]),
     )
-
-
-def _encoding(model: Model | Adversary | None) -> Model:
-    if not isinstance(model, Model):
-        raise ValueError("found no Model in it; give it to aejax.load(folder, model=...)")
-    return model
 
 
 codecs.register(Codec("monitor", Monitor, 1, pack_monitor, unpack_monitor, earlier=_earlier))

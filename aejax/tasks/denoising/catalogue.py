@@ -142,8 +142,8 @@ def window_length(record_length: int) -> int:
 def _held_out(key: Array, groups: np.ndarray, share: float) -> np.ndarray:
     """One group alone cannot be measured on, and one alone cannot be trained on: noise is of another."""
     count = round(share * len(groups))
-    if share > 0 and count <= 1:
-        count = 2 if len(groups) >= 5 else 0
+    if share > 0 and (count <= 1 or len(groups) - count < 3):
+        count = 2 if count <= 1 and len(groups) >= 5 else 0
         if not count:
             warnings.warn(
                 f"none of the {len(groups)} stations is held out, so no gain will be measured: that takes two, and "

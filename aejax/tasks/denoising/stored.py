@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Stored
-from aejax.base import Batch, Model
+from aejax.base import Batch
 from aejax.models.masking import masking_autoencoder
 from aejax.tasks.denoising.denoiser import Denoiser
 
@@ -18,9 +18,7 @@ def _pack(denoiser: Denoiser) -> Stored:
 
 def _unpack(stored: Stored) -> Denoiser:
     num_samples, sampling_rate = int(stored.settings["num_samples"]), float(stored.settings["sampling_rate"])
-    model = stored.model
-    if not isinstance(model, Model):
-        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    model = codecs.stored_model(stored)
     variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, num_samples))))
     return Denoiser(model, variables, num_samples, sampling_rate)
 

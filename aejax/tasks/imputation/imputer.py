@@ -213,9 +213,7 @@ def _pack(imputer: Imputer) -> Stored:
 
 
 def _unpack(stored: Stored) -> Imputer:
-    scaler, model = Scaler(**stored.arrays["scaler"]), stored.model
-    if not isinstance(model, Model):
-        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    scaler, model = Scaler(**stored.arrays["scaler"]), codecs.stored_model(stored)
     variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, len(scaler.mean)))))
     return Imputer(model, variables, scaler)
 

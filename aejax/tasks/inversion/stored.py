@@ -7,7 +7,7 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Stored
-from aejax.base import Batch, Model
+from aejax.base import Batch
 from aejax.tasks.inversion.sections import Sections, section_vae
 
 
@@ -19,9 +19,7 @@ def _pack(sections: Sections) -> Stored:
 
 def _unpack(stored: Stored) -> Sections:
     patch_shape, latent_dim = tuple(map(int, stored.settings["patch_shape"])), int(stored.settings["latent_dim"])
-    model = stored.model
-    if not isinstance(model, Model):
-        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    model = codecs.stored_model(stored)
     variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, *patch_shape))))
     x, z = stored.arrays["held_out"]["x"], stored.arrays["held_out"]["z"]
     if x.shape[1:] != patch_shape or z.shape != (len(x), latent_dim):

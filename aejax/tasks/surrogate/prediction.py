@@ -10,6 +10,7 @@ import numpy as np
 from aejax import losses, nets
 from aejax.base import Array, ArrayLike, Aux, Batch, Latent, Model, Objective, PyTree, Variables, required
 from aejax.data.batches import RowsLike, as_batch
+from aejax.data.columns.scalers import fit_scaler
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.codes import Error, codes_and_metrics
@@ -128,8 +129,7 @@ def fit_predictor(
             f"x: found {len(empty)} maps of which nothing is observed, the first in row {empty[0]}; leave "
             "these rows out"
         )
-    mean, scale = properties.mean(axis=0), properties.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    mean, scale = fit_scaler(properties)
     frozen = {"model": variables, "mean": codes.mean(axis=0), "scale": _spreads(codes)}
     predictor = predictor_model(model, codes.shape[1], tuple(hidden_dims), frozen)
     targets: Any = _targets(codes, metrics)

@@ -40,9 +40,7 @@ def _pack(surrogate: Surrogate) -> Stored:
 
 
 def _unpack(stored: Stored) -> Surrogate:
-    settings, arrays, model = stored
-    if not isinstance(model, Model):
-        raise ValueError(f"model: found {type(model).__name__}, expected a Model; give it to aejax.load(..., model=)")
+    settings, arrays, model = stored.settings, stored.arrays, codecs.stored_model(stored)
     momentum, energy = arrays["momentum"], arrays["energy"]
     rows = Batch(jnp.zeros((1, len(momentum), len(energy))))
     compression = Compression(model, codecs.fitted_variables(stored, model, rows, "compression"))

@@ -25,6 +25,8 @@ def _read_array(path: Path) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: found no array of numbers, expected an NPY file, as numpy.save writes it") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: found an NPZ file, expected an NPY file, as numpy.save writes it")
     if array.ndim not in (1, 2) or array.size == 0 or not is_real(array):
         raise ValueError(
             f"{path}: found {array.dtype} of shape {array.shape}, expected real numbers, (n, samples) or (samples,), "
