@@ -71,6 +71,11 @@ def split_rows(key: jax.Array, num_rows: int, config: TrainConfig) -> Split:
     if config.split == "random":
         rows = np.asarray(jax.random.permutation(key, num_rows))
     num_train = num_rows - num_validation - num_calibration
+    if num_train < 1:
+        raise ValueError(
+            f"found {num_rows} rows, of which {num_validation} validate and {num_calibration} calibrate, expected some "
+            "left to train on; lower validation_fraction or calibration_fraction"
+        )
     return Split(*(np.sort(part) for part in np.split(rows, [num_train, num_train + num_validation])))
 
 

@@ -260,9 +260,12 @@ def calibrate_detector(detector: Detector, x: ArrayLike) -> Detector:
         The Detector with their scores.
 
     Raises:
-        ValueError: rows with other columns than in training.
+        ValueError: rows with other columns than in training, or none with an observed value.
     """
-    return detector._replace(held_out=novelty_score(detector, x))
+    held_out = novelty_score(detector, x)
+    if np.isnan(held_out).all():
+        raise ValueError("x: found no calibration row with an observed value, expected at least one")
+    return detector._replace(held_out=held_out)
 
 
 def judge(detector: Detector, x: ArrayLike, false_alarm_rate: float = 0.01) -> Judgement:

@@ -4,6 +4,9 @@ import numpy as np
 
 from aejax.base import ArrayLike
 
+# Samples that the two parts of a piece need for their variances.
+_FEWEST = 10
+
 
 def pick_onset(traces: ArrayLike, begin: ArrayLike = 0, end: ArrayLike | None = None) -> np.ndarray:
     """The sample at which a wave arrives: where splitting a piece in two variances explains it best.
@@ -34,10 +37,10 @@ def pick_onset(traces: ArrayLike, begin: ArrayLike = 0, end: ArrayLike | None = 
     num_traces, length = traces.shape
     begins = np.broadcast_to(np.asarray(begin, int), num_traces)
     ends = np.broadcast_to(np.asarray(length if end is None else end, int), num_traces)
-    if (ends - begins < 10).any() or (begins < 0).any() or (ends > length).any():
+    if (ends - begins < _FEWEST).any() or (begins < 0).any() or (ends > length).any():
         raise ValueError(
             f"begin, end: found a piece of {np.min(ends - begins)} samples or one outside of the trace, expected at "
-            f"least 10 within 0 and {length}"
+            f"least {_FEWEST} within 0 and {length}"
         )
     return np.array(
         [first + _split(trace[first:last]) for trace, first, last in zip(traces, begins, ends, strict=True)], int
@@ -86,7 +89,7 @@ def onset_error(
         0.2
     """
     clean, estimate = np.asarray(clean, float), np.asarray(estimate, float)
-    reach = search * sampling_rate
+    reach = max(search * sampling_rate, _FEWEST)  # at a low rate the seconds hold too few samples
     begin = np.maximum(np.round(np.asarray(arrival, float) - reach), 0).astype(int)
     end = np.minimum(np.round(np.asarray(arrival, float) + reach), clean.shape[-1]).astype(int)
     return (pick_onset(estimate, begin, end) - pick_onset(clean, begin, end)) / sampling_rate
