@@ -202,6 +202,7 @@ def test_a_model_that_cannot_generate_says_so(table, tmp_path, capsys):
     assert "defines no distribution" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_every_model_of_the_registry_goes_from_training_to_scores(model, table, tmp_path, capsys):
     conditions = ["--condition-columns", "temperature"] if model.startswith("conditional") else []
@@ -466,6 +467,7 @@ def test_standard_input_and_output(trained, new_table):
     assert re.fullmatch(r"note: \d+ of 300 rows are anomalies.*\n", error)
 
 
+@pytest.mark.slow
 def test_the_compilation_cache_is_on_and_can_be_turned_off(table, tmp_path):
     words = ["train", table, "--num-epochs", 1, "--quiet", "--out"]
     environment = {"XDG_CACHE_HOME": str(tmp_path / "caches"), "AEJAX_CACHE": "", "JAX_COMPILATION_CACHE_DIR": ""}

@@ -30,6 +30,7 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_was_measured_and_on_whom(folder):
     training = json.loads((folder / "run" / "training.json").read_text())
     assert len(training["held_out_groups"]) == 2
@@ -86,6 +87,7 @@ def test_a_damaged_end_is_one_note(folder, tmp_path, capsys):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_one_station_kept_out_would_be_lost(folder, tmp_path, capsys):
     """It cannot be measured on, so none is where few are left to train on."""
     words = ("--num-samples", 256, "--num-rounds", 1, "--out")
@@ -94,6 +96,7 @@ def test_one_station_kept_out_would_be_lost(folder, tmp_path, capsys):
     assert json.loads((tmp_path / "none" / "training.json").read_text())["held_out_groups"] == []
 
 
+@pytest.mark.slow
 def test_the_defaults_suit_few_stations_and_short_records(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((6, 600)) * np.where(np.arange(600) < 200, 0.005, 1)

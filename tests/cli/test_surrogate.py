@@ -36,6 +36,7 @@ def _fewer_maps(monkeypatch):
     monkeypatch.setattr(task, "fit_surrogate", lambda *args, **given: full(*args, num_widened=250, **given))
 
 
+@pytest.mark.slow
 def test_train_compress_and_predict(data, tmp_path, capsys):
     out = tmp_path / "run"
     options = {"num_numbers": 6, "num_members": 1, "num_epochs": 100, "num_folds": 2, "quiet": True}
@@ -72,6 +73,7 @@ def test_train_compress_and_predict(data, tmp_path, capsys):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, capsys):
     options = {"num_numbers": 6, "num_members": 2, "num_epochs": 30, "num_folds": 2, "quiet": True}
     run(SurrogateCommand(data, tmp_path / "run", properties=("place",), group="crystal", **options))
@@ -87,6 +89,7 @@ def test_the_spread_is_widened_to_what_groups_held_out_show(data, tmp_path, caps
     np.testing.assert_allclose(spreads[0], factor * np.hypot(spreads[1], floor), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_properties_that_predict_nothing_are_called_so(data, tmp_path, capsys):
     arrays = dict(np.load(data))
     np.savez(data, **arrays | {"place": np.random.default_rng(1).random((40, 2))})

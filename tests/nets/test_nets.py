@@ -61,6 +61,7 @@ def test_a_network_with_a_shortcut_begins_as_the_linear_map_and_learns_its_share
     assert jax.tree.structure(updated["batch_stats"]) == jax.tree.structure(variables["batch_stats"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_quickly")
 def test_convolutions_on_a_coarser_grid_give_events_of_full_size(key):
     model = models.convolutional_vae(

@@ -44,6 +44,7 @@ def test_a_curve_passes_through_its_three_points(key):
     assert np.asarray(data.x)[np.arange(50)[:, None], row, column].min() >= np.exp(-0.25 / 0.8**2) - 1e-5
 
 
+@pytest.mark.slow
 def test_eighteen_principal_components_of_curves_leave_what_the_paper_reports(key):
     """Hinton & Salakhutdinov 2006, supplement: 5.90; thickness and margin were chosen for it."""
     x = np.asarray(curves(key, 6000).x).reshape(6000, -1)

@@ -91,6 +91,7 @@ def test_what_is_measured_of_sections(trained, image):
         sections.evaluate_sections(trained, x[..., 1:])
 
 
+@pytest.mark.slow
 def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
     pytest.importorskip("blackjax")
     codecs.save(tmp_path / "model", trained)

@@ -102,6 +102,7 @@ def until_step(process, least):
     raise AssertionError(process.stderr.read())
 
 
+@pytest.mark.slow
 @pytest.mark.as_users
 def test_ctrl_c_and_a_kill_within_an_epoch_of_minutes_lose_nothing(tmp_path):
     folder = tmp_path / "checkpoints"

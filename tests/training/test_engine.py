@@ -290,6 +290,7 @@ def test_batch_norm_collections_follow_training(rows, key):
     assert "batch_stats" not in fit(key, VAE, rows, num_epochs=1).variables
 
 
+@pytest.mark.slow
 def test_members_side_by_side_are_those_one_after_the_other(rows, key, monkeypatch):
     """As on a GPU: by ``vmap``, where a member that has stopped is computed along and dropped."""
     keys = jax.random.split(key, 3)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import logging
 import tempfile
@@ -62,6 +64,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_members_on_two_devices_are_the_same_to_the_bit():
     found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert found.stdout.strip() == "done", found.stderr
