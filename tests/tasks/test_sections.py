@@ -205,8 +205,11 @@ def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeyp
 
 def test_a_model_that_is_complete_is_not_trained_again(trained, tmp_path, capsys):
     codecs.save(tmp_path, trained)
-    commands.train(commands.TrainSectionsCommand(tmp_path / "absent.png", tmp_path))
+    asked = commands.TrainSectionsCommand(tmp_path / "absent.png", tmp_path, patch=SHAPE, latent_dim=2)
+    commands.train(asked)
     assert "is complete: nothing is left to train" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"holds sections of \(\(13, 9\), 2\), expected \(\(13, 9\), 5\)"):
+        commands.train(dataclasses.replace(asked, latent_dim=5))
 
 
 @pytest.mark.slow
