@@ -14,6 +14,7 @@ from aejax.base import Batch, Fitted, Latent
 from aejax.models.masking import masking_autoencoder
 from aejax.tasks.denoising import (
     Denoiser,
+    catalogue,
     correlation,
     denoise,
     evaluate_denoiser,
@@ -383,3 +384,13 @@ def test_onsets_at_one_sample_a_second():
     arrival = np.array([3, 150, 298])
     clean = rng.standard_normal((3, 300)) * np.where(np.arange(300) < arrival[:, None], 0.01, 1.0)
     np.testing.assert_array_equal(onset_error(clean, clean, arrival, sampling_rate=1.0), 0)
+
+
+@pytest.mark.parametrize(("share", "num_held_out"), [(0.0, 0), (0.2, 2), (0.6, 3)])
+def test_as_many_stations_are_held_out_as_can_be(key, share, num_held_out):
+    assert len(catalogue._held_out(key, np.arange(5), share)) == num_held_out
+
+
+def test_a_single_station_left_cannot_be_trained_on(key):
+    with pytest.warns(UserWarning, match="none of the 5 stations is held out"):
+        assert len(catalogue._held_out(key, np.arange(5), 0.8)) == 0

@@ -24,7 +24,7 @@ class DenoiseTrainCommand:
     """Folder to write; it must not hold anything yet."""
     test_share: float = 0.2
     """Share of the stations that is kept out of training, to measure the gain on; 0 for none. At least two, since noise
-    comes from another station than its event; none where fewer than three would be left to train on."""
+    comes from another station than its event; none where a single one would be left to train on."""
     min_snr_db: float = 20.0
     """Signal-to-noise ratio above which a record counts as clean."""
     snr_db: tuple[float, float] = (-5.0, 10.0)

@@ -56,7 +56,7 @@ def fit_to_catalogue(
         key: PRNG key, of the groups held out, the mixtures and the training.
         events: the catalogue.
         test_share: share of the groups that is kept out of training; 0 for none. At least two are, since noise is of
-            another group than its event; none where fewer than three would be left to train on.
+            another group than its event; none where a single one would be left to train on.
         min_snr_db: ratio above which a record counts as clean.
         snr_db: lowest and highest ratio of the mixtures, as in ``fit_denoiser``.
         num_samples: length of the windows; ``window_length`` of the records if None.
@@ -142,12 +142,12 @@ def window_length(record_length: int) -> int:
 def _held_out(key: Array, groups: np.ndarray, share: float) -> np.ndarray:
     """One group alone cannot be measured on, and one alone cannot be trained on: noise is of another."""
     count = round(share * len(groups))
-    if share > 0 and (count <= 1 or len(groups) - count < 3):
+    if share > 0 and (count <= 1 or len(groups) - count < 2):
         count = 2 if count <= 1 and len(groups) >= 5 else 0
         if not count:
             warnings.warn(
                 f"none of the {len(groups)} stations is held out, so no gain will be measured: that takes two, and "
-                "three to train on; give events of more stations, or a larger test_share",
+                "others to train on; give events of more stations, or another test_share",
                 stacklevel=3,
             )
     return groups[np.asarray(jax.random.permutation(key, len(groups)))][:count]
