@@ -255,10 +255,7 @@ def _read(folder: Path, model: Model | Adversary | None) -> tuple[Codec, Stored]
         if "unknown" in description:
             raise ValueError(f"{folder}: {description['unknown']}; give the model to aejax.load(folder, model=...)")
         model = made(description)
-    stored = Stored(manifest["settings"], storage.unflatten(arrays), model)
-    for step in range(version, codec.version):
-        stored = codec.upgrades[step](stored)
-    return codec, stored
+    return codec, _upgraded(codec, Stored(manifest["settings"], storage.unflatten(arrays), model), version)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -281,13 +278,17 @@ def _read_earlier(folder: Path, expected: type | None) -> tuple[Codec, Stored]:
     for codec in reversed(_CODECS.values()):  # what is registered from above has more to say
         stored = codec.earlier(folder) if codec.earlier and (expected in (None, codec.type)) else None
         if stored is not None:
-            for step in range(1, codec.version):
-                stored = codec.upgrades[step](stored)
-            return codec, stored
+            return codec, _upgraded(codec, stored, 1)
     if not folder.exists():
         raise FileNotFoundError(f"{folder}: there is no such folder")
     what = "anything that aejax saved" if expected is None else f"a {_kind_of(expected)}"
     raise FileNotFoundError(f"{folder} does not hold {what}: it has no {MANIFEST}")
+
+
+def _upgraded(codec: Codec, stored: Stored, version: int) -> Stored:
+    for step in range(version, codec.version):
+        stored = codec.upgrades[step](stored)
+    return stored
 
 
 def _description(model: Model | Adversary | None) -> Json:

@@ -124,7 +124,7 @@ def check_scaled(scaler: Scaler, x: ArrayLike, scaling: str, columns: Sequence[s
         _counts(values, columns)
     if scaling == "unit_interval":
         with np.errstate(invalid="ignore"):
-            scaled = (values - scaler.mean) / scaler.scale
+            scaled = scale(scaler, values)
             is_outside = (scaled < -1e-6) | (scaled > 1 + 1e-6)
         for row, column in np.argwhere(is_outside)[:1]:
             least, most = scaler.mean[column], scaler.mean[column] + scaler.scale[column]
@@ -170,6 +170,30 @@ def scale(scaler: Scaler, x: Values) -> Values:
         array([[2.]])
     """
     return (x - scaler.mean) / scaler.scale
+
+
+def scaled_rows(scaler: Scaler, x: ArrayLike) -> np.ndarray:
+    """New rows as a model sees them, once it is sure that they have the columns of training.
+
+    Args:
+        scaler: of c columns.
+        x: (n, c) rows in their own units, NaN where missing.
+
+    Returns:
+        (n, c) float32, scaled in float64 before.
+
+    Raises:
+        ValueError: rows with other columns.
+
+    Example:
+        >>> scaled_rows(Scaler(np.array([1.0]), np.array([2.0])), [[5.0]])
+        array([[2.]], dtype=float32)
+    """
+    rows = np.asarray(x, np.float64)
+    num_columns = len(scaler.mean)
+    if rows.ndim != 2 or rows.shape[1] != num_columns:
+        raise ValueError(f"x: found shape {rows.shape}, expected (rows, {num_columns}) as in training")
+    return scale(scaler, rows).astype(np.float32)
 
 
 def unscale(scaler: Scaler, x: Values) -> Values:

@@ -11,7 +11,7 @@ import numpy as np
 
 from aejax.base import Array, ArrayLike, Model, PyTree, Variables
 from aejax.data.batches import RowsLike
-from aejax.data.columns.scalers import Scaler, fit_scaler, scale
+from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows
 from aejax.models import denoising_autoencoder
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
 from aejax.tasks.anomaly.statistics import code_and_residual
@@ -198,7 +198,7 @@ def fit_detector(
             "positive whole numbers"
         )
     scaler = fit_scaler(x)
-    scaled = scale(scaler, np.asarray(x, np.float64)).astype(np.float32)
+    scaled = scaled_rows(scaler, x)
     if model is None:
         model, noise_levels = default_model(scaled.shape[1])
         over = noise_levels if over is None else over
@@ -237,16 +237,12 @@ def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> n
     Raises:
         ValueError: rows with other columns than in training.
     """
-    rows = np.asarray(x, np.float64)
-    num_columns = len(detector.scaler.mean)
-    if rows.ndim != 2 or rows.shape[1] != num_columns:
-        raise ValueError(f"x: found shape {rows.shape}, expected (rows, {num_columns}) as in training")
-    scaled = scale(detector.scaler, rows).astype(np.float32)
+    scaled = scaled_rows(detector.scaler, x)
     scores = [
         nearest_score(detector.model, variables, reference, scaled, num_neighbors)
         for variables, reference in zip(detector.variables, detector.references, strict=True)
     ]
-    return np.where(np.isnan(rows).all(axis=1), np.nan, np.mean(scores, axis=0))
+    return np.where(np.isnan(scaled).all(axis=1), np.nan, np.mean(scores, axis=0))
 
 
 def calibrate_detector(detector: Detector, x: ArrayLike) -> Detector:

@@ -11,7 +11,7 @@ import numpy as np
 from aejax.artefacts import codecs
 from aejax.artefacts.codecs import Codec, Stored
 from aejax.base import Array, ArrayLike, Batch, Model, PyTree, Variables, required
-from aejax.data.columns.scalers import Scaler, fit_scaler, scale, unscale
+from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows, unscale
 from aejax.models import vae
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
 from aejax.tasks.rows import over_rows
@@ -84,7 +84,7 @@ def fit_imputer(
     if num_steps < 1:
         raise ValueError(f"num_steps: found {num_steps}, expected a positive whole number")
     scaler = fit_scaler(x)
-    scaled = scale(scaler, np.asarray(x, np.float64)).astype(np.float32)
+    scaled = scaled_rows(scaler, x)
     if model is None:
         model = vae((scaled.shape[1],), suggest_latent_dim(scaled), hidden_dims=(64,))
     _check_draws(model)
@@ -124,11 +124,7 @@ def impute(key: Array, imputer: Imputer, x: ArrayLike, *, num_sweeps: int = 200)
     """
     if num_sweeps < 2:
         raise ValueError(f"num_sweeps: found {num_sweeps}, expected at least 2")
-    rows = np.asarray(x, np.float64)
-    num_columns = len(imputer.scaler.mean)
-    if rows.ndim != 2 or rows.shape[1] != num_columns:
-        raise ValueError(f"x: found shape {rows.shape}, expected (rows, {num_columns}) as in training")
-    scaled = scale(imputer.scaler, rows).astype(np.float32)
+    scaled, rows = scaled_rows(imputer.scaler, x), np.asarray(x, np.float64)
     arguments = (key, imputer.variables)
     mean, std = over_rows(_sweeps, imputer.model, arguments, scaled, num_sweeps=num_sweeps)
     is_missing = np.isnan(rows)
