@@ -7,6 +7,7 @@ hundred numbers costs as much as a matrix product; for a block of steps at once 
 ``AEJAX_HOISTING=off`` in the environment makes plain loops of them, to the same results up to rounding.
 """
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -18,8 +19,22 @@ from jax.extend import core
 
 from aejax.base import Array, PyTree
 
-# Of what is prepared for a block of steps: little enough to stay in a processor's cache.
-_BYTES_PER_BLOCK = 4 * 2**20
+
+class Tuning(NamedTuple):
+    """How loops are laid out on a kind of device.
+
+    Attributes:
+        bytes_per_block: of what is prepared for a block of steps.
+        steps_at_once: the most steps that one round of the loop computes.
+    """
+
+    bytes_per_block: int
+    steps_at_once: int
+
+
+# A processor keeps what is prepared in its cache. An accelerator has memory for more, and each round of a loop costs it
+# a wait for the host: see benchmarks/README.md.
+TUNING = {"cpu": Tuning(4 * 2**20, 1), "other": Tuning(256 * 2**20, 8)}
 
 # What a value in a step depends on, each kind on those before it too.
 _CONSTANTS, _INPUTS, _STATE = range(3)
@@ -30,8 +45,19 @@ def is_on() -> bool:
     return os.environ.get("AEJAX_HOISTING", "on") != "off"
 
 
+def tuning() -> Tuning:
+    """The Tuning of the device that programs are compiled for."""
+    return TUNING.get(jax.default_backend(), TUNING["other"])
+
+
 def loop(
-    step: Callable[[PyTree, Array], PyTree], state: PyTree, begin: Array, end: Array, origin: Array, period: int
+    step: Callable[[PyTree, Array], PyTree],
+    state: PyTree,
+    begin: Array,
+    end: Array,
+    origin: Array,
+    period: int,
+    num_copies: int = 1,
 ) -> PyTree:
     """Runs steps ``begin`` to ``end`` of a loop of which every part gives the same bits, however it is cut.
 
@@ -45,6 +71,7 @@ def loop(
         end: int32 scalar, the number behind the last step; nothing is done where it is not above ``begin``.
         origin: int32 scalar, where blocks begin.
         period: the most steps that a loop from the origin on has, above which no block need reach.
+        num_copies: how many such loops ``vmap`` makes run side by side, each with a block of its own.
 
     Returns:
         The state.
@@ -58,9 +85,12 @@ def loop(
         True
     """
     parts = _split(step, state, begin) if is_on() else None
-    block = 1 if parts is None else _even(period, max(1, _BYTES_PER_BLOCK // max(parts.num_bytes, 1)))
+    bytes_per_block, steps_at_once = tuning()
+    num_bytes = 0 if parts is None else max(parts.num_bytes, 1) * num_copies
+    block = 1 if parts is None else _even(period, max(1, bytes_per_block // num_bytes))
     if parts is None or block == 1:
         return _while(lambda state, number: step(state, number), state, begin, end)
+    at_once = _even(block, steps_at_once)
 
     def run_block(carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
         begin, state = carry
@@ -72,7 +102,9 @@ def loop(
             return parts.finish(state, ready)
 
         last = jnp.minimum(end, first + block)
-        return last, _while(finish, state, begin, last)
+        if at_once == 1:
+            return last, _while(finish, state, begin, last)
+        return last, _while_at_once(finish, state, begin, last, first, at_once)
 
     return jax.lax.while_loop(lambda carry: carry[0] < end, run_block, (begin, state))[1]
 
@@ -83,6 +115,27 @@ def _while(step: Callable[[PyTree, Array], PyTree], state: PyTree, begin: Array,
         return number + jnp.int32(1), step(state, number)
 
     return jax.lax.while_loop(lambda carry: carry[0] < end, body, (begin, state))[1]
+
+
+def _while_at_once(
+    step: Callable[[PyTree, Array], PyTree], state: PyTree, begin: Array, end: Array, origin: Array, at_once: int
+) -> PyTree:
+    """``_while`` with so many steps a round, counted from the origin.
+
+    A step has the same place in the same code however the loop is cut: those of a round that are not due are computed,
+    and dropped.
+    """
+
+    def body(carry: tuple[Array, PyTree]) -> tuple[Array, PyTree]:
+        number, state = carry
+        for _ in range(at_once):
+            is_due = (begin <= number) & (number < end)
+            state = jax.tree.map(functools.partial(jnp.where, is_due), step(state, number), state)
+            number = number + jnp.int32(1)
+        return number, state
+
+    aligned = begin - (begin - origin) % at_once
+    return jax.lax.while_loop(lambda carry: carry[0] < end, body, (aligned, state))[1]
 
 
 def _even(period: int, most: int) -> int:

@@ -25,7 +25,7 @@ from aejax.training.plans import (
     num_evaluation_blocks,
     validation_rows,
 )
-from aejax.training.sharding import in_lockstep, map_members, over_origin
+from aejax.training.sharding import map_members, num_in_lockstep, over_origin
 
 _P = ParamSpec("_P")
 
@@ -86,14 +86,18 @@ class Clock(NamedTuple):
     num_blocks: Array
 
 
+# How programs are compiled, by backend. On a CPU LLVM's first level of optimisation takes a half to a third of the time
+# of the last one, and a training step is no slower.
+COMPILER_OPTIONS: dict[str, dict[str, int | bool | str]] = {"cpu": {"xla_backend_optimization_level": 1}}
+
+
 @functools.cache
 def program(function: Callable[..., RunState], donated: tuple[str, ...]) -> Callable[..., RunState]:
     """The compiled function of (algorithm, plan, axes, ...).
 
-    On a CPU LLVM's first level of optimisation takes a half to a third of the time of the last one, and a training step
-    is no slower. The backend is asked for at the first call: at import nobody has chosen it yet.
+    The backend is asked for at the first call: at import nobody has chosen it yet.
     """
-    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    options = COMPILER_OPTIONS.get(jax.default_backend())
     names = ("algorithm", "plan", "axes")
     return jax.jit(function, static_argnames=names, donate_argnames=donated, compiler_options=options)
 
@@ -158,8 +162,9 @@ def advance(
     """
 
     def advance_members(run: RunState, data: Data, hparams: PyTree) -> RunState:
-        return run_until(algorithm, plan, run, data, hparams, clock, in_lockstep(axes))
+        return run_until(algorithm, plan, run, data, hparams, clock, num_side_by_side)
 
+    num_side_by_side = num_in_lockstep(axes, run.status.size)
     return map_members(axes, advance_members, run, data, hparams)
 
 
@@ -200,7 +205,13 @@ def begin(
 
 
 def run_until(
-    algorithm: Algorithm, plan: Plan, run: RunState, data: Data, hparams: PyTree, clock: Clock, lockstep: bool = False
+    algorithm: Algorithm,
+    plan: Plan,
+    run: RunState,
+    data: Data,
+    hparams: PyTree,
+    clock: Clock,
+    num_side_by_side: int = 0,
 ) -> RunState:
     """``advance`` for one run, to be traced.
 
@@ -211,13 +222,14 @@ def run_until(
         data: the Data.
         hparams: the algorithm's hyperparameters.
         clock: the Clock.
-        lockstep: whether members are mapped by ``vmap``. One that has ended is then computed along with the others and
-            its results are dropped, so that no loop depends on a member.
+        num_side_by_side: how many members ``vmap`` maps, 0 where it does not. One that has ended is then computed along
+            with the others and its results are dropped, so that no loop depends on a member.
 
     Returns:
         The RunState.
     """
     num_blocks = num_evaluation_blocks(plan, data)
+    lockstep = num_side_by_side > 0
 
     def epoch_end(clock: Clock) -> Array:
         return clock.origin + (clock.epoch + 1) * plan.steps_per_epoch
@@ -230,7 +242,7 @@ def run_until(
     def part(carry: tuple[Clock, RunState]) -> tuple[Clock, RunState]:
         clock, before = carry
         end = jnp.minimum(clock.until_step, epoch_end(clock))
-        run = _train(algorithm, plan, before, data, hparams, clock, end)
+        run = _train(algorithm, plan, before, data, hparams, clock, end, max(1, num_side_by_side))
         clock = clock._replace(step=jnp.maximum(clock.step, end))
 
         def validate(carry: tuple[Clock, RunState]) -> tuple[Clock, RunState]:
@@ -254,7 +266,14 @@ def run_until(
 
 
 def _train(
-    algorithm: Algorithm, plan: Plan, run: RunState, data: Data, hparams: PyTree, clock: Clock, end: Array
+    algorithm: Algorithm,
+    plan: Plan,
+    run: RunState,
+    data: Data,
+    hparams: PyTree,
+    clock: Clock,
+    end: Array,
+    num_copies: int,
 ) -> RunState:
     """Steps up to ``end``, within one epoch."""
     first, names = clock.origin + clock.epoch * plan.steps_per_epoch, list(run.means)
@@ -272,7 +291,7 @@ def _train(
     means = jnp.stack([run.means[name] for name in names])
     carry = (run.state.variables, run.state.opt_state, means, run.failed_step)
     period = plan.steps_per_epoch
-    variables, opt_state, means, failed_step = hoisting.loop(step, carry, clock.step, end, first, period)
+    variables, opt_state, means, failed_step = hoisting.loop(step, carry, clock.step, end, first, period, num_copies)
     state = TrainState(jnp.maximum(run.state.step, end), variables, opt_state, run.state.key)
     return run._replace(state=state, means=dict(zip(names, means, strict=True)), failed_step=failed_step)
 

@@ -1,6 +1,7 @@
 """The leading axes of a run, members and settings: mapped on a device, the first of them spread over devices."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -41,9 +42,9 @@ def over_origin(
     return _over(axes, function, origin, data, hparams, run_axes=("key",))
 
 
-def in_lockstep(axes: tuple[str, ...]) -> bool:
-    """Whether members are computed side by side, one operation for all of them, and not one after the other."""
-    return bool(axes) and jax.default_backend() != "cpu"
+def num_in_lockstep(axes: tuple[str, ...], num_members: int) -> int:
+    """How many members a device computes side by side, one operation for all of them; 0 where one follows another."""
+    return math.ceil(num_members / jax.device_count()) if axes and jax.default_backend() != "cpu" else 0
 
 
 def _over(
@@ -62,7 +63,7 @@ def _over(
 
 
 def _mapped(function: Callable[..., PyTree], over_run: bool, over_hparams: bool) -> Callable[..., PyTree]:
-    if in_lockstep((_AXIS,)):
+    if num_in_lockstep((_AXIS,), 1):
         return jax.vmap(function, in_axes=(0 if over_run else None, None, 0 if over_hparams else None))
 
     def mapped(run: PyTree, data: PyTree, hparams: PyTree) -> PyTree:

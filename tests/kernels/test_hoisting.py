@@ -49,13 +49,14 @@ def run(begin, end, state, origin=5, period=12):
 
 # Noise of one step takes 12 bytes: blocks of 1, 3, 5 (12 steps in 3 parts of 4), and all 12 steps.
 @pytest.mark.parametrize(("num_bytes", "block"), [(12, 1), (3 * 12, 3), (5 * 12, 4), (10**6, 12)])
-def test_a_loop_in_blocks_is_a_loop_and_may_be_cut_anywhere(monkeypatch, num_bytes, block):
+@pytest.mark.parametrize("steps_at_once", [1, 5])  # 5: rounds of 3, 4, and 4 of the steps of a block
+def test_a_loop_in_blocks_is_a_loop_and_may_be_cut_anywhere(monkeypatch, num_bytes, block, steps_at_once):
     state = (jnp.ones(3), jnp.zeros(40))
     monkeypatch.setenv("AEJAX_HOISTING", "off")
     expected = jax.lax.fori_loop(5, 17, lambda number, state: walk(state, number), state)
     same(run(5, 17, state), expected)
     monkeypatch.setenv("AEJAX_HOISTING", "on")
-    monkeypatch.setattr(hoisting, "_BYTES_PER_BLOCK", num_bytes)
+    monkeypatch.setitem(hoisting.TUNING, "cpu", hoisting.Tuning(num_bytes, steps_at_once))
     assert hoisting._even(12, num_bytes // 12) == block
     whole = run(5, 17, state)
     same(whole, expected)

@@ -15,6 +15,7 @@ import aejax
 from aejax import models
 from aejax.base import Batch
 from aejax.data.batches import as_batch
+from aejax.kernels import hoisting
 from aejax.training import (
     DivergenceError,
     DivergenceWarning,
@@ -299,7 +300,8 @@ def test_members_side_by_side_are_those_one_after_the_other(rows, key, monkeypat
     with pytest.warns(DivergenceWarning, match="1 of 2 members"):
         swept_in_turn = sweep(key, VAE, rows, over={"learning_rate": [1e-3, 1e30]}, num_epochs=3)
     for module in (sharding, engine):
-        monkeypatch.setattr(module, "in_lockstep", bool)
+        monkeypatch.setattr(module, "num_in_lockstep", lambda axes, num_members: num_members if axes else 0)
+    monkeypatch.setitem(hoisting.TUNING, "cpu", hoisting.TUNING["other"])
     jax.clear_caches()
     together = ensemble(keys, VAE, rows[:60], **options)
     # Rounding differs, and with it the epoch at which a member stops.
