@@ -40,6 +40,7 @@ class LayerOptions(TypedDict, total=False):
     activation: str
     dropout_rate: float
     batch_norm: bool
+    precision: nets.Precision
 
 
 class DenseOptions(LayerOptions, total=False):
@@ -59,6 +60,7 @@ def dense_networks(
     activation: str = "tanh",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
+    precision: nets.Precision = "float32",
     encoder: nets.Network | None = None,
     decoder: nets.Network | None = None,
 ) -> tuple[nets.Network, nets.Network]:
@@ -74,6 +76,8 @@ def dense_networks(
             every table.
         dropout_rate: share of hidden units silenced in training.
         batch_norm: whether hidden layers are normalised.
+        precision: ``"bfloat16"`` has the layers compute in it, which is faster on accelerators; parameters and losses
+            stay float32.
         encoder: a Network from the event to the code (a VAE's: mean and log-variance) in place of the dense one.
         decoder: a Network from the code to the event in place of the dense one.
 
@@ -92,8 +96,8 @@ def dense_networks(
         return nets.mlp(widths, output_shape, activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm)
 
     return (
-        encoder or dense(hidden_dims, (code_size,)),
-        decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood)),
+        nets.computed_in(encoder or dense(hidden_dims, (code_size,)), precision),
+        nets.computed_in(decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood)), precision),
     )
 
 

@@ -32,6 +32,7 @@ def convolutional_networks(
     activation: str = "relu",
     dropout_rate: float = 0.0,
     batch_norm: bool = True,
+    precision: nets.Precision = "float32",
     grid: Sequence[int] | None = None,
     dense_dims: Sequence[int] = (),
 ) -> tuple[nets.Network, nets.Network]:
@@ -47,6 +48,8 @@ def convolutional_networks(
         activation: name of the hidden activation.
         dropout_rate: share of activations silenced in training.
         batch_norm: whether hidden layers are normalised.
+        precision: ``"bfloat16"`` has the layers compute in it, which is faster on accelerators; parameters and losses
+            stay float32.
         grid: sizes of a coarser grid that the convolutions work on, in the place of the spatial axes: their input is
             averaged onto it, their output interpolated from it, linearly. With ``bernoulli()`` the edges of bodies of
             some cells' width stay sharp, since a field of logits crosses zero between grid points; the work is less by
@@ -80,7 +83,7 @@ def convolutional_networks(
         decoder = decoder | {"resize": nets.resize(inner, spatial)}
     # Alone, a network keeps its layers without a name of its own before them, as PyTorch's weights are paired.
     networks = [nets.compose(**parts) if len(parts) > 1 else next(iter(parts.values())) for parts in (encoder, decoder)]
-    return networks[0], networks[1]
+    return nets.computed_in(networks[0], precision), nets.computed_in(networks[1], precision)
 
 
 @factory

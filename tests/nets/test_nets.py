@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +7,8 @@ import pytest
 
 from aejax import losses, models, nets
 from aejax.base import Batch
+from aejax.data.batches import as_batch
+from tests.conftest import CODING
 
 
 def test_resizing_keeps_what_is_linear_and_the_ends(key):
@@ -72,3 +76,27 @@ def test_convolutions_on_a_coarser_grid_give_events_of_full_size(key):
     assert model.decode(variables, model.encode(variables, x).mean).shape == x.shape
     gradient = jax.grad(lambda v: model.loss(key, v, Batch(x), model.hparams)[0])(variables)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient["params"]["decoder"]))
+
+
+IN_BFLOAT16 = [name for name in CODING if "precision" in inspect.signature(models.MODELS[name]).parameters]
+
+
+@pytest.mark.parametrize("name", sorted(set(IN_BFLOAT16) - {"conditional_vae"}))
+def test_a_model_in_bfloat16_is_the_same_to_three_digits(name, rows, key):
+    """Of every model that takes it: parameters, codes and losses stay float32."""
+    factory = models.MODELS[name]
+    batch = as_batch(rows)
+    full, half = (factory((6,), 2, hidden_dims=(8,), precision=precision) for precision in ("float32", "bfloat16"))
+    variables = full.init(key, batch)
+    assert jax.tree.all(jax.tree.map(np.array_equal, variables, half.init(key, batch)))
+    expected, (value, aux) = (model.loss(key, variables, batch, model.hparams) for model in (full, half))
+    np.testing.assert_allclose(value, expected[0], rtol=0.03)
+    assert value != expected[0]
+    gradient = jax.grad(lambda params: half.loss(key, {**variables, "params": params}, batch, half.hparams)[0])
+    kept = jax.tree.leaves((value, aux.collections, gradient(variables["params"]), half.encode(variables, rows).mean))
+    assert {leaf.dtype for leaf in kept} == {np.dtype("float32")}
+
+
+def test_another_precision_is_named():
+    with pytest.raises(ValueError, match='precision: found \'float16\', expected "float32" or "bfloat16"'):
+        models.vae((6,), 2, precision="float16")
