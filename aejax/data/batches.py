@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -62,17 +62,60 @@ def as_batch(data: RowsLike) -> Batch:
     if any(isinstance(field, jax.core.Tracer) for field in batch):
         return _filled(jax.tree.map(jnp.asarray, batch), jnp)
     if any(isinstance(field, jax.Array) for field in batch):
-        on_device = _each(_on_device, batch)
-        findings = _findings_on_device(on_device)
-        if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(findings)):
-            to_fill = _check(jax.device_get(findings))
-            return _filled_on_device(on_device) if to_fill else _each(_cast_on_device, on_device)
+        sent = send(batch)
+        if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(sent.findings)):
+            return received(sent)
         # Inside jit all that is computed is traced, also of arrays whose values are known: check these on the host.
         batch = jax.device_get(batch)
     batch = _each(_cast, batch)
     if _check(_findings(batch, np)):
         batch = _filled(batch, np)
     return jax.tree.map(jax.device_put, batch)
+
+
+class Sent(NamedTuple):
+    """Rows on their way to a device, where they are being checked.
+
+    Attributes:
+        batch: the Batch, as it was given but for its precision.
+        findings: what was found in it, arrays on the device.
+    """
+
+    batch: Batch
+    findings: dict[str, Array]
+
+
+def send(batch: Batch) -> Sent:
+    """Begins to move rows to the device and to check them there, and waits for neither.
+
+    Args:
+        batch: from ``as_arrays``.
+
+    Returns:
+        Sent, for ``received``.
+    """
+    on_device = _each(_on_device, batch)
+    return Sent(on_device, _findings_on_device(on_device))
+
+
+def received(sent: Sent) -> Batch:
+    """What ``as_batch`` makes of rows that were sent; waits until they are checked.
+
+    Args:
+        sent: from ``send``.
+
+    Returns:
+        The Batch.
+
+    Raises:
+        ValueError: an infinite value, or others that ``as_batch`` refuses.
+
+    Example:
+        >>> received(send(as_arrays([[1.0, float("nan")]]))).mask
+        Array([[ True, False]], dtype=bool)
+    """
+    to_fill = _check(jax.device_get(sent.findings))
+    return _filled_on_device(sent.batch) if to_fill else _each(_cast_on_device, sent.batch)
 
 
 def as_arrays(data: RowsLike) -> Batch:

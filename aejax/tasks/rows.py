@@ -1,15 +1,19 @@
 """Running a function of a model over any number of rows, block by block."""
 
+import collections
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 import jax
 import numpy as np
 
 from aejax.base import Batch, PyTree
-from aejax.data.batches import RowsLike, as_arrays, as_batch
+from aejax.data.batches import RowsLike, Sent, as_arrays, as_batch, received, send
 
-_BLOCK = 16384
+# Rows at a time: on a CPU so many that they stay in its cache, elsewhere so many that starting a program costs nothing.
+_BLOCK, _BLOCK_ELSEWHERE = 16384, 262144
+# How many blocks are on their way to an accelerator before the first of them is waited for.
+_BLOCKS_AHEAD = 3
 
 
 def over_rows(
@@ -35,13 +39,12 @@ def over_rows(
     rows = as_arrays(x)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, rows))):
         raise ValueError("x: found a traced array, expected numbers; inside jit call the model's functions themselves")
-    # What the arrays hold is checked block by block, while it is in the cache.
     rows, arguments = jax.device_get(rows), jax.device_put(arguments)
     num_rows = len(rows.x)
     blocks: list[PyTree] = []
     running = None
-    for begin in range(0, num_rows, _BLOCK):
-        result = _compiled(function, model, tuple(options.items()), arguments, _block(rows, begin))
+    for batch in _checked_blocks(rows):
+        result = _compiled(function, model, tuple(options.items()), arguments, batch)
         # The block before is fetched while this one is computed.
         if running is not None:
             blocks.append(jax.device_get(running))
@@ -50,14 +53,31 @@ def over_rows(
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:num_rows], *blocks)
 
 
-def _block(rows: Batch, begin: int) -> Batch:
-    """The rows from ``begin`` on; the last block is filled up with its own rows to a power of two."""
-    block = jax.tree.map(lambda array: array[begin : begin + _BLOCK], rows)
-    num_rows = len(block.x)
-    if num_rows < _BLOCK:
-        order = np.resize(np.arange(num_rows), 1 << (num_rows - 1).bit_length())
-        block = jax.tree.map(lambda array: array[order], block)
-    return as_batch(block)
+def _checked_blocks(rows: Batch) -> Iterator[Batch]:
+    """The rows on the device, block by block.
+
+    On a CPU what they hold is checked while it is in the cache; elsewhere on the device, while others are on their way.
+    """
+    if jax.default_backend() == "cpu":
+        yield from (as_batch(block) for block in _blocks(rows, _BLOCK))
+        return
+    ahead: collections.deque[Sent] = collections.deque()
+    for block in _blocks(rows, _BLOCK_ELSEWHERE):
+        ahead.append(send(block))
+        if len(ahead) > _BLOCKS_AHEAD:
+            yield received(ahead.popleft())
+    yield from map(received, ahead)
+
+
+def _blocks(rows: Batch, size: int) -> Iterator[Batch]:
+    """Blocks of so many rows; the last one is filled up with its own rows to a power of two."""
+    for begin in range(0, len(rows.x), size):
+        block = jax.tree.map(lambda array, begin=begin: array[begin : begin + size], rows)
+        num_rows = len(block.x)
+        if num_rows < size:
+            order = np.resize(np.arange(num_rows), 1 << (num_rows - 1).bit_length())
+            block = jax.tree.map(lambda array, order=order: array[order], block)
+        yield block
 
 
 @functools.partial(jax.jit, static_argnames=("function", "model", "options"))

@@ -7,7 +7,7 @@ import pytest
 
 from aejax import models
 from aejax.data.batches import as_batch
-from aejax.tasks import calibrate, detect, p_values, threshold
+from aejax.tasks import calibrate, detect, p_values, score, threshold
 from aejax.training import fit
 from tests.conftest import REGISTRY
 
@@ -82,6 +82,22 @@ def test_blocks_do_not_change_a_score(model, data, key, monkeypatch):
     whole = calibrate(key, model, variables, data)
     monkeypatch.setattr("aejax.tasks.rows._BLOCK", 64)
     np.testing.assert_allclose(calibrate(key, model, variables, data).score, whole.score, rtol=1e-5)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_rows_that_are_checked_on_the_device_give_the_same_scores(rows, key, monkeypatch, missing):
+    """As on a GPU: blocks are checked while others are on their way."""
+    model = REGISTRY["vae"]
+    variables = model.init(key, as_batch(rows))
+    x = rows.copy()
+    x[200, 1] = np.nan if missing else x[200, 1]
+    expected = score(key, model, variables, x)
+    monkeypatch.setattr("aejax.tasks.rows._BLOCK_ELSEWHERE", 32)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    np.testing.assert_allclose(score(key, model, variables, x), expected, rtol=1e-5)
+    x[290, 0] = np.inf
+    with pytest.raises(ValueError, match="x: found an infinite value"):
+        score(key, model, variables, x)
 
 
 def test_a_bad_rate_is_named(rows, key):
