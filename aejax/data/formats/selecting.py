@@ -129,7 +129,7 @@ def _behaviour(
     numbers = {
         column.name: column.values
         for column in columns
-        if not column.is_clock and not column.problem and column.name not in kept and len(column.values)
+        if not column.is_clock and not column.problem and len(column.values)
     }
     found = clocks.clocks({name: values for name, values in numbers.items() if not np.isinf(values).any()})
     # "column_1" in first place is what a column without a name is called.
@@ -138,7 +138,7 @@ def _behaviour(
         is_index = name in _INDEX_NAMES or (name == first == "column_1")
         if is_index and has_header and clocks.is_row_number(values):
             found[name] = clocks.NUMBERED
-    return found
+    return {name: reason for name, reason in found.items() if name not in kept}
 
 
 def _label(column: Column) -> np.ndarray:

@@ -48,11 +48,15 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> tuple[l
         >>> notes
         ["column 'flow': a comma groups digits by three: '1,041' is read as 1041"]
     """
-    trimmed = [_without_missing(cells, rules.missing) for cells in texts]
-    decimals = [of_marks.decimal_in(cells) for cells in trimmed]
+    # Whole dates, the most common text, need no more than a look.
+    trimmed = [None if _are_dates(cells) else _without_missing(cells, rules.missing) for cells in texts]
+    decimals = [None if cells is None else of_marks.decimal_in(cells) for cells in trimmed]
     whole = rules.marks.decimal or of_marks.agreed(decimals)
     columns, notes = [], []
     for name, text, cells, decimal in zip(names, texts, trimmed, decimals, strict=True):
+        if cells is None:
+            columns.append(_clock(name, text))
+            continue
         marks = _marks_of(cells, rules.marks, decimal or whole)
         values = None if marks is None else _numbers(cells, marks)
         if values is not None and marks is not None:
@@ -133,7 +137,10 @@ def _number(cell: str) -> float:
 def _are_dates(cells: Any) -> bool:
     import pyarrow.compute as pc
 
-    are_dates = pc.match_substring_regex(cells, f"(?i)^{DATE_PATTERN}$")
+    first = next((cell.as_py() for cell in cells if cell.is_valid), "")
+    if not is_date(first):
+        return False
+    are_dates = pc.match_substring_regex(cells, rf"(?i)^\s*{DATE_PATTERN}\s*$")
     return pc.all(are_dates).as_py() is True and pc.any(are_dates).as_py() is True
 
 

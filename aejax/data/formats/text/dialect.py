@@ -11,6 +11,7 @@ from aejax.data.formats.text.header import Row, find_layout
 from aejax.data.formats.text.marks import Marks
 from aejax.data.formats.text.words import MISSING
 
+_TAB = "\t"
 _HEAD = 1 << 18
 _NUM_LINES = 300
 _SEPARATORS = ";\t|, "
@@ -94,7 +95,8 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     body = [row.cells for row in rows if row.line >= layout.first and not row.is_comment]
     columns = zip(*(cells for cells in body if len(cells) >= layout.width), strict=False)
     decimal = options.decimal or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
-    notes = [f"line {skipped} says that {separator!r} separates the cells"] * (told is not None)
+    mark = "a tab" if separator == _TAB else repr(separator)
+    notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
     notes += _notes(layout.header, layout.units, names, layout.first, lines, skipped)
     return Dialect(
         separator,
@@ -200,9 +202,10 @@ def _notes(
         )
     if units is not None:
         notes.append(f"line {units.line + 1} holds units, or says that there are none; it is no row")
-    before = [line for line in range(skipped, header.line if header else first) if lines[line].strip()]
+    named = {row.line for row in (header, units) if row}
+    before = [line for line in range(skipped, first) if line not in named and line < len(lines) and lines[line].strip()]
     others = [line for line in before if not is_comment(lines[line])]
     if others:
         which = f"line {others[0] + 1}" if len(others) == 1 else f"lines {others[0] + 1} to {others[-1] + 1}"
-        notes.append(f"{which} above the table: left out, such as {lines[others[0]].strip()[:40]!r}")
+        notes.append(f"{which} above the rows: left out, such as {lines[others[0]].strip()[:40]!r}")
     return notes

@@ -83,12 +83,10 @@ def find_layout(rows: Sequence[Row], missing: tuple[str, ...] = (), header_line:
     if header_line is not None:
         return Layout(width, ends_open, data[0].line, None, None)
     values = [row for row in data if len(row.cells) == raw]
-    start = next((i for i, row in enumerate(data) if _is_data(row, (raw, width), kinds, missing)), len(data))
-    filled = next((i for i in range(start - 1, -1, -1) if any(data[i].cells)), None)
-    if filled is not None:
-        start = filled + 1  # rows of nothing below the names are rows
+    start = _start(data, (raw, width), kinds, missing)
     first = data[start].line if start < len(data) else data[-1].line + 1
-    block = _block([*(row for row in rows if row.line < first)], width)
+    lines = [row for row in data[:start] if _names(row, kinds, missing)]
+    block = _block(lines, [row for row in rows if row.is_comment and row.line < first], width)
     if (
         not block
         and start < len(data)
@@ -148,21 +146,32 @@ def _kinds(rows: Sequence[Row], width: int, missing: tuple[str, ...]) -> list[st
     return kinds
 
 
-def _is_data(row: Row, widths: tuple[int, int], kinds: list[str], missing: tuple[str, ...]) -> bool:
-    return len(row.cells) in widths and any(row.cells) and not _names(row, kinds, missing)
+def _start(data: Sequence[Row], widths: tuple[int, int], kinds: list[str], missing: tuple[str, ...]) -> int:
+    """Place of the first row of data: below the last names above a row that is data throughout."""
+    fits = [len(row.cells) in widths and any(row.cells) for row in data]
+    named = [fit and _names(row, kinds, missing) for fit, row in zip(fits, data, strict=True)]
+    whole = [fit and not any(_strange(row, kinds, missing)) for fit, row in zip(fits, data, strict=True)]
+    clean = whole.index(True) if True in whole else len(data)
+    above = [i for i in range(clean) if named[i]]
+    return above[-1] + 1 if above else fits.index(True) if True in fits else len(data)
+
+
+def _strange(row: Row, kinds: list[str], missing: tuple[str, ...]) -> list[bool]:
+    """Which cells are text over numbers or dates, or dates over numbers."""
+    found = [kind_of(cell, missing) for cell in row.cells]
+    return [
+        (kind in ("number", "date") and cell == "text") or (kind == "number" and cell == "date")
+        for cell, kind in zip(found, kinds, strict=False)
+    ]
 
 
 def _names(row: Row, kinds: list[str], missing: tuple[str, ...]) -> bool:
     """Whether a row has names over numbers or dates, and nothing that is a number or a date itself."""
     found = [kind_of(cell, missing) for cell in row.cells]
-    is_strange = [
-        (kind in ("number", "date") and cell == "text") or (kind == "number" and cell == "date")
-        for cell, kind in zip(found, kinds, strict=False)
-    ]
     is_same = [cell == kind and kind in ("number", "date") for cell, kind in zip(found, kinds, strict=False)]
     if not set(kinds) & {"number", "date"}:
         return set(found) <= {"text", "missing"} and "text" in found and set(kinds) != {"text"}
-    return any(is_strange) and not any(is_same)
+    return any(_strange(row, kinds, missing)) and not any(is_same)
 
 
 def _is_half_named(row: Row, kinds: list[str], missing: tuple[str, ...]) -> bool:
@@ -209,13 +218,12 @@ def _is_dashed(row: Row, kinds: list[str]) -> bool:
     return "date" in kinds and all(cell and is_missing(cell) for cell in row.cells)
 
 
-def _block(rows: Sequence[Row], width: int) -> list[Row]:
-    """The lines of as many cells as there are columns that stand just above the data; else the last such comments.
+def _block(lines: Sequence[Row], comments: Sequence[Row], width: int) -> list[Row]:
+    """The lines of as many names as there are columns that stand just above the data; else the last such comments.
 
     A comment above a single column is no name: it says something of the table.
     """
-    lines = [_closed(row, width) for row in rows if not row.is_comment]
-    comments = [_closed(row, width) for row in rows if row.is_comment]
+    lines, comments = [_closed(row, width) for row in lines], [_closed(row, width) for row in comments]
     while comments and len(comments[-1].cells) != width:
         comments.pop()
     for candidates in (lines, comments if width > 1 else []):
@@ -235,12 +243,17 @@ def _closed(row: Row, width: int) -> Row:
 
 
 def _header_and_units(block: list[Row]) -> tuple[Row | None, Row | None]:
-    """The last line is the names, or the units of the names above it."""
+    """The last line may be units; of the others the first that names all columns has the names, as tags come first.
+
+    Where there are two columns a line above may be a note such as ``Device,DL-7``, and the last one has the names.
+    """
     if not block:
         return None, None
-    if len(block) > 1 and _are_units(block[-1], block[-2]):
-        return block[-2], block[-1]
-    return block[-1], None
+    units = block[-1] if len(block) > 1 and _are_units(block[-1], block[-2]) else None
+    names = block[:-1] if units else block
+    if len(names[-1].cells) < 3 or names[-1].is_comment:
+        return names[-1], units
+    return next((row for row in names if all(row.cells) and len(set(row.cells)) == len(row.cells)), names[-1]), units
 
 
 def _are_units(row: Row, above: Row) -> bool:

@@ -17,6 +17,7 @@ from aejax.data.formats.text.words import MISSING
 
 _SEPARATORS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon", "|": "bar"}
 _NUL, _CTRL_Z = b"\0", b"\x1a"
+_TAIL = 1 << 16
 
 
 class _Body(NamedTuple):
@@ -89,32 +90,36 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
     for _ in range(dialect.first):
         start = text.find(b"\n", start) + 1
     rows = text[start:] if start or not dialect.first else b""
-    quote = b'"' if dialect.width > 1 else b""  # quotes alone are an empty row of a single column
-    end = len(rows.rstrip(b" ,;|\t\n" + quote + _CTRL_Z + dialect.separator.encode()))
-    end = rows.find(b"\n", end)
-    rest = rows[end + 1 :] if end >= 0 else b""
-    notes = []
-    if rest and rest.strip(b"\n") and rows[: end + 1].count(b'"') % 2 == 0:
-        rows = rows[: end + 1]
-        num_empty = sum(bool(line.strip(b'" \t' + _CTRL_Z) or b"\t" in line) for line in rest.split(b"\n"))
-        if num_empty:
-            notes.append(f"{num_empty} rows of nothing but separators at the end: left out")
-        if _CTRL_Z in rest:
-            notes.append("a Ctrl-Z at the end of the file: left out")
-    elif rows.endswith(_CTRL_Z):
-        rows = rows.rstrip(_CTRL_Z)
-    if _NUL in rows[-1:]:
+    lines, notes = _without_end(rows, dialect)
+    if lines.endswith(_NUL):
         line = text.rstrip(_NUL).count(b"\n") + 1
         raise ValueError(
-            f"line {line}: found bytes of 0 up to the end, expected text; the file was not "
-            "written to its end: cut them off"
+            f"line {line}: found bytes of 0 up to the end, expected text; the file was not written whole: cut them off"
         )
-    lines = rows
-    if any(rows.startswith(mark) or b"\n" + mark in rows for mark in (b"#", b"%", b"//")):
+    rows = lines
+    # One character is looked for faster than two.
+    if any(mark[:1] in rows and (rows.startswith(mark) or b"\n" + mark in rows) for mark in (b"#", b"%", b"//")):
         rows = b"\n".join(line for line in rows.split(b"\n") if not is_comment(line.decode(errors="replace")))
     if dialect.separator == " ":
         rows = b"\n".join(b" ".join(line.split()) for line in rows.split(b"\n"))
     return _Body(rows, lines, tuple(notes))
+
+
+def _without_end(rows: bytes, dialect: Dialect) -> tuple[bytes, list[str]]:
+    """The rows up to the last one with something in it, and what was behind it."""
+    quote = b'"' if dialect.width > 1 else b""  # quotes alone are an empty row of a single column
+    nothing = b" ,;|\t\n" + quote + _CTRL_Z + dialect.separator.encode()
+    tail = rows[-_TAIL:].rstrip(nothing)
+    end = len(rows) - len(rows[-_TAIL:]) + len(tail) if tail else len(rows.rstrip(nothing))
+    end = rows.find(b"\n", end)
+    rest = rows[end + 1 :] if end >= 0 else b""
+    if not rest.strip(b"\n") or rows[: end + 1].count(b'"') % 2:
+        return (rows.rstrip(_CTRL_Z) if rows.endswith(_CTRL_Z) else rows), []
+    num_empty = sum(bool(line.strip(b'" \t' + _CTRL_Z) or b"\t" in line) for line in rest.split(b"\n"))
+    rows_of = "1 row" if num_empty == 1 else f"{num_empty} rows"
+    notes = [f"{rows_of} of nothing but separators at the end: left out"] * (num_empty > 0)
+    notes += ["a Ctrl-Z at the end of the file: left out"] * (_CTRL_Z in rest)
+    return rows[: end + 1], notes
 
 
 def _columns(body: _Body, dialect: Dialect, options: ReadOptions) -> list[Any]:
@@ -138,10 +143,10 @@ def _is_awkward(body: bytes, dialect: Dialect) -> bool:
     has_quotes = b'"' in body
     separator = re.escape(dialect.separator.encode())
     return (
-        not body.strip()
+        (not body[:_TAIL].strip() and not body.strip())
         or (has_quotes and (body.count(b'"') % 2 == 1 or re.search(separator + b' +"|(?m:^ +")', body) is not None))
         or (dialect.width == 1 and re.search(rb"(?m)^[ \t]+$", body) is not None)
-        or (dialect.separator == "\t" and re.search(rb"(?m)^[ \t]*$", body[:-1]) is not None)
+        or (dialect.separator == "\t" and re.search(rb"\n[ \t]*\n", body) is not None)
         or len(dialect.separator.encode()) > 1
     )
 
@@ -169,7 +174,7 @@ def _by_arrow(body: bytes, dialect: Dialect, options: ReadOptions, are_numbers: 
     ]
     table = arrow_csv.read_csv(
         arrow.BufferReader(body),
-        arrow_csv.ReadOptions(column_names=labels, block_size=1 << 21),
+        arrow_csv.ReadOptions(column_names=labels, block_size=1 << 20),
         arrow_csv.ParseOptions(
             delimiter=dialect.separator,
             newlines_in_values=b'"' in body,

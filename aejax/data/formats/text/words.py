@@ -19,7 +19,7 @@ OF_HISTORIANS = frozenset({
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mrz|mai|okt|dez)[a-z]*\.?"
 _DATE = (
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
-    rf"|\d{{1,2}}[-/. ]{_MONTH}[-/., ]+(?:\d{{4}}|\d{{2}})|{_MONTH} \d{{1,2}},? \d{{4}})"
+    rf"|\d{{1,2}}\.?[-/. ]{_MONTH}[-/., ]+(?:\d{{4}}|\d{{2}})|{_MONTH} \d{{1,2}},? \d{{4}})"
 )
 _ZONE = r"(?:Z|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?)"
 _AFTER_MINUTES = rf"(?::?\d\d(?:[.,:]\d+)?)?(?:\s?[ap]\.?m\.?)?(?:\s?{_ZONE})?(?:\[[\w/+-]+\])?"
