@@ -21,6 +21,8 @@ CLOCKS = {
     "kWh in whole numbers": np.floor(1e5 + np.cumsum(RNG.gamma(2, 0.5, N))),
     "kWh with gaps": np.where(ROWS % 7 == 3, np.nan, 1e5 + np.cumsum(RNG.gamma(2, 1, N))),
     "id": RNG.permutation(N) + 5000.0,
+    "id of shuffled rows of a larger table": RNG.permutation(3 * N)[:N] + 5000.0,
+    "id of two files": np.concatenate([ROWS[:200] + 5000, ROWS[200:] + 1000]),
     "hour": ROWS % 24,
     "hour from 1": ROWS % 24 + 1,
     "minute in quarters": 15 * (ROWS % 4),
@@ -28,7 +30,7 @@ CLOCKS = {
     "weekday": ROWS // 24 % 7,
 }
 SHORT = np.arange(60.0)
-MEASUREMENTS = {
+MEASUREMENTS: dict[str, np.ndarray] = {
     "noise": RNG.normal(50, 10, N),
     "rising with noise": 20 + 0.1 * ROWS + RNG.normal(0, 1, N),
     "smoothly rising with little noise": 20 + 0.1 * ROWS + RNG.normal(0, 0.1, N),
@@ -38,6 +40,7 @@ MEASUREMENTS = {
     "a slow ramp in a short table": 20 + 0.5 * SHORT,
     "a slow ramp of whole numbers": 20 + SHORT,
     "a rising set point": 50 + 5 * (ROWS // 100),
+    "a batch in whole degrees": np.concatenate([20 + 4 * SHORT[:20], 99 - 4 * SHORT[:19]]),
     "a set point": np.where(ROWS < 200, 60.0, 65.0),
     "a daily swing": np.round(20 + 5 * np.sin(2 * np.pi * ROWS / 24), 1),
     "a random walk": np.cumsum(RNG.normal(0, 1, N)),

@@ -45,7 +45,8 @@ def read_table(
     table = read(options)
     if asked := tuple(name for name in conditions if name in table.left_out):
         table = read(dataclasses.replace(options, keep_columns=(*options.keep_columns, *asked)))
-    for line in table.reading.sentences():
+    # Of new data only what is out of the ordinary is said: the model says which columns it does not use.
+    for line in table.reading.sentences() if columns is None else table.reading.notes:
         notice(line)
     digest = hashlib.sha256(b"" if content is None else content)
     for file in files_of(path) if content is None else ():

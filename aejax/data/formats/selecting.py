@@ -79,7 +79,7 @@ def modelled(
         raise ValueError(f"found no column of numbers, expected at least one; left out: {shown([*reasons, *drop])}")
     if not len(kept[0].values):
         raise ValueError(f"found no rows in the columns {shown(names)}, expected at least one")
-    hint = tuple(name for name in behaviour if name in reasons)
+    hint = tuple(name for name in behaviour if name in reasons and wanted is None)
     notes = (f"to model one of these all the same: --keep-columns {' '.join(map(shlex.quote, hint))}",) if hint else ()
     return Chosen(kept, reasons, labels, (*renamed, *notes))
 

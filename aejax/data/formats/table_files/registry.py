@@ -21,7 +21,7 @@ class Column(NamedTuple):
         values: (n,) float64, NaN where missing; all NaN in a column of dates or text.
         is_clock: whether its cells are dates or times of day.
         problem: what keeps it from being a column of numbers, or None.
-        cells: (n,), the cells of a column of dates or times of day; None in any other.
+        cells: (n,), the cells of a column of dates, times of day or text; None in any other.
         unit: what the file says of it, "" for nothing.
         words: words in the place of numbers, which ``ReadOptions.missing`` may name.
     """

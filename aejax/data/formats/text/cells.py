@@ -65,9 +65,8 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> tuple[l
         elif marks is not None and _are_dates(cells):
             columns.append(_clock(name, text))
         else:
-            missing = np.full(len(text), np.nan)
             problem, words = _problem(cells, marks, rules)
-            columns.append(Column(name, missing, problem=problem, words=words))
+            columns.append(_clock(name, text)._replace(is_clock=False, problem=problem, words=words))
     return columns, notes
 
 
