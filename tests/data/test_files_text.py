@@ -157,6 +157,11 @@ def test_words_are_offered_together_and_the_offer_works():
     assert np.isnan(read(content, missing=("bad", "No Data")).values).sum() == 2
 
 
+def test_a_mark_of_dashes_is_offered_too():
+    with pytest.raises(ValueError, match=r"found '--' in row 21 .*--missing -- .*--drop-columns a"):
+        read("a,b\n" + "1,2\n" * 20 + "--,3\n")
+
+
 def test_options_decide():
     body = rows()
     assert read("a,b,c,d\ntime,T1,T2,p1\n" + body, header_row=2).columns == ("T1", "T2", "p1")

@@ -70,15 +70,13 @@ def _of(content: Content, place: int, first: Content) -> Column:
 
 
 def _end_to_end(columns: list[Column], parts: Sequence[tuple[str, Content]]) -> Column:
-    problems = [
-        f"{column.problem} of {name}" for column, (name, _) in zip(columns, parts, strict=True) if column.problem
-    ]
+    problems = [f"{name}: {column.problem}" for column, (name, _) in zip(columns, parts, strict=True) if column.problem]
     is_clock = any(column.is_clock for column in columns)
     cells = [np.full(len(column.values), "", object) if column.cells is None else column.cells for column in columns]
     return columns[0]._replace(
         values=np.concatenate([column.values for column in columns]),
         is_clock=is_clock,
-        cells=np.concatenate(cells) if is_clock else None,
+        cells=np.concatenate(cells) if any(column.cells is not None for column in columns) else None,
         problem=problems[0] if problems else None,
         words=tuple(sorted({word for column in columns for word in column.words})),
     )

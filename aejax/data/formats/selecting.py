@@ -160,7 +160,7 @@ def _checked(column: Column, columns: Sequence[Column], is_wanted: bool) -> Colu
         problem = "found dates or times, expected numbers as in training"
     if not problem:
         return column
-    if "--" in problem:  # it says what to do
+    if "--decimal" in problem:  # it says what to do
         raise ValueError(f"column {column.name!r}: {problem}")
     remedies = []
     if column.words:
