@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
-from aejax.cli.commands import denoising, imputation, inversion, monitoring, surrogate, training
+from aejax.cli.commands import denoising, imputation, inspection, inversion, monitoring, surrogate, training
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet
+from aejax.cli.commands.options import Quiet, Reading
 from aejax.cli.commands.tables import read_table
+from aejax.data.formats.options import ReadOptions, told_last
 
 if TYPE_CHECKING:
     import numpy as np
+
+    import aejax
+    from aejax.data.formats.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,7 @@ class _OnTable:
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Run folder."""
     data: Positional[Annotated[str, arg(metavar="DATA")]]
-    """CSV, Parquet, NPY or NPZ file; - for standard input."""
+    """File, folder of files or pattern such as 'day_*.csv'; - for standard input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,7 @@ class EncodeCommand(_OnTable):
 
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
+    reading: Reading = ReadOptions()
     quiet: Quiet = False
 
 
@@ -56,6 +61,7 @@ class ReconstructCommand(_OnTable):
 
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
+    reading: Reading = ReadOptions()
     quiet: Quiet = False
 
 
@@ -67,6 +73,7 @@ class DetectCommand(_OnTable):
     """CSV or Parquet file to write; - for standard output."""
     false_alarm_rate: float | None = None
     """Share of normal rows that may be flagged; that of the run by default."""
+    reading: Reading = ReadOptions()
     quiet: Quiet = False
 
 
@@ -93,6 +100,7 @@ class EvaluateCommand(_OnTable):
 
     json: FlagCreatePairsOff[bool] = False
     """Print JSON, not a table."""
+    reading: Reading = ReadOptions()
     quiet: Quiet = False
 
 
@@ -199,11 +207,19 @@ def _transform(
 
     storage.check_no_input(command.out, command.data)
     run = aejax.load(command.run, aejax.Run)
-    table, _ = read_table(command.data, run.config.drop_columns, run.source.columns)
+    table, _ = _table(command, run)
     result = getattr(tables, task)(run, table, notice=_notice(command), **options)
     holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
     write_table(command.out, {**table.labels, **result} if holds_text else result)
     return result
+
+
+def _table(
+    command: EncodeCommand | ReconstructCommand | DetectCommand | EvaluateCommand, run: "aejax.Run"
+) -> tuple["Table", str]:
+    """The rows of a new table, read as that of the training was, unless the command says otherwise."""
+    options = told_last(command.reading, run.config.reading)
+    return read_table(command.data, options, run.config.drop_columns, run.source.columns, notice=_notice(command))
 
 
 def _generate(command: GenerateCommand) -> None:
@@ -229,7 +245,7 @@ def _evaluate(command: EvaluateCommand) -> None:
     from aejax.reports.run import evaluation_table
 
     run = aejax.load(command.run, aejax.Run)
-    table, sha256 = read_table(command.data, run.config.drop_columns, run.source.columns)
+    table, sha256 = _table(command, run)
     notice = _notice(command)
     if sha256 == run.source.sha256:
         notice("these rows include those that the run was trained on: the figures are not those of new rows")
@@ -243,6 +259,7 @@ def _monitor(command: monitoring.MonitorCommand) -> None:
 
 _COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "demo": (DemoCommand, _demo),
+    "inspect": (inspection.InspectCommand, inspection.run),
     "train": (training.TrainCommand, training.train),
     "encode": (EncodeCommand, _encode),
     "reconstruct": (ReconstructCommand, _reconstruct),

@@ -1,6 +1,7 @@
 """The main job on a table of named columns, in its own units: train, encode, reconstruct, detect, generate, watch."""
 
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
+from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
 from aejax.tables.monitoring import TableMonitor, Watched, table_monitor, watch
 from aejax.tables.run import Record, Run, record_folder
@@ -12,10 +13,12 @@ __all__ = [
     "Split",
     "TableMonitor",
     "Watched",
+    "as_table",
     "detect",
     "encode",
     "evaluate",
     "generate",
+    "read_table",
     "reconstruct",
     "record_folder",
     "split_rows",

@@ -193,6 +193,8 @@ def _by_column(run: Run, name: str, values: np.ndarray) -> dict[str, Any]:
 def _prepare(run: Run, table: Table, notice: Notice) -> tuple[Batch, np.ndarray]:
     """The scaled rows whose conditions are known, and which rows of the table these are."""
     selected = select_columns(table, run.source.columns, run.source.has_header)
+    if selected.note:
+        notice(selected.note)
     unused = (*selected.extra, *(name for name in table.left_out if name not in table.labels))
     if unused:
         notice(f"columns that the run does not use are ignored: {', '.join(unused)}")

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from aejax import losses
 from aejax.base import Adversary, Model
+from aejax.data.formats import options as reading_options
+from aejax.data.formats.options import ReadOptions
 from aejax.models import MODELS
 
 # The length of a run where none is asked for: about this many steps, within these numbers of epochs.
@@ -52,6 +54,7 @@ class TrainConfig:
         seed: of the run's key.
         condition_columns: columns that are given rather than modelled.
         drop_columns: columns to leave out.
+        reading: how the table's file is read, where it does not say so itself; new files are read alike.
         split: hold out rows at random, or the last ones in time.
         validation_fraction: share of rows that choose the best epoch.
         calibration_fraction: share of rows that nothing is fitted to, from which the alarm threshold comes.
@@ -75,6 +78,7 @@ class TrainConfig:
     seed: int = 0
     condition_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
+    reading: ReadOptions = ReadOptions()
     split: Literal["random", "time"] = "random"
     validation_fraction: float = 0.1
     calibration_fraction: float = 0.2
@@ -102,11 +106,13 @@ def from_dict(values: Mapping[str, object], where: str = "config") -> TrainConfi
     for name, value in values.items():
         if name not in fields:
             raise ValueError(f"{where}: found an unknown option {name!r}{_nearest(name, fields)}")
-        if not _is_of_kind(value, str(fields[name].type)):
+        if name != "reading" and not _is_of_kind(value, str(fields[name].type)):
             raise ValueError(f"{where}: {name}: found {value!r}, expected {fields[name].type}")
     options: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
+    if "reading" in options:
+        options["reading"] = reading_options.from_json(options["reading"], f"{where}: reading")
     return TrainConfig(**options)
 
 

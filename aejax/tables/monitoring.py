@@ -80,7 +80,10 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     Raises:
         ValueError: columns that differ from those of the monitor.
     """
-    rows = select_columns(table, monitor.columns, monitor.has_header).values
+    selected = select_columns(table, monitor.columns, monitor.has_header)
+    if selected.note:
+        notice(selected.note)
+    rows = selected.values
     _note_constant(monitor, rows, notice)
     chart, _ = anomaly.watch(monitor.monitor, rows)
     contribution = anomaly.contributions(monitor.monitor, rows)

@@ -156,7 +156,7 @@ def test_the_command_takes_the_file_of_an_earlier_monitor(tmp_path):
     np.savetxt(tmp_path / "new.csv", ROWS, delimiter=",", header=",".join(COLUMNS), comments="", fmt="%.17g")
     earlier, new = str(EARLIER / "monitor" / "monitor.safetensors"), str(tmp_path / "new.csv")
     run_monitor(MonitorCommand(earlier, new, tmp_path / "out", quiet=True))
-    excess = read_table(tmp_path / "out" / "rows.csv", ["top_sensor"]).values[:, 3]
+    excess = read_table(tmp_path / "out" / "rows.csv", drop_columns=["top_sensor"]).values[:, 3]
     np.testing.assert_allclose(excess, EXPECTED["monitor"], rtol=1e-3)
     run_monitor(MonitorCommand(str(tmp_path / "out"), new, tmp_path / "again", quiet=True))
     assert (tmp_path / "again/rows.csv").read_bytes() == (tmp_path / "out/rows.csv").read_bytes()

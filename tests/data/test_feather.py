@@ -1,7 +1,6 @@
 """Feather files beside those that pyarrow and pandas write; the laws of all formats are in test_files.py."""
 
 import io
-import sys
 
 import numpy as np
 import pyarrow
@@ -42,10 +41,3 @@ def test_text_is_named():
 def test_a_damaged_file_is_refused():
     with pytest.raises(ValueError, match=r"found a damaged Feather file .*, expected a whole one"):
         read_table(io.BytesIO(written({"a": [1.0, 2.0]})[:60]))
-
-
-def test_pyarrow_is_asked_for(monkeypatch):
-    content = written({"a": [1.0]})
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ModuleNotFoundError, match=r'Feather needs pyarrow: pip install "aejax\[parquet\]"'):
-        read_table(io.BytesIO(content))

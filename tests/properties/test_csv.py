@@ -40,7 +40,8 @@ def files(draw):
     has_header = draw(st.booleans()) or not is_open
     if separator == " ":  # runs of it are one, and a comma in a name is one more decimal comma
         names = ["sensor", *(f"s{i}" for i in range(1, len(names)))]
-    gap = draw(st.sampled_from(MISSING[1:] if separator == " " else MISSING))
+    has_value = any(value is not None for row in rows for value in row)
+    gap = draw(st.sampled_from(MISSING[1:] if separator == " " or not has_value else MISSING))
     mark = "," if has_decimal_comma else "."
 
     def cell(value):
@@ -52,11 +53,13 @@ def files(draw):
     writer = csv.writer(text, delimiter=separator, lineterminator=end, quoting=quoting)
     if has_header:
         writer.writerow(names)
-    text.write(draw(st.sampled_from(["", end, f"# by hand{end}"])))
+    text.write(draw(st.sampled_from(["", end, f"# this was written by hand on one day{end}"])))
     writer.writerows([[cell(value) for value in row] for row in rows])
     whole = text.getvalue()
     whole = whole if draw(st.booleans()) else whole.removesuffix(end)
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+    while len(names) > 1 and gap == "" and not any(value is not None for value in rows[-1]):
+        rows.pop()  # what a spreadsheet leaves at the end
     return names, rows, whole.encode(encoding), has_header
 
 

@@ -1,19 +1,23 @@
 """``aejax impute``: fill the missing cells of a table."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from aejax.cli.commands.options import Quiet
+from aejax.cli.commands.notes import note
+from aejax.cli.commands.options import Quiet, Reading
+from aejax.cli.commands.tables import read_table
+from aejax.data.formats.options import ReadOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class ImputeCommand:
     """Fill the missing cells of a table from what the other cells of their rows say."""
 
-    data: Positional[Path]
-    """File with the table."""
+    data: Positional[str]
+    """File with the table, a folder or a pattern of files; - for standard input."""
     out: Path
     """File to write: the same columns, what was observed unchanged."""
     spread: Path | None = None
@@ -24,6 +28,7 @@ class ImputeCommand:
     """Steps of training."""
     drop_columns: tuple[str, ...] = ()
     """Columns to leave out."""
+    reading: Reading = ReadOptions()
     seed: int = 0
     """Of the split, the training and the draws."""
     quiet: Quiet = False
@@ -35,7 +40,7 @@ def run(command: ImputeCommand) -> None:
     import numpy as np
 
     from aejax.artefacts import storage
-    from aejax.data.formats.tables import read_table, write_table
+    from aejax.data.formats.tables import write_table
     from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute
 
     storage.check_no_input(command.out, command.data)
@@ -43,7 +48,8 @@ def run(command: ImputeCommand) -> None:
         storage.check_no_input(command.spread, command.data)
     if not 0 < command.test_share < 1:
         raise ValueError(f"test_share: found {command.test_share}, expected a share between 0 and 1")
-    table = read_table(command.data, command.drop_columns)
+    notice = functools.partial(note, quiet=command.quiet)
+    table, _ = read_table(command.data, command.reading, command.drop_columns, notice=notice)
     split_key, fit_key, test_key, draw_key = jax.random.split(jax.random.key(command.seed), 4)
     order = np.asarray(jax.random.permutation(split_key, len(table.values)))
     test, train = np.split(order, [max(1, round(command.test_share * len(order)))])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet
+from aejax.cli.commands.options import Quiet, Reading
+from aejax.data.formats.options import ReadOptions
 
 if TYPE_CHECKING:
     import jax
@@ -77,6 +78,7 @@ class InvertCommand:
     for each survey."""
     seed: int = 0
     """Of starts and draws."""
+    reading: Reading = ReadOptions()
     quiet: Quiet = False
 
 
@@ -148,7 +150,7 @@ def invert(command: InvertCommand) -> None:
     found = codecs.load(command.model, inversion.Sections)
     inversion.check_block(command.block, found)
     source, receiver, times = _measurements(
-        read_table(command.data, columns=_COLUMNS), found.patch_shape[0] * command.cell
+        read_table(command.data, command.reading, _COLUMNS), found.patch_shape[0] * command.cell
     )
     width = found.patch_shape[1] * command.cell
     lengths = geology.straight_rays(

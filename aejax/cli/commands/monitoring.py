@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from aejax.cli.commands.notes import note, warnings_noted
-from aejax.cli.commands.options import Quiet, flags_that_differ
+from aejax.cli.commands.options import Quiet, Reading, flags_that_differ
+from aejax.cli.commands.tables import read_table
+from aejax.data.formats.options import ReadOptions
 
 if TYPE_CHECKING:
     from aejax.tables import TableMonitor
@@ -53,6 +55,7 @@ class MonitorCommand:
     """Passes over the normal rows."""
     drop_columns: tuple[str, ...] = ()
     """Columns to leave out."""
+    reading: Reading = ReadOptions()
     seed: int = 0
     """Of the training."""
     quiet: Quiet = False
@@ -74,14 +77,15 @@ def run(command: MonitorCommand) -> str:
     import aejax
     from aejax import tables
     from aejax.artefacts import codecs, storage
-    from aejax.data.formats.tables import read_table, write_table
+    from aejax.data.formats.tables import write_table
     from aejax.reports import monitoring as report
 
     storage.check_no_input(command.out / "rows.csv", command.normal, command.new)
     codecs.check_folder(command.out, tables.TableMonitor)
     monitor = _monitor(command)
-    new = read_table(command.new, command.drop_columns, monitor.columns)
-    found = tables.watch(monitor, new, functools.partial(note, quiet=command.quiet))
+    notice = functools.partial(note, quiet=command.quiet)
+    new, _ = read_table(command.new, command.reading, command.drop_columns, monitor.columns, notice=notice)
+    found = tables.watch(monitor, new, notice)
     aejax.save(command.out, monitor)
     columns = {**new.labels, **found.chart._asdict(), "top_sensor": found.top_sensor}
     write_table(command.out / "rows.csv", columns)
@@ -95,15 +99,16 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
 
     import aejax
     from aejax import tables
-    from aejax.data.formats.tables import read_table
+    from aejax.artefacts import codecs
     from aejax.tasks import anomaly
 
-    if Path(command.normal).is_dir() or command.normal.endswith(".safetensors"):
+    if (Path(command.normal) / codecs.MANIFEST).is_file() or command.normal.endswith(".safetensors"):
         if ignored := flags_that_differ(command, _OF_TRAINING, MonitorCommand):
             note(f"{ignored}: ignored, those of {command.normal} hold; give the table to learn anew", command.quiet)
         monitor: TableMonitor = aejax.load(command.normal, tables.TableMonitor)
         return monitor
-    normal = read_table(command.normal, command.drop_columns)
+    notice = functools.partial(note, quiet=command.quiet)
+    normal, _ = read_table(command.normal, command.reading, command.drop_columns, notice=notice)
     with warnings_noted(command.quiet):
         fitted = anomaly.fit_monitor(
             jax.random.key(command.seed),

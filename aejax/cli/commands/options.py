@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from typing import Annotated
 
-from tyro.conf import FlagCreatePairsOff, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 
+from aejax.data.formats.options import ReadOptions
+
+Reading = OmitArgPrefixes[FlagCreatePairsOff[ReadOptions]]
 Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
 

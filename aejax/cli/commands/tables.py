@@ -1,29 +1,54 @@
 """The table that a command is given."""
 
+import dataclasses
 import hashlib
 import io
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from aejax.data.formats.options import ReadOptions
 
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
 
 
-def read_table(path: str, drop_columns: Sequence[str], columns: Sequence[str] | None = None) -> tuple["Table", str]:
+def read_table(
+    path: str,
+    options: ReadOptions,
+    drop_columns: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    conditions: Sequence[str] = (),
+    notice: Callable[[str], None] = lambda text: None,  # noqa: ARG005
+) -> tuple["Table", str]:
     """A table and the SHA-256 of its bytes.
 
     Args:
-        path: of a file, - for standard input.
+        path: of a file, a folder or a pattern of names; - for standard input.
+        options: how it is read.
         drop_columns: columns to leave out.
         columns: those of training, which are looked for; all if None.
+        conditions: columns that are kept though they behave as a clock does, such as the hour.
+        notice: takes what was read, a line each.
 
     Returns:
         The Table, and the digest in hexadecimal.
     """
     from aejax.data.formats import tables
+    from aejax.data.formats.contents import files_of
 
     content = sys.stdin.buffer.read() if path == "-" else None
-    table = tables.read_table(path if content is None else io.BytesIO(content), drop_columns, columns)
-    return table, hashlib.sha256(Path(path).read_bytes() if content is None else content).hexdigest()
+
+    def read(options: ReadOptions) -> "Table":
+        return tables.read_table(path if content is None else io.BytesIO(content), options, columns, drop_columns)
+
+    table = read(options)
+    if asked := tuple(name for name in conditions if name in table.left_out):
+        table = read(dataclasses.replace(options, keep_columns=(*options.keep_columns, *asked)))
+    # Of new data only what is out of the ordinary is said: the model says which columns it does not use.
+    for line in table.reading.sentences() if columns is None else table.reading.notes:
+        notice(line)
+    digest = hashlib.sha256(b"" if content is None else content)
+    for file in files_of(path) if content is None else ():
+        digest.update(file.read_bytes())
+    return table, digest.hexdigest()

@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.cli.commands.tables import read_table
+from aejax.data.formats.options import ReadOptions
 from aejax.tables.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class TrainCommand:
     """Train a model on a table, or resume a run that was interrupted."""
 
     data: Positional[Annotated[str | None, arg(metavar="DATA")]] = None
-    """CSV, Parquet, NPY or NPZ file; - for standard input."""
+    """File, folder of files or pattern such as 'day_*.csv'; - for standard input."""
     out: Path | None = None
     """Run folder to write; it must not hold a run yet."""
     resume: Path | None = None
@@ -96,7 +97,9 @@ def train(command: TrainCommand) -> None:
         config, path = command.train, path or _data_of(command.config)
     if path is None:
         raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
-    table, sha256 = read_table(path, config.drop_columns, source.columns if source else None)
+    notice = functools.partial(note, quiet=command.quiet)
+    columns = source.columns if source else None
+    table, sha256 = read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
     if source and sha256 != source.sha256:
         raise ValueError(
             f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., expected "
@@ -114,8 +117,6 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
     from aejax.training import DivergenceError, Interrupted
 
     notice = functools.partial(note, quiet=command.quiet)
-    if table.left_out:
-        notice(f"left out as time or row number: {', '.join(table.left_out)}")
     try:
         tables.train(
             table,
@@ -170,8 +171,13 @@ def _write_report(folder: Path) -> str:
 
 
 def _say_what_is_ignored(command: TrainCommand, config: TrainConfig) -> None:
-    names = [field.name for field in dataclasses.fields(TrainConfig)]
-    if ignored := flags_that_differ(command.train, names, TrainConfig, config):
+    names = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "reading"]
+    reading = [field.name for field in dataclasses.fields(ReadOptions)]
+    flags = (
+        flags_that_differ(command.train, names, TrainConfig, config),
+        flags_that_differ(command.train.reading, reading, ReadOptions(), config.reading),
+    )
+    if ignored := ", ".join(filter(None, flags)):
         note(f"a run is resumed with the options it began with; ignored: {ignored}", command.quiet)
 
 

@@ -1,25 +1,25 @@
-"""Tables of numbers: read from files of any format, written, and matched by column name."""
+"""Tables of numbers: read from files of any format and from frames, written, and matched by column name."""
 
-import difflib
+import contextlib
 import os
-import re
-import shlex
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from aejax.artefacts.storage import atomic_path
 from aejax.base import ArrayLike
+from aejax.data.formats.contents import contents, nearest
+from aejax.data.formats.joining import joined
+from aejax.data.formats.options import ReadOptions, checked
+from aejax.data.formats.reading import Reading
+from aejax.data.formats.selecting import modelled
+from aejax.data.formats.table_files.arrow import content_of
 from aejax.data.formats.table_files.csv import CSV, csv_text
-from aejax.data.formats.table_files.registry import Column, format_that_begins, shown, writers
-
-_CLOCK_NAMES = {"time", "timestamp", "date", "datetime", "date_time", "epoch"}
-_INDEX_NAMES = {"Unnamed: 0", "__index_level_0__"}
+from aejax.data.formats.table_files.registry import Content, format_of, shown, writers
 
 
 class Table(NamedTuple):
@@ -29,8 +29,9 @@ class Table(NamedTuple):
         columns: c names; ``column_1``, ``column_2``, ... where the file has none.
         values: (n, c) float64, NaN where missing.
         has_header: whether the names are the file's own.
-        left_out: the columns recognised as timestamps or as an index, which are not in ``values``.
-        labels: the cells of these, (n,) each; a result is written beside them.
+        left_out: the columns which are not in ``values``: times, counters, row numbers, and text that is not needed.
+        labels: the cells of these, text apart, (n,) each; a result is written beside them.
+        reading: how it was read, and why columns were left out.
     """
 
     columns: tuple[str, ...]
@@ -38,6 +39,7 @@ class Table(NamedTuple):
     has_header: bool
     left_out: tuple[str, ...]
     labels: Mapping[str, np.ndarray] = MappingProxyType({})
+    reading: Reading = Reading()
 
 
 class Selection(NamedTuple):
@@ -46,30 +48,35 @@ class Selection(NamedTuple):
     Attributes:
         values: (n, c) float64.
         extra: the names of the table's other columns, which are not in ``values``.
+        note: a sentence where columns were matched by their position; "" where by their names.
     """
 
     values: np.ndarray
     extra: tuple[str, ...]
+    note: str = ""
 
 
 def read_table(
     source: str | os.PathLike[str] | BinaryIO,
-    drop_columns: Sequence[str] = (),
+    options: ReadOptions | None = None,
     columns: Sequence[str] | None = None,
+    drop_columns: Sequence[str] = (),
 ) -> Table:
     r"""Reads a table; its format, one of those in ``aejax.data.formats.table_files``, is recognised from its content.
 
-    Left out are: columns of dates or times of day; a column of numbers named time, timestamp, date, datetime,
-    date_time or epoch (upper or lower case, with or without a unit in brackets) that increases strictly from row to
-    row, as a clock does and a measurement does not; an index as pandas writes it (a first column without a
-    name, ``Unnamed: 0`` or ``__index_level_0__``) of distinct whole numbers.
+    A folder, or a pattern such as ``"day_*.csv"``, is one table of the rows of all files. A file in a GZ or ZIP file is
+    read as it is.
+
+    Left out are columns of dates or times of day, and columns that behave as a clock, a counter or an id
+    (``aejax.data.formats.clocks``). They stand in ``labels``, and ``reading`` says why.
 
     Args:
-        source: a path, ``"-"`` for standard input, or an open binary file.
-        drop_columns: names to leave out; text in them is no error.
+        source: a path, a folder, a pattern, ``"-"`` for standard input, or an open binary file.
+        options: what the file does not say itself.
         columns: the training columns, when new data are read for a model. They are kept though they look like a
             clock or an index; another column that is not numbers is left out and no error; ``drop_columns`` that
             the file lacks are none either.
+        drop_columns: names to leave out; text in them is no error.
 
     Returns:
         The table.
@@ -77,7 +84,8 @@ def read_table(
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a column holds text or infinite values, a row has too many or too few fields, two columns have
-            one name, ``drop_columns`` names no column of the file, or there are no rows or no columns.
+            one name, an option names no column of the file, files of a folder differ, or there are no rows or no
+            columns.
         ModuleNotFoundError: the format needs a library that is not installed.
 
     Example:
@@ -88,19 +96,71 @@ def read_table(
         >>> table.values
         array([[20.5,  1. ],
                [ nan,  1.1]])
+        >>> table.reading.sentences()[-1]
+        'left out: time (dates or times)'
     """
-    name, data = _contents(source)
+    options = checked(_of_options(options))
+    parts: list[tuple[str, Content]] = []
+    kinds: list[str] = []
+    for name, data in contents(source):
+        table_format = format_of(data) or CSV
+        kinds.append(table_format.name)
+        with _named(name):
+            parts.append((name, table_format.read(data, options)))
+    whole = joined(parts)
+    files = tuple(name for name, _ in parts)
+    with _named(files[0] if len(files) == 1 else str(source)):
+        return _table(whole, options, columns, drop_columns, Reading(files, ", ".join(dict.fromkeys(kinds))))
+
+
+def as_table(
+    frame: Any,
+    options: ReadOptions | None = None,
+    columns: Sequence[str] | None = None,
+    drop_columns: Sequence[str] = (),
+) -> Table:
+    """The table of a frame of pandas or polars, of a table of pyarrow, or of arrays by name.
+
+    Its columns are treated as those of a file are: see ``read_table``. An index of dates or numbers is a label.
+
+    Args:
+        frame: what pyarrow makes a table of.
+        options: as in ``read_table``.
+        columns: as in ``read_table``.
+        drop_columns: as in ``read_table``.
+
+    Returns:
+        The table; what the functions of ``aejax.tables`` return of it are arrays by name, of which both libraries
+        make a frame.
+
+    Raises:
+        ValueError: as in ``read_table``.
+        TypeError: no frame.
+
+    Example:
+        >>> as_table({"T1": [20.5, None], "p1": [1.0, 1.1]}).columns
+        ('T1', 'p1')
+    """
+    import pyarrow as arrow
+
     try:
-        read = (format_that_begins(data) or CSV).read
-        return _table(*read(data), drop_columns, columns)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}" if name else str(error)) from None
+        table = arrow.table(frame)
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, ValueError) as error:
+        raise ValueError(
+            f"frame: found {type(frame).__name__} that is no table of one type a column: {error}"
+        ) from None
+    except TypeError:
+        raise TypeError(
+            f"frame: found {type(frame).__name__}, expected a frame of pandas or polars, or arrays by name"
+        ) from None
+    options = checked(_of_options(options))
+    return _table(content_of(table, options), options, columns, drop_columns, Reading(format=type(frame).__name__))
 
 
 def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Selection:
     r"""Puts a table's columns in the order that a model was trained on.
 
-    Matched by name; by position where the table or the training data had no header.
+    Matched by name where both have names; else by position, which ``note`` says.
 
     Args:
         table: new data.
@@ -117,19 +177,14 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
         >>> import io
         >>> table = read_table(io.BytesIO(b"b,a,note\n1,2,3\n"))
         >>> select_columns(table, ("a", "b"), has_header=True)
-        Selection(values=array([[2., 1.]]), extra=('note',))
+        Selection(values=array([[2., 1.]]), extra=('note',), note='')
     """
-    if not (table.has_header and has_header):
-        if len(table.columns) != len(columns):
-            which = "the new table" if has_header else "the training data"
-            raise ValueError(
-                f"columns: found {len(table.columns)}, expected {len(columns)} as in training ({shown(columns)}); "
-                f"they are matched by position because {which} had no header"
-            )
-        return Selection(table.values, ())
     missing = [name for name in columns if name not in table.columns]
+    # Numbers of columns are names enough, where both tables have the columns of these numbers.
+    if not (table.has_header and has_header) and (missing or table.has_header or has_header):
+        return _by_position(table, columns, has_header)
     if missing:
-        hints = [f"{name!r}{_nearest(name, table.columns)}" for name in missing[:20]]
+        hints = [f"{name!r}{nearest(name, table.columns)}" for name in missing[:20]]
         more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
         left_out = [name for name in missing if name in table.left_out]
         also = f"; left out on reading: {shown(left_out)}, give read_table the training columns" if left_out else ""
@@ -138,7 +193,22 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
             f"found {shown(table.columns)}{also}"
         )
     order = [table.columns.index(name) for name in columns]
-    return Selection(table.values[:, order], tuple(name for name in table.columns if name not in set(columns)))
+    extra = tuple(name for name in table.columns if name not in set(columns))
+    note = "" if has_header else f"columns are matched by their position: neither table has a header ({shown(columns)})"
+    return Selection(table.values[:, order], extra, note)
+
+
+def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Selection:
+    both = not table.has_header and not has_header
+    which = "neither table has" if both else "the new table has no" if has_header else "the training data had no"
+    why = f"{which}{' a' if both else ''} header"
+    if len(table.columns) != len(columns):
+        raise ValueError(
+            f"columns: found {len(table.columns)}, expected {len(columns)} as in training ({shown(columns)}); "
+            f"they are matched by position because {why}"
+        )
+    note = f"columns are matched by their position, not by name: {why} ({table.columns[0]!r} is {columns[0]!r})"
+    return Selection(table.values, (), note)
 
 
 def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) -> None:
@@ -155,7 +225,6 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     Raises:
         ValueError: the suffix is unknown, there are no columns, a column is not one-dimensional, their lengths
             differ, or a format cannot hold a column.
-        ModuleNotFoundError: the format needs a library that is not installed.
 
     Example:
         >>> write_table("-", {"row": np.arange(2), "score": np.array([0.1, np.nan]), "alarm": np.array([True, False])})
@@ -178,86 +247,34 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
         write(file, columns)
 
 
-def _contents(source: str | os.PathLike[str] | BinaryIO) -> tuple[str, bytes]:
-    """What the source is called, "" where it has no name, and what it holds."""
-    if not isinstance(source, str | os.PathLike):
-        data = source.read()
-        if isinstance(data, str):
-            raise ValueError("source: found a file open for text, expected a binary one: open(path, 'rb')")
-        return str(getattr(source, "name", "")), data
-    if str(source) == "-":
-        return "standard input", sys.stdin.buffer.read()
-    path = Path(source)
-    if not path.is_file():
-        if path.is_dir():
-            raise IsADirectoryError(f"{path}: found a folder, expected a file")
-        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"{path}: there is no such file{_nearest(path.name, beside)}")
-    return str(path), path.read_bytes()
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Puts the name of a file before what is wrong in it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}" if name else str(error)) from None
 
 
-def _table(columns: list[Column], has_header: bool, drop: Sequence[str], wanted: Sequence[str] | None) -> Table:
-    """Checks the columns of numbers, and separates clocks and indices."""
-    columns = [column._replace(name=column.name or f"column_{i}") for i, column in enumerate(columns, 1)]
-    names = [column.name for column in columns]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        places = [i for i, name in enumerate(names, 1) if name == twice[0]]
-        raise ValueError(f"column {twice[0]!r}: found in places {places}, expected once; rename all but one of them")
-    for name in drop:
-        if name not in names and wanted is None:
-            raise ValueError(f"drop_columns: found {name!r}{_nearest(name, names)}, expected some of {shown(names)}")
-    kept, left_out, labels = [], [], {}
-    for i, column in enumerate(columns):
-        if column.name in drop:
-            continue
-        is_wanted = wanted is not None and column.name in wanted
-        counts = has_header and not column.problem and _is_counter(column, first=i == 0)
-        problem = column.problem or _infinity(column)
-        if column.is_clock or (counts and not is_wanted) or (problem and has_header and wanted and not is_wanted):
-            left_out.append(column.name)
-            if column.is_clock or counts:
-                labels[column.name] = column.values if column.cells is None else column.cells
-            continue
-        if problem:
-            remedy = "empty the cell if it means a missing value"
-            # A column that was asked for cannot be left out.
-            if not is_wanted:
-                remedy += (
-                    f", or leave the column out with --drop-columns {shlex.quote(column.name)} "
-                    f"(drop_columns=[{column.name!r}])"
-                )
-            raise ValueError(f"column {column.name!r}: {problem}; {remedy}")
-        kept.append(column)
-    if not kept:
-        raise ValueError(f"found no column of numbers, expected at least one; left out: {shown([*left_out, *drop])}")
-    values = np.column_stack([column.values for column in kept])
-    if not len(values):
-        raise ValueError(f"found no rows in the columns {shown(names)}, expected at least one")
-    return Table(tuple(column.name for column in kept), values, has_header, tuple(left_out), labels)
+def _of_options(options: object) -> ReadOptions:
+    if options is None or isinstance(options, ReadOptions):
+        return options or ReadOptions()
+    raise TypeError(
+        f"options: found {type(options).__name__}, expected ReadOptions; names to leave out are drop_columns"
+    )
 
 
-def _infinity(column: Column) -> str | None:
-    infinite = np.isinf(column.values)
-    if not infinite.any():
-        return None
-    row = int(np.argmax(infinite))
-    return f"found {column.values[row]} in row {row + 1}, expected finite numbers"
-
-
-def _is_counter(column: Column, first: bool) -> bool:
-    """Whether a column of numbers is a clock by its name and course, or an index of rows."""
-    name = re.sub(r"\s*[\[(].*[\])]$", "", column.name).strip().lower()
-    if name in _CLOCK_NAMES:
-        return bool((np.diff(column.values) > 0).all()) and not np.isnan(column.values).any()
-    # "column_1" in first place is what `_table` calls a column without a name.
-    if (first and column.name == "column_1") or column.name in _INDEX_NAMES:
-        return bool((column.values % 1 == 0).all()) and len(np.unique(column.values)) == len(column.values)
-    return False
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    """The most similar name, as the part of a sentence; nothing where none is similar."""
-    by_lower = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f" (nearest: {by_lower[found[0]]!r})" if found else ""
+def _table(
+    content: Content, options: ReadOptions, wanted: Sequence[str] | None, drop: Sequence[str], reading: Reading
+) -> Table:
+    """The columns to model, and why the others are left out."""
+    chosen = modelled(content, options, wanted, drop)
+    values = np.column_stack([column.values for column in chosen.kept])
+    names = tuple(column.name for column in chosen.kept)
+    reading = reading._replace(
+        dialect=content.dialect,
+        units={column.name: column.unit for column in chosen.kept if column.unit},
+        left_out=chosen.reasons,
+        notes=(*content.notes, *chosen.notes),
+    )
+    return Table(names, values, content.has_header, tuple(chosen.reasons), chosen.labels, reading)

@@ -1,69 +1,69 @@
-"""Tables of Apache Arrow, which Parquet and Feather files hold, from and to columns."""
+"""Tables of Apache Arrow, which Parquet and Feather files and frames of other libraries are, from and to columns."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from aejax.data.formats.table_files.registry import Column
+from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.table_files.registry import Column, Content
+from aejax.data.formats.text.cells import Rules, columns_of_text
+from aejax.data.formats.text.marks import Marks
 
 
-def library(name: str) -> tuple[ModuleType, ModuleType]:
-    """Pyarrow, and the part of it that reads a format, imported where they are needed.
-
-    Args:
-        name: of the part, ``"parquet"`` or ``"feather"``.
-
-    Returns:
-        Both modules.
-
-    Raises:
-        ModuleNotFoundError: pyarrow is not installed.
-    """
-    try:
-        import pyarrow
-
-        return pyarrow, importlib.import_module(f"pyarrow.{name}")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(f'{name.capitalize()} needs pyarrow: pip install "aejax[parquet]"') from None
-
-
-def read_columns(name: str, data: bytes) -> list[Column]:
-    """The columns of a file: numbers and booleans, null is missing; dates are a clock; anything else is a problem.
+def read_arrow(name: str, data: bytes, options: ReadOptions) -> Content:
+    """What a file of Arrow's holds.
 
     Args:
-        name: of the part of pyarrow that reads it.
+        name: of the part of pyarrow that reads it, ``"parquet"`` or ``"feather"``.
         data: the whole file.
+        options: how text in it is read.
 
     Returns:
-        The columns.
+        The Content.
 
     Raises:
         ValueError: the file is damaged.
-        ModuleNotFoundError: pyarrow is not installed.
     """
-    arrow, part = library(name)
+    import pyarrow as arrow
+
+    part = importlib.import_module(f"pyarrow.{name}")
     try:
         table = part.read_table(arrow.BufferReader(data))
     except (ValueError, OSError) as error:
         raise ValueError(f"found a damaged {name.capitalize()} file ({error}), expected a whole one") from error
-    columns = []
-    for name, cells in zip(table.column_names, table.columns, strict=True):
-        missing = np.full(len(cells), np.nan)
-        kind = cells.type
-        if arrow.types.is_temporal(kind):
-            columns.append(Column(name, missing, is_clock=True, cells=np.array(cells.to_pylist(), object)))
-        elif any(is_kind(kind) for is_kind in (arrow.types.is_boolean, *_arrow_numbers(arrow))):
-            # A count above 2^53 loses its last digits: that is what float64 holds.
-            numbers = cells.cast(arrow.float64(), safe=False)
-            columns.append(Column(name, np.array(numbers.to_numpy(), np.float64)))
-        else:
-            row = next((i for i, cell in enumerate(cells) if cell.is_valid), 0)
-            found = repr(cells[row].as_py()) if len(cells) else f"no value of type {kind}"
-            columns.append(Column(name, missing, problem=f"found {found} in row {row + 1}, expected a number"))
-    return columns
+    return content_of(table, options)
+
+
+def content_of(table: Any, options: ReadOptions) -> Content:
+    """The columns of a table: numbers and booleans, null is missing; dates are a clock; text is read as in CSV.
+
+    Args:
+        table: of pyarrow.
+        options: how text in it is read.
+
+    Returns:
+        The Content.
+
+    Example:
+        >>> import pyarrow as arrow
+        >>> content = content_of(arrow.table({"T": [1, None], "p": ["1.5", "2"]}), ReadOptions())
+        >>> [column.values.tolist() for column in content.columns]
+        [[1.0, nan], [1.5, 2.0]]
+    """
+    import pyarrow as arrow
+
+    cells = [_plain(column) for column in table.columns]
+    texts = [j for j, column in enumerate(cells) if arrow.types.is_string(column.type)]
+    rules = Rules(Marks(options.decimal or ".", options.thousands), options.missing)
+    read, notes = columns_of_text([table.column_names[j] for j in texts], [cells[j] for j in texts], rules)
+    found = dict(zip(texts, read, strict=True))
+    columns = [
+        found[j] if j in found else _column(name, column)
+        for j, (name, column) in enumerate(zip(table.column_names, cells, strict=True))
+    ]
+    return Content(columns, True, notes=tuple(notes))
 
 
 def table_of(columns: Mapping[str, np.ndarray]) -> Any:
@@ -80,5 +80,28 @@ def table_of(columns: Mapping[str, np.ndarray]) -> Any:
     return arrow.table({name: arrow.array(values, from_pandas=True) for name, values in columns.items()})
 
 
-def _arrow_numbers(arrow: ModuleType) -> tuple[Callable[[object], bool], ...]:
-    return arrow.types.is_integer, arrow.types.is_floating, arrow.types.is_decimal, arrow.types.is_null
+def _plain(column: Any) -> Any:
+    """A column of categories as its values, and text of any kind as strings."""
+    import pyarrow as arrow
+
+    if arrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if arrow.types.is_large_string(column.type) or arrow.types.is_string_view(column.type):
+        column = column.cast(arrow.string())
+    return column
+
+
+def _column(name: str, cells: Any) -> Column:
+    import pyarrow as arrow
+
+    missing = np.full(len(cells), np.nan)
+    kinds = arrow.types
+    if kinds.is_temporal(cells.type):
+        return Column(name, missing, is_clock=True, cells=np.array(cells.to_pylist(), object))
+    are_numbers = (kinds.is_boolean, kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_null)
+    if any(is_kind(cells.type) for is_kind in are_numbers):
+        # A count above 2^53 loses its last digits: that is what float64 holds.
+        return Column(name, np.array(cells.cast(arrow.float64(), safe=False).to_numpy(), np.float64))
+    row = next((i for i, cell in enumerate(cells) if cell.is_valid), 0)
+    found = repr(cells[row].as_py()) if len(cells) else f"no value of type {cells.type}"
+    return Column(name, missing, problem=f"found {found} in row {row + 1}, expected a number")

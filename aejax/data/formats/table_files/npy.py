@@ -8,21 +8,22 @@ from typing import BinaryIO
 
 import numpy as np
 
-from aejax.data.formats.table_files.registry import Column, TableFormat, register
+from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.table_files.registry import Column, Content, TableFormat, register
 
 
-def _read_npy(data: bytes) -> tuple[list[Column], bool]:
+def _read_npy(data: bytes, options: ReadOptions) -> Content:
+    del options  # numbers are numbers
     return _columns(_array(partial(np.load, io.BytesIO(data), allow_pickle=False)), None)
 
 
-def _read_npz(data: bytes) -> tuple[list[Column], bool]:
+def _read_npz(data: bytes, options: ReadOptions) -> Content:
+    del options
     try:
         arrays = np.load(io.BytesIO(data), allow_pickle=False)
     except zipfile.BadZipFile as error:
         raise ValueError(f"found a damaged NPZ file: {error}") from None
     with arrays:
-        if "[Content_Types].xml" in arrays.files:
-            raise ValueError("found an Office document, expected a table; save the sheet as CSV")
         names = [name for name in arrays.files if name != "columns"]
         chosen = [name for name in ("x", "X", "data") if name in names][:1]
         if not chosen:
@@ -33,7 +34,9 @@ def _read_npz(data: bytes) -> tuple[list[Column], bool]:
                 raise ValueError(
                     f"found the arrays {listed}; expected one of two dimensions, or one named x, X or data"
                 )
-        columns = [str(name) for name in arrays["columns"]] if "columns" in arrays.files else None
+        columns = None
+        if "columns" in arrays.files:
+            columns = [name.decode() if isinstance(name, bytes) else str(name) for name in arrays["columns"]]
         return _columns(_array(partial(arrays.get, chosen[0])), columns)
 
 
@@ -49,11 +52,12 @@ def _array(read: Callable[[], np.ndarray]) -> np.ndarray:
     return array
 
 
-def _columns(array: np.ndarray, names: Sequence[str] | None) -> tuple[list[Column], bool]:
+def _columns(array: np.ndarray, names: Sequence[str] | None) -> Content:
     values = array.reshape(len(array), -1).astype(np.float64) if array.size else array.reshape(0, 1)
     if names is not None and len(names) != values.shape[1]:
         raise ValueError(f"columns: found {len(names)} names, expected {values.shape[1]} as in the array {array.shape}")
-    return [Column(*pair) for pair in zip(names or [""] * values.shape[1], values.T, strict=True)], names is not None
+    columns = [Column(*pair) for pair in zip(names or [""] * values.shape[1], values.T, strict=True)]
+    return Content(columns, names is not None)
 
 
 def _write_npy(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
@@ -74,4 +78,4 @@ def _numbers(columns: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 register(TableFormat("NPY", (".npy",), (b"\x93NUMPY",), _read_npy, _write_npy))
-register(TableFormat("NPZ", (".npz",), (b"PK\x03\x04",), _read_npz, _write_npz))
+register(TableFormat("NPZ", (".npz",), (b"PK\x03\x04",), _read_npz, _write_npz, members=".npy"))

@@ -1,21 +1,19 @@
 """Parquet, by pyarrow."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 
-from aejax.data.formats.table_files.arrow import library, read_columns, table_of
-from aejax.data.formats.table_files.registry import Column, TableFormat, register
-
-
-def _read(data: bytes) -> tuple[list[Column], bool]:
-    return read_columns("parquet", data), True
+from aejax.data.formats.table_files.arrow import read_arrow, table_of
+from aejax.data.formats.table_files.registry import TableFormat, register
 
 
 def _write(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    _, parquet = library("parquet")
+    from pyarrow import parquet
+
     parquet.write_table(table_of(columns), file)
 
 
-register(TableFormat("Parquet", (".parquet",), (b"PAR1",), _read, _write))
+register(TableFormat("Parquet", (".parquet",), (b"PAR1",), partial(read_arrow, "parquet"), _write))

@@ -1,9 +1,16 @@
 """What a format of tables is, and the formats that there are."""
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+
+from aejax.data.formats.options import ReadOptions
+
+_ZIP = b"PK\x03\x04"
 
 
 class Column(NamedTuple):
@@ -14,7 +21,9 @@ class Column(NamedTuple):
         values: (n,) float64, NaN where missing; all NaN in a column of dates or text.
         is_clock: whether its cells are dates or times of day.
         problem: what keeps it from being a column of numbers, or None.
-        cells: (n,), the cells of a column of dates or times of day; None in any other.
+        cells: (n,), the cells of a column of dates, times of day or text; None in any other.
+        unit: what the file says of it, "" for nothing.
+        words: words in the place of numbers, which ``ReadOptions.missing`` may name.
     """
 
     name: str
@@ -22,6 +31,24 @@ class Column(NamedTuple):
     is_clock: bool = False
     problem: str | None = None
     cells: np.ndarray | None = None
+    unit: str = ""
+    words: tuple[str, ...] = ()
+
+
+class Content(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        columns: of equal length.
+        has_header: whether their names are the file's own.
+        dialect: how it is written, by name, for a reader of it.
+        notes: what was decided or ignored, a sentence each.
+    """
+
+    columns: list[Column]
+    has_header: bool
+    dialect: Mapping[str, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
 
 class TableFormat(NamedTuple):
@@ -31,17 +58,19 @@ class TableFormat(NamedTuple):
         name: what people call it.
         endings: of the names of its files, lower case with the dot; what is written is told by these.
         begins: the first bytes of its files, any one of these; what is read is told by them. Text has none.
-        read: (content of a file) -> its columns, and whether their names are the file's own. Raises ValueError with
-            what was found and what was expected.
+        read: (content of a file, options) -> what it holds. Raises ValueError with what was found and what was
+            expected.
         write: (open file, columns) -> None. Columns are (n,) by name; raises ValueError for one that the format
-            cannot hold.
+            cannot hold. None where the format is only read.
+        members: of a format whose files are ZIP archives, how the name of a file in them ends.
     """
 
     name: str
     endings: tuple[str, ...]
     begins: tuple[bytes, ...]
-    read: Callable[[bytes], tuple[list[Column], bool]]
-    write: Callable[[BinaryIO, Mapping[str, np.ndarray]], None]
+    read: Callable[[bytes, ReadOptions], Content]
+    write: Callable[[BinaryIO, Mapping[str, np.ndarray]], None] | None = None
+    members: str = ""
 
 
 TABLE_FORMATS: list[TableFormat] = []
@@ -52,19 +81,37 @@ def register(table_format: TableFormat) -> None:
     TABLE_FORMATS.append(table_format)
 
 
-def format_that_begins(data: bytes) -> TableFormat | None:
-    """The format whose files begin like this one; None for text."""
-    return next((one for one in TABLE_FORMATS if data.startswith(one.begins)), None)
+def format_of(data: bytes) -> TableFormat | None:
+    """The format of a file with this content; None for text, and for an archive of other files."""
+    alike = [one for one in TABLE_FORMATS if data.startswith(one.begins)]
+    if data.startswith(_ZIP):
+        members = zip_members(data)
+        return next((one for one in alike if any(name.endswith(one.members) for name in members)), None)
+    return next(iter(alike), None)
+
+
+def zip_members(data: bytes) -> list[str]:
+    """The names of the files in a ZIP archive; none of those that systems put beside.
+
+    Raises:
+        ValueError: a damaged archive.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+        raise ValueError(f"found a damaged ZIP, NPZ or XLSX file ({error}), expected a whole one") from None
+    return [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
 
 
 def writers() -> dict[str, Callable[[BinaryIO, Mapping[str, np.ndarray]], None]]:
     """How to write the files that have an ending, by ending.
 
     Example:
-        >>> ".parquet" in writers()
-        True
+        >>> ".parquet" in writers(), ".xlsx" in writers()
+        (True, False)
     """
-    return {ending: one.write for one in TABLE_FORMATS for ending in one.endings}
+    return {ending: one.write for one in TABLE_FORMATS if one.write for ending in one.endings}
 
 
 def names() -> str:

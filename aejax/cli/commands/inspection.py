@@ -1,0 +1,53 @@
+"""``aejax inspect``: what is read of a table, before anything is trained on it."""
+
+import dataclasses
+import json
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from aejax.cli.commands.options import Reading
+from aejax.cli.commands.tables import read_table
+from aejax.data.formats.options import ReadOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectCommand:
+    """Print what is read of a table: header, marks, columns, and what is left out and why."""
+
+    data: Positional[Annotated[str, arg(metavar="DATA")]]
+    """File, folder of files or pattern such as 'day_*.csv'; - for standard input."""
+    drop_columns: tuple[str, ...] = ()
+    """Columns to leave out."""
+    reading: Reading = ReadOptions()
+    json: FlagCreatePairsOff[bool] = False
+    """Print JSON, not a table."""
+
+
+def run(command: InspectCommand) -> None:
+    """Does what the command says.
+
+    Args:
+        command: the options.
+
+    Raises:
+        ValueError: a table that cannot be read; the message says what to do.
+        OSError: a file that cannot be read.
+    """
+    from aejax.data.formats.reading import described
+
+    table, sha256 = read_table(command.data, command.reading, command.drop_columns)
+    found = described(table) | {"sha256": sha256}
+    print(json.dumps(found, indent=2) if command.json else _text(found))
+
+
+def _text(found: dict[str, Any]) -> str:
+    from aejax.reports.pages import format_table
+
+    rows: list[tuple[object, ...]] = [("column", "unit", "kind", "lowest", "highest", "missing")]
+    for column in found["columns"]:
+        unit = column["unit"] or ""
+        lowest, highest = ("" if column[end] is None else f"{column[end]:g}" for end in ("lowest", "highest"))
+        rows.append((column["name"], unit, column["kind"], lowest, highest, f"{column['missing']:.1%}"))
+    lines = [f"{found['num_rows']} rows, {len(found['columns'])} columns to model", *found["sentences"]]
+    return "\n".join([*lines, "", format_table(rows)])

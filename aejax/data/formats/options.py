@@ -1,0 +1,111 @@
+"""How a table is read, where its file does not say so itself."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """Decisions about a table's file; what is left at None is found in the file, and said.
+
+    Attributes:
+        header_row: number of the line with the column names, from 1; 0 if there is none.
+        skip_rows: lines to skip at the beginning of the file.
+        separator: between the cells of text: a character, or tab, space, comma, semicolon, bar.
+        decimal: decimal mark of text, a point or a comma.
+        thousands: mark that groups the digits of text by three; none for no such mark.
+        missing: words for a missing value, beside the empty cell, NA, NaN, null, None, - and ?.
+        time_column: column that is a time, or a number of the row, whatever it holds; it is not modelled.
+        keep_columns: columns to model though they look like a clock, a counter or an id.
+        rename_duplicates: number columns that have one name: T, T_2, T_3.
+    """
+
+    header_row: int | None = None
+    skip_rows: int | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    missing: tuple[str, ...] = ()
+    time_column: str | None = None
+    keep_columns: tuple[str, ...] = ()
+    rename_duplicates: bool = False
+
+
+_SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
+_DECIMALS = {"point": ".", "comma": ","}
+_THOUSANDS = {"space": " ", "point": ".", "comma": ",", "apostrophe": "'", "none": "none"}
+
+
+def checked(options: ReadOptions) -> ReadOptions:
+    r"""The options with marks as characters, once it is sure that they can be meant.
+
+    Args:
+        options: as a user gives them.
+
+    Returns:
+        The ReadOptions.
+
+    Raises:
+        ValueError: a number below 0, or a mark that is none; the message names the option.
+
+    Example:
+        >>> checked(ReadOptions(separator="tab")).separator
+        '\t'
+    """
+    for name in ("header_row", "skip_rows"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise ValueError(f"{name}: found {value}, expected a number of lines, at least 0")
+    separator = _mark("separator", options.separator, _SEPARATORS, "")
+    if separator is not None and (len(separator) != 1 or separator.isalnum() or separator in '"\n\r.'):
+        raise ValueError(
+            f"separator: found {options.separator!r}, expected one character such as ';', or {_words(_SEPARATORS)}"
+        )
+    decimal = _mark("decimal", options.decimal, _DECIMALS, ".,")
+    thousands = _mark("thousands", options.thousands, _THOUSANDS, ".,' \u00a0\u202f\u2019")
+    if decimal and decimal == thousands:
+        raise ValueError(
+            f"thousands: found {thousands!r}, which is the decimal mark too; expected another one, or none"
+        )
+    return dataclasses.replace(options, separator=separator, decimal=decimal, thousands=thousands)
+
+
+def told_last(options: ReadOptions, before: ReadOptions) -> ReadOptions:
+    """What was told, and what had been told before where nothing was.
+
+    Example:
+        >>> told_last(ReadOptions(decimal=","), ReadOptions(decimal=".", separator=";"))
+        ReadOptions(header_row=None, skip_rows=None, separator=';', decimal=',', ...)
+    """
+    given = {name: value for name, value in vars(options).items() if value != getattr(ReadOptions(), name)}
+    return dataclasses.replace(before, **given)
+
+
+def from_json(values: Any, where: str) -> ReadOptions:
+    """The options of a JSON object.
+
+    Raises:
+        ValueError: no object, or an unknown option.
+
+    Example:
+        >>> from_json({"missing": ["Bad"]}, "config").missing
+        ('Bad',)
+    """
+    known = {field.name for field in dataclasses.fields(ReadOptions)}
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise ValueError(f"{where}: found {values!r}, expected an object of {', '.join(sorted(known))}")
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return ReadOptions(**given)
+
+
+def _mark(name: str, given: str | None, words: dict[str, str], marks: str) -> str | None:
+    if given is None:
+        return None
+    found = words.get(given.lower(), given)
+    if marks and found not in words.values() and found not in set(marks):
+        raise ValueError(f"{name}: found {given!r}, expected one of {_words(words)}, or the mark itself")
+    return found
+
+
+def _words(words: dict[str, str]) -> str:
+    return ", ".join(word for word in words if word.isalpha())

@@ -1,0 +1,50 @@
+"""Sheets of spreadsheets, by calamine: their cells are read as text is."""
+
+import csv
+import dataclasses
+import datetime
+import io
+
+from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.table_files.registry import Content, TableFormat, register
+from aejax.data.formats.text.reader import read_text
+
+
+def _read(data: bytes, options: ReadOptions) -> Content:
+    """The only sheet that holds something; a decimal mark is that of text cells, numbers need none."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            'Excel files need calamine: pip install "aejax[excel]"; or save the sheet as CSV'
+        ) from None
+    try:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(data))
+        sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
+    except CalamineError as error:
+        raise ValueError(f"found a damaged Excel file ({error}), expected a whole one") from None
+    filled = {name: rows for name, rows in sheets.items() if any(cell != "" for row in rows for cell in row)}
+    if len(filled) != 1:
+        raise ValueError(
+            f"found {len(filled)} sheets with something in them ({', '.join(filled) or 'none'}), expected one; "
+            "save the one that is meant as CSV"
+        )
+    ((name, rows),) = filled.items()
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_text(cell) for cell in row] for row in rows)
+    # Numbers are numbers here, whatever marks the sheet shows them with.
+    options = dataclasses.replace(options, separator=",", decimal=None, thousands=None)
+    content = read_text(text.getvalue().encode(), options)
+    header = {"sheet": name, "header": content.dialect["header"].replace("line", "row")}
+    return content._replace(dialect=header)
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, datetime.datetime | datetime.date):
+        return cell.isoformat(" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    return str(cell)
+
+
+register(TableFormat("Excel", (".xlsx",), (b"PK\x03\x04",), _read, members="[Content_Types].xml"))

@@ -1,0 +1,1 @@
+"""Tables as text: their encoding, their dialect, and what a cell means."""

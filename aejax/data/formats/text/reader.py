@@ -1,0 +1,265 @@
+"""Rows of a delimited text: split and converted by pyarrow, and cell by cell where that does not do."""
+
+import csv
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.table_files.registry import Column, Content, names, shown
+from aejax.data.formats.text.cells import Rules, columns_of_text
+from aejax.data.formats.text.dialect import Dialect, find_dialect, is_comment, split_cells
+from aejax.data.formats.text.encoding import BinaryError, as_utf8
+from aejax.data.formats.text.words import MISSING
+
+_SEPARATORS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon", "|": "bar"}
+_NUL, _CTRL_Z = b"\0", b"\x1a"
+_TAIL = 1 << 16
+
+
+class _Body(NamedTuple):
+    """The rows of a text.
+
+    Attributes:
+        rows: without comments.
+        lines: the same with comments, from the first row on.
+        notes: what was cut off behind them.
+    """
+
+    rows: bytes
+    lines: bytes
+    notes: tuple[str, ...]
+
+
+def read_text(data: bytes, options: ReadOptions = ReadOptions()) -> Content:
+    r"""Reads delimited text.
+
+    Separator, header, units, decimal and thousands marks are found by ``aejax.data.formats.text``. Blank lines and
+    comments are skipped, and so are rows of nothing but separators at the end. A separator that ends every line makes
+    no column. pyarrow splits the rows and reads the numbers; what it does not take is read cell by cell.
+
+    Args:
+        data: the whole file.
+        options: what is known of it.
+
+    Returns:
+        The Content. Text is no error here but the column's ``problem``, so that the caller may leave the column out.
+
+    Raises:
+        ValueError: there are no rows, or a row has more or fewer fields than the others.
+
+    Example:
+        >>> content = read_text(b"time;T1\n2024-01-01;20,5\n2024-01-02;\n")
+        >>> [(column.name, column.is_clock) for column in content.columns], content.has_header
+        ([('time', True), ('T1', False)], True)
+        >>> content.columns[1].values
+        array([20.5,  nan])
+    """
+    try:
+        text, encoding = as_utf8(data)
+    except BinaryError:
+        raise ValueError(f"found binary data, expected one of {names()}, or a text in a GZ or ZIP file") from None
+    dialect = find_dialect(text, options)
+    body = _body(text, dialect)
+    found, marks = _read_columns(_columns(body, dialect, options), body, dialect, options)
+    if not len(found[0].values):
+        raise ValueError(f"found no rows below the header {shown(dialect.names or ())}, expected at least one")
+    found = _without_open_end(found, dialect)
+    labels = dialect.names or [""] * len(found)
+    units = dialect.units or [""] * len(found)
+    found = [column._replace(name=name, unit=unit) for column, name, unit in zip(found, labels, units, strict=True)]
+    written = _described(dialect, encoding)
+    return Content(found, dialect.names is not None, written, (*dialect.notes, *marks, *body.notes))
+
+
+def _described(dialect: Dialect, encoding: str) -> dict[str, str]:
+    described = {"encoding": encoding, "separator": _SEPARATORS.get(dialect.separator, dialect.separator)}
+    if dialect.width == 1:
+        described["separator"] = "none, one column"
+    described["header"] = "none" if dialect.header is None else f"line {dialect.header + 1}"
+    described["decimal mark"] = {".": "point", ",": "comma"}.get(dialect.marks.decimal or "", "not seen")
+    return described
+
+
+def _body(text: bytes, dialect: Dialect) -> _Body:
+    """The rows of the table, without comments, and without what programs leave at the end of a file."""
+    start = 0
+    for _ in range(dialect.first):
+        start = text.find(b"\n", start) + 1
+    rows = text[start:] if start or not dialect.first else b""
+    lines, notes = _without_end(rows, dialect)
+    if lines.endswith(_NUL):
+        line = text.rstrip(_NUL).count(b"\n") + 1
+        raise ValueError(
+            f"line {line}: found bytes of 0 up to the end, expected text; the file was not written whole: cut them off"
+        )
+    rows = lines
+    # One character is looked for faster than two.
+    if any(mark[:1] in rows and (rows.startswith(mark) or b"\n" + mark in rows) for mark in (b"#", b"%", b"//")):
+        rows = b"\n".join(line for line in rows.split(b"\n") if not is_comment(line.decode(errors="replace")))
+    if dialect.separator == " ":
+        rows = b"\n".join(b" ".join(line.split()) for line in rows.split(b"\n"))
+    return _Body(rows, lines, tuple(notes))
+
+
+def _without_end(rows: bytes, dialect: Dialect) -> tuple[bytes, list[str]]:
+    """The rows up to the last one with something in it, and what was behind it."""
+    quote = b'"' if dialect.width > 1 else b""  # quotes alone are an empty row of a single column
+    nothing = b" ,;|\t\n" + quote + _CTRL_Z + dialect.separator.encode()
+    tail = rows[-_TAIL:].rstrip(nothing)
+    end = len(rows) - len(rows[-_TAIL:]) + len(tail) if tail else len(rows.rstrip(nothing))
+    end = rows.find(b"\n", end)
+    rest = rows[end + 1 :] if end >= 0 else b""
+    if not rest.strip(b"\n") or rows[: end + 1].count(b'"') % 2:
+        return (rows.rstrip(_CTRL_Z) if rows.endswith(_CTRL_Z) else rows), []
+    num_empty = sum(bool(line.strip(b'" \t' + _CTRL_Z) or b"\t" in line) for line in rest.split(b"\n"))
+    rows_of = "1 row" if num_empty == 1 else f"{num_empty} rows"
+    notes = [f"{rows_of} of nothing but separators at the end: left out"] * (num_empty > 0)
+    notes += ["a Ctrl-Z at the end of the file: left out"] * (_CTRL_Z in rest)
+    return rows[: end + 1], notes
+
+
+def _columns(body: _Body, dialect: Dialect, options: ReadOptions) -> list[Any]:
+    """Columns of numbers as arrays, others as text of pyarrow."""
+    import pyarrow as arrow
+
+    if _is_awkward(body.rows, dialect):
+        return _by_python(body, dialect)
+    are_numbers = _plain(dialect, options)
+    for chosen in (are_numbers, [False] * len(are_numbers)):
+        try:
+            return _by_arrow(body.rows, dialect, options, chosen)
+        except arrow.ArrowInvalid as error:
+            if "CSV parse error" in str(error):
+                break
+    return _by_python(body, dialect)
+
+
+def _is_awkward(body: bytes, dialect: Dialect) -> bool:
+    """Whether quotes, or lines of white space, mean something else to pyarrow."""
+    has_quotes = b'"' in body
+    separator = re.escape(dialect.separator.encode())
+    return (
+        (not body[:_TAIL].strip() and not body.strip())
+        or (has_quotes and (body.count(b'"') % 2 == 1 or re.search(separator + b' +"|(?m:^ +")', body) is not None))
+        or (dialect.width == 1 and re.search(rb"(?m)^[ \t]+$", body) is not None)
+        or (dialect.separator == "\t" and re.search(rb"\n[ \t]*\n", body) is not None)
+        or len(dialect.separator.encode()) > 1
+    )
+
+
+def _plain(dialect: Dialect, options: ReadOptions) -> list[bool]:
+    """Which columns hold, in the first rows, numbers that pyarrow reads, or nothing."""
+    decimal = re.escape(dialect.marks.decimal or ".")
+    number = re.compile(rf"-?(?:\d+{decimal}?\d*|{decimal}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+    missing = {*MISSING, *(word.strip().lower() for word in options.missing)}
+    columns = []
+    for j in range(dialect.width):
+        cells = [row[j] for row in dialect.rows if len(row) > j]
+        filled = [cell for cell in cells if cell.lower() not in missing]
+        columns.append(bool(filled) and all(map(number.fullmatch, filled)))
+    return columns + [False] * dialect.ends_open
+
+
+def _by_arrow(body: bytes, dialect: Dialect, options: ReadOptions, are_numbers: list[bool]) -> list[Any]:
+    import pyarrow as arrow
+    from pyarrow import csv as arrow_csv
+
+    labels = [str(j) for j in range(len(are_numbers))]
+    words = [
+        spelt for word in (*MISSING, *options.missing) for spelt in {word, word.lower(), word.upper(), word.title()}
+    ]
+    table = arrow_csv.read_csv(
+        arrow.BufferReader(body),
+        arrow_csv.ReadOptions(column_names=labels, block_size=1 << 20),
+        arrow_csv.ParseOptions(
+            delimiter=dialect.separator,
+            newlines_in_values=b'"' in body,
+            invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
+        ),
+        arrow_csv.ConvertOptions(
+            column_types={
+                label: arrow.float64() if is_number else arrow.string()
+                for label, is_number in zip(labels, are_numbers, strict=True)
+            },
+            null_values=[*words, "NaN"],
+            decimal_point=dialect.marks.decimal or ".",
+        ),
+    )
+    columns = [table.column(label) for label in labels]
+    return [column.to_numpy() if number else column for column, number in zip(columns, are_numbers, strict=True)]
+
+
+def _by_python(body: _Body, dialect: Dialect) -> list[Any]:
+    """Splits rows that pyarrow does not, and says which row has too many or too few fields."""
+    import pyarrow as arrow
+
+    width = dialect.width + dialect.ends_open
+    rows = []
+    for line, cells in _numbered(body, dialect):
+        if len(cells) == width - 1 and dialect.ends_open:
+            cells.append("")
+        elif len(cells) == width + 1 and not cells[-1]:
+            cells.pop()
+        elif len(cells) != width:
+            first = dialect.first if dialect.header is None else dialect.header
+            raise ValueError(
+                f"line {line}: found {len(cells)} fields, expected {dialect.width} as in line {first + 1}; "
+                "correct the line, or quote a field that holds the separator"
+            )
+        rows.append(cells)
+    cells_of = zip(*rows, strict=True) if rows else [()] * width
+    return [arrow.chunked_array([list(cells)], arrow.string()) for cells in cells_of]
+
+
+def _numbered(body: _Body, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """The rows as cells, with the number of their line in the file, from 1."""
+    tabs = max(dialect.width - 1, 1) if dialect.separator == "\t" else None
+    kept = [
+        (number, f"{line}\n")
+        for number, line in enumerate(body.lines.decode(errors="replace").split("\n"), dialect.first + 1)
+        if (line.strip() or line.count("\t") == tabs) and not is_comment(line)
+    ]
+    reader = split_cells((line for _, line in kept), dialect.separator)
+    start = 0
+    try:
+        for cells in reader:
+            yield kept[start][0], cells
+            start = reader.line_num
+    except csv.Error as error:
+        raise ValueError(f"line {kept[reader.line_num - 1][0]}: {error}; look for an unclosed quote") from None
+
+
+def _read_columns(
+    columns: list[Any], body: _Body, dialect: Dialect, options: ReadOptions
+) -> tuple[list[Column], tuple[str, ...]]:
+    """Columns of numbers as they are, the others read from their cells; and what was decided about these."""
+    places = [j for j, column in enumerate(columns) if not isinstance(column, np.ndarray)]
+    labels = dict(enumerate(dialect.names or ()))
+
+    def where(row: int) -> str:
+        line, _ = next(islice(_numbered(body, dialect), row, None))
+        return f"row {row + 1} (line {line})"
+
+    rules = Rules(dialect.marks, options.missing, where)
+    read, notes = columns_of_text(
+        [labels.get(j) or f"column_{j + 1}" for j in places], [columns[j] for j in places], rules
+    )
+    found = dict(zip(places, read, strict=True))
+    return [found[j] if j in found else Column("", column) for j, column in enumerate(columns)], tuple(notes)
+
+
+def _without_open_end(columns: list[Column], dialect: Dialect) -> list[Column]:
+    """The columns without the one behind a separator that ends the rows."""
+    if not dialect.ends_open:
+        return columns
+    last = columns[-1]
+    if last.problem or last.is_clock or not np.isnan(last.values).all():
+        raise ValueError(
+            f"found cells behind column {dialect.width}, which the first rows do not have; expected {dialect.width} "
+            "columns; name all of them in a header"
+        )
+    return columns[:-1]
