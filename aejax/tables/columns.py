@@ -1,16 +1,13 @@
 """From the columns of a table to scaled rows and conditions."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from aejax.base import Batch
 from aejax.data.columns.scalers import Scaler, scale
 from aejax.data.formats.tables import Table
 from aejax.tables.config import TrainConfig
+from aejax.tables.profiles import Notice as Notice
 from aejax.tables.run import Source
-
-Notice = Callable[[str], None]
 
 
 def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
@@ -57,6 +54,16 @@ def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.
             f"({', '.join(config.condition_columns)})"
         )
     return is_known
+
+
+def say_rate(rate: float, num_calibration: int, notice: Notice) -> None:
+    """Says where there are too few calibration rows for a false alarm rate."""
+    smallest = 1 / (num_calibration + 1)
+    if rate < smallest:
+        notice(
+            f"{num_calibration} calibration rows are too few for a false alarm rate of {rate:g}: no score is flagged "
+            f"below a rate of {smallest:.3g}"
+        )
 
 
 def chosen_names(chosen: np.ndarray, names: tuple[str, ...]) -> list[str]:
