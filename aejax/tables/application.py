@@ -161,7 +161,7 @@ def generate(
     for _, what in find_unknown(run.conditions, given, expected):
         notice(f"condition {what}: {_listed(conditions, expected)}; rows drawn there are an extrapolation")
     scaled = scale(run.cond_scaler, given)[0] if expected else None
-    rows = _drawn(run, jax.random.key(seed), num_samples, scaled)
+    rows = draw_rows(run, jax.random.key(seed), num_samples, scaled)
     return _as_table(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
 
 
@@ -201,13 +201,23 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
         result["mse"] = float(np.nanmean(np.square(batch.x - reconstruction)))
         result |= _by_column(run, "explained_variance", metrics.explained_variance(batch.x, reconstruction))
     if run.model.sample is not None:
-        drawn = scale(run.scaler, _drawn(run, jax.random.key(run.config.seed), len(batch.x), batch.cond))
+        drawn = scale(run.scaler, draw_rows(run, jax.random.key(run.config.seed), len(batch.x), batch.cond))
         result |= _by_column(run, "ks_distance", metrics.ks_distance(drawn, batch.x))
     return result
 
 
-def _drawn(run: Run, key: jax.Array, num_samples: int, cond: ArrayLike | None) -> np.ndarray:
-    """New rows in the units of the table, each column of its kind."""
+def draw_rows(run: Run, key: jax.Array, num_samples: int, cond: ArrayLike | None) -> np.ndarray:
+    """New rows in the units of the table, each column of its kind.
+
+    Args:
+        run: the Run, of a model that defines a distribution.
+        key: PRNG key.
+        num_samples: how many rows.
+        cond: (k,) or (num_samples, k) scaled conditions, None for none.
+
+    Returns:
+        (num_samples, c).
+    """
     drawn = np.asarray(tasks.generate(key, run.model, run.variables, num_samples, cond), float)
     return kinds.keep(run.profile.columns, unscale(run.scaler, drawn))
 

@@ -9,6 +9,8 @@ from aejax.tables.config import TrainConfig
 from aejax.tables.profiles import Notice as Notice
 from aejax.tables.run import Source
 
+_FARTHEST = 1e15
+
 
 def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
     """The modelled columns, once it is sure that the named ones are there and that all hold values."""
@@ -37,8 +39,8 @@ def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.
 
 
 def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: Scaler) -> Batch:
-    """Scaled float32 rows; NaN where missing."""
-    scaled = scale(scaler, x).astype(np.float32)
+    """Scaled float32 rows, cut off where squares would not be float32 any more; NaN where missing."""
+    scaled = np.clip(scale(scaler, x), -_FARTHEST, _FARTHEST).astype(np.float32)
     scaled_cond = scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None
     return Batch(scaled, cond=scaled_cond)  # type: ignore[arg-type]
 

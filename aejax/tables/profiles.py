@@ -8,7 +8,7 @@ import numpy as np
 from aejax.data.columns import kinds
 from aejax.data.columns.contamination import standing_out
 from aejax.data.columns.gross import Limits, fit_limits, gross_errors, no_limits
-from aejax.data.columns.kinds import Column
+from aejax.data.columns.kinds import PLAIN, Column
 from aejax.data.columns.sentinels import find_sentinels
 
 Notice = Callable[[str], None]
@@ -52,7 +52,7 @@ def fit_profile(x: np.ndarray, train: np.ndarray, keeps_gross: bool) -> tuple[Pr
     columns = kinds.recognise(rows)
     # A column that is constant in the training rows alone is none: normal rows have other values.
     changed = kinds.has_changed(kinds.constants(columns), x)
-    columns = tuple(Column("number", {}) if changed[:, i].any() else column for i, column in enumerate(columns))
+    columns = tuple(PLAIN if changed[:, i].any() else column for i, column in enumerate(columns))
     return Profile(columns, limits, is_gross.sum(axis=0), standing_out(rows)), is_gross
 
 
@@ -63,7 +63,7 @@ def unknown_profile(num_columns: int) -> Profile:
         >>> unknown_profile(1).columns
         (Column(kind='number', facts={}),)
     """
-    columns = (Column("number", {}),) * num_columns
+    columns = (PLAIN,) * num_columns
     return Profile(columns, no_limits(num_columns), np.zeros(num_columns, int), 0.0)
 
 
@@ -118,7 +118,7 @@ def say_profile(profile: Profile, x: np.ndarray, names: tuple[str, ...], notice:
     for name, column in zip(names, profile.columns, strict=True):
         if column.kind == "constant":
             _say_constant(name, column.facts["value"], notice)
-    if said := kinds.describe([c if c.kind != "constant" else Column("number", {}) for c in profile.columns], names):
+    if said := kinds.describe([c if c.kind != "constant" else PLAIN for c in profile.columns], names):
         notice(f"kinds of columns: {said}; generate keeps to them")
     for index, value, count in find_sentinels(x):
         notice(

@@ -1,5 +1,7 @@
 """How many rows stand out from the others, once columns are looked at together."""
 
+from statistics import NormalDist
+
 import numpy as np
 
 from aejax.base import ArrayLike
@@ -8,6 +10,7 @@ _CORE = 0.75  # the share of rows that are surely normal
 _MOST_ROUNDS = 30
 _ENOUGH_ROWS = 10_000
 _FEWEST_PER_COLUMN = 10
+_SHOULDER = (0.7, 0.8)
 _BEYOND = 2.576  # one row in two hundred lies beyond where the distances are log-normal or shorter in the tail
 
 
@@ -16,7 +19,7 @@ def standing_out(x: ArrayLike) -> float:
 
     The distance of a row is Mahalanobis's from the centre of the three quarters that lie closest together (the
     concentration steps of Rousseeuw and Van Driessen, 1999). It stands out where the distance is beyond the tail that
-    the 20 % and the 10 % points draw, taken to be log-normal.
+    the 30 % and the 20 % points draw, taken to be log-normal.
 
     Args:
         x: (n, c) rows, NaN where missing, of which constant columns tell nothing.
@@ -38,9 +41,10 @@ def standing_out(x: ArrayLike) -> float:
     if rows.shape[1] == 0 or len(rows) < _FEWEST_PER_COLUMN * rows.shape[1]:
         return 0.0
     distance = _distance_from_core(rows)
-    near, far = np.quantile(distance, [0.8, 0.9])
-    slope = np.log(far / near) / (1.2816 - 0.8416)  # the normal quantiles of these two
-    return float((distance > far * np.exp(slope * (_BEYOND - 1.2816))).mean())
+    near, far = np.quantile(distance, _SHOULDER)
+    z_near, z_far = (NormalDist().inv_cdf(share) for share in _SHOULDER)
+    slope = np.log(far / near) / (z_far - z_near)
+    return float((distance > far * np.exp(slope * (_BEYOND - z_far))).mean())
 
 
 def _distance_from_core(rows: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def keep(columns: Sequence[Column], x: ArrayLike) -> np.ndarray:
         array([[1.  , 0.25]])
     """
     rows = np.asarray(x, float)
-    kept = [_KINDS[column.kind].keep(rows[:, i], column.facts) for i, column in enumerate(columns)]
+    kept = [KINDS[column.kind].keep(rows[:, i], column.facts) for i, column in enumerate(columns)]
     return np.column_stack(kept) if kept else rows
 
 
@@ -108,7 +108,7 @@ def describe(columns: Sequence[Column], names: Sequence[str]) -> str:
         'few values: pump (0, 1)'
     """
     said = []
-    for kind in KINDS:
+    for kind in KINDS.values():
         of_kind = [
             f"{name} ({text})"
             for name, column in zip(names, columns, strict=True)
@@ -157,7 +157,7 @@ def is_flag(values: ArrayLike) -> np.ndarray:
 
 
 def _recognised(values: np.ndarray) -> Column:
-    for kind in KINDS:
+    for kind in KINDS.values():
         facts = kind.recognise(values)
         if facts is not None:
             return Column(kind.name, facts)
@@ -223,7 +223,7 @@ def _bounds(values: np.ndarray) -> dict[str, Any]:
     """The bounds that the values keep, though they come near."""
     lower = _bound(values)
     upper = _bound(-values)
-    return {"lower": lower, "upper": None if upper is None else -upper}
+    return {"lower": lower, "upper": None if upper is None else 0.0 - upper}
 
 
 def _bound(values: np.ndarray) -> float | None:
@@ -257,11 +257,14 @@ def _is_whole(values: np.ndarray) -> bool:
     return bool((values % 1 == 0).all())
 
 
-KINDS = (
+_ALL = (
     Kind("constant", _constant, _set, lambda facts: f"always {facts['value']:g}"),
     Kind("few values", _few_values, _to_levels, lambda facts: ", ".join(f"{value:g}" for value in facts["values"])),
     Kind("angle", _angle, _around, lambda facts: f"{facts['low']:g} to {facts['low'] + facts['period']:g}, a circle"),
     Kind("whole number", _whole, _to_whole, lambda facts: _say_bounds(facts) or "without bounds"),
     Kind("number", _bounds, _within, _say_bounds),
 )
-_KINDS = {kind.name: kind for kind in KINDS}
+# By name, the more general ones last.
+KINDS = {kind.name: kind for kind in _ALL}
+# A column of which nothing is known but that it holds numbers.
+PLAIN = Column("number", {})
