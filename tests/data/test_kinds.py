@@ -49,6 +49,13 @@ def test_bounds_are_those_that_values_come_near_and_keep(said):
     assert describe([column], ["x"]) == (f"number: x ({said})" if said else "")
 
 
+def test_counts_with_a_gap_in_their_tail_are_no_few_values():
+    counts = np.repeat([0.0, 1.0, 2.0, 3.0, 5.0], [400, 300, 200, 99, 1])
+    assert recognise(counts[:, None])[0].kind == "whole number"
+    grades = np.repeat([1.0, 2.0, 5.0], [600, 300, 100])
+    assert recognise(grades[:, None])[0].kind == "few values"
+
+
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
 def test_draws_of_the_right_mean_and_spread_become_each_value_as_often_as_it_was(share):
     values = np.arange(10_000) < share * 10_000

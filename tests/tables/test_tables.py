@@ -222,7 +222,7 @@ def test_spikes_in_new_rows_leave_the_explained_variance_meaningful(tmp_path):
     result = tables.evaluate(run, changed(table_of(300, 1), [5], "flow", 1e9), notes.append)
     assert result["explained_variance"] > 0
     assert any("without 1 gross errors" in note for note in notes)
-    found = tables.detect(run, changed(table_of(300, 1), [5, 6], "flow", [1e9, 1e300]))
+    found = tables.detect(run, changed(table_of(300, 1), [5, 6], "flow", [1e9, 1e300]), 0.05)
     assert found["is_anomaly"][5:7].all()
 
 

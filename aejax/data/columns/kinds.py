@@ -20,6 +20,7 @@ _ROUNDING = 1e-6
 _ROUNDING_OF_ZERO = 1e-15
 _MOST_LEVELS = 10
 _FEWEST_A_LEVEL = 10
+_OFTEN = 0.005
 _CIRCLES = ((0.0, 360.0), (-180.0, 360.0), (0.0, 2 * math.pi), (-math.pi, 2 * math.pi))
 # A column within so many standard deviations of zero that never passes it is bounded by zero.
 _NEAR_ZERO = 6.0
@@ -174,8 +175,11 @@ def _set(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
 
 def _few_values(values: np.ndarray) -> dict[str, Any] | None:
     levels, counts = np.unique(values, return_counts=True)
-    is_counted = len(levels) > 2 and _is_whole(levels) and (np.diff(levels) == 1).all()
-    if not 2 <= len(levels) <= _MOST_LEVELS or len(values) < _FEWEST_A_LEVEL * len(levels) or is_counted:
+    if not 2 <= len(levels) <= _MOST_LEVELS or len(values) < _FEWEST_A_LEVEL * len(levels):
+        return None
+    # More than two are levels where each comes often and they are no run of whole numbers, which are counts.
+    is_run = _is_whole(levels) and (np.diff(levels) == 1).all()
+    if len(levels) > 2 and (is_run or counts.min() < _OFTEN * len(values)):
         return None
     return {"values": levels.tolist(), "cuts": _cuts(values, levels, counts)}
 
