@@ -92,7 +92,10 @@ def test_a_label_of_zeros_is_pointed_out_and_does_not_decide(trained):
     assert noted(labelled.notes, "'anomaly' is always 0")
     assert noted(labelled.notes, "'changepoint' is always 0")
     found = labelled.detect("new.csv")
-    is_labelled = read_table(str(labelled.folder / "new.csv")).values[:, -2] == 1
+    table = read_table(str(labelled.folder / "new.csv"))
+    is_labelled = table.values[:, -2] == 1
+    without = tables.detect(labelled.run, table._replace(values=np.where([*[True] * 6, False, False], table.values, 0)))
+    np.testing.assert_array_equal(found["score"], without["score"])
     assert 0.2 < is_labelled.mean() < 0.4
     assert found["is_anomaly"][is_labelled].mean() < 0.03
     assert ["does not decide" in reason for reason in found["reason"]] == is_labelled.tolist()
