@@ -17,7 +17,7 @@ _WIDEST_TABLE = 32
 def warn_if_unscaled(batch: Batch) -> None:
     """Warns once, of the column that is furthest from one.
 
-    Images in [0, 1], spectra and counts pass: whole numbers may be as large as they are.
+    Images and maps pass, whose tasks know their units, and so do counts: whole numbers may be as large as they are.
 
     Args:
         batch: all rows, on a device.
@@ -30,9 +30,8 @@ def warn_if_unscaled(batch: Batch) -> None:
         'x: column 1 has a root mean square of 305, expected numbers nea'
     """
     for name, field in (("x", batch.x), ("cond", batch.cond)):
-        if field is not None and not isinstance(field, jax.core.Tracer):
-            size, spread, is_count = jax.device_get(_sizes(field))
-            found = _unscaled(size, spread, is_count, field.ndim == 2)
+        if field is not None and field.ndim == 2 and not isinstance(field, jax.core.Tracer):
+            found = _unscaled(*jax.device_get(_sizes(field)))
             if found:
                 warnings.warn(
                     f"{name}: {found}; scale the columns first: aejax.data.columns.scalers.fit_scaler on training "
@@ -42,15 +41,14 @@ def warn_if_unscaled(batch: Batch) -> None:
                 )
 
 
-def _unscaled(size: np.ndarray, spread: np.ndarray, is_count: np.ndarray, is_table: bool) -> str:
+def _unscaled(size: np.ndarray, spread: np.ndarray, is_count: np.ndarray) -> str:
     """What is wrong with the columns, empty if nothing is."""
     largest = int(np.argmax(size))
-    where = f"column {largest} has" if is_table else "the values have"
-    is_large = size[largest] > _LARGE and not (is_table and is_count[largest])
+    is_large = size[largest] > _LARGE and not is_count[largest]
     if is_large or 0 < size[largest] < _SMALL:
-        return f"{where} a root mean square of {size[largest]:.3g}, expected numbers near 1"
+        return f"column {largest} has a root mean square of {size[largest]:.3g}, expected numbers near 1"
     varying = np.where(spread > 0, spread, np.nan)
-    if not is_table or len(size) > _WIDEST_TABLE or np.isnan(varying).all():
+    if len(size) > _WIDEST_TABLE or np.isnan(varying).all():
         return ""
     smallest = int(np.nanargmin(varying))
     if varying[smallest] < _SMALL * min(1.0, np.nanmedian(varying)):
@@ -60,7 +58,6 @@ def _unscaled(size: np.ndarray, spread: np.ndarray, is_count: np.ndarray, is_tab
 
 @jax.jit
 def _sizes(x: Array) -> tuple[Array, Array, Array]:
-    """Root mean square, standard deviation and whether all are counts, of each column, or of all values of images."""
-    values = x if x.ndim == 2 else x.reshape(-1, 1)
-    is_count = ((values >= 0) & (values == jnp.round(values))).all(axis=0)
-    return jnp.sqrt(jnp.square(values).mean(axis=0)), values.std(axis=0), is_count
+    """Root mean square, standard deviation and whether all are counts, of each column."""
+    is_count = ((x >= 0) & (x == jnp.round(x))).all(axis=0)
+    return jnp.sqrt(jnp.square(x).mean(axis=0)), x.std(axis=0), is_count
