@@ -30,7 +30,7 @@ def warn_if_unscaled(batch: Batch) -> None:
         'x: column 1 has a root mean square of 305, expected numbers nea'
     """
     for name, field in (("x", batch.x), ("cond", batch.cond)):
-        if field is not None and field.ndim == 2 and not isinstance(field, jax.core.Tracer):
+        if field is not None and field.ndim == 2 and field.size and not isinstance(field, jax.core.Tracer):
             found = _unscaled(*jax.device_get(_sizes(field)))
             if found:
                 warnings.warn(
