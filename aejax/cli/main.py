@@ -67,7 +67,7 @@ class ReconstructCommand(_OnTable):
 
 @dataclasses.dataclass(frozen=True)
 class DetectCommand(_OnTable):
-    """Write score, p_value, is_anomaly and the sensor that contributed most for each row."""
+    """Write score, p_value, is_anomaly, the sensor that contributed most and the reason for each row."""
 
     out: str = "-"
     """CSV or Parquet file to write; - for standard output."""

@@ -11,9 +11,11 @@ import numpy as np
 
 from aejax import metrics, plots, tasks
 from aejax.base import Model
-from aejax.data.columns.scalers import scale, unscale
+from aejax.data.columns.kinds import KINDS
+from aejax.data.columns.scalers import scale
 from aejax.reports import pages
 from aejax.reports.pages import Panel
+from aejax.tables.application import draw_rows
 from aejax.tables.run import HeldOut, Record, Run
 
 if TYPE_CHECKING:
@@ -51,8 +53,13 @@ def detection_summary(found: Mapping[str, np.ndarray]) -> str:
     flagged = found["is_anomaly"]
     sensors = Counter(found["top_sensor"][flagged].tolist()).most_common(3)
     often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
-    return f"{flagged.sum()} of {len(flagged)} rows are anomalies" + (
-        f"; what stands out in them: {often}" if often else ""
+    told = Counter(part for text in found.get("reason", ()) for part in text.split("; ") if part and part != "score")
+    return "; ".join(
+        [
+            f"{flagged.sum()} of {len(flagged)} rows are anomalies",
+            *([f"what stands out in them: {often}"] if often else []),
+            *(f"{what} ({count} rows)" for what, count in told.most_common(3)),
+        ]
     )
 
 
@@ -105,6 +112,7 @@ def write_report(path: str | Path, run: Run, record: Record, extra: list[Panel] 
             *(Panel("Warning", text=text) for text in _divergence(run)),
             _overview(run, record),
             *(extra or []),
+            *_columns(run),
             *_pictures(run, record),
         ],
         subtitle=f"{len(run.columns)} columns, a code of {run.config.latent_dim}",
@@ -125,9 +133,11 @@ def _results(run: Run, record: Record) -> list[tuple[str, object]]:
         chosen = [("validation loss, best epoch", float(loss[best])), ("best epoch", f"{best + 1} of {len(loss)}")]
     explained_variance = record.held_out.explained_variance
     varying = explained_variance[~np.isnan(explained_variance)]
+    num_gross = int(run.profile.num_gross.sum())
+    without = f", without {num_gross} gross errors" if num_gross else ""
     explained = [
-        ("explained variance, mean over columns", float(varying.mean()) if varying.size else math.nan),
-        ("explained variance, worst column", float(varying.min()) if varying.size else math.nan),
+        (f"explained variance, mean over columns{without}", float(varying.mean()) if varying.size else math.nan),
+        (f"explained variance, worst column{without}", float(varying.min()) if varying.size else math.nan),
     ]
     return [
         ("rows held out", len(run.calibration.score)),
@@ -148,6 +158,27 @@ def _overview(run: Run, record: Record) -> Panel:
         text="Measured on rows that neither training nor the choice of the best epoch has seen.",
         table=[("result", "value"), *_results(run, record)],
     )
+
+
+def _columns(run: Run) -> list[Panel]:
+    """What was recognised in the training rows; nothing of a run that has noted none."""
+    profile = run.profile
+    rows = [
+        (name, column.kind, text, int(num_gross))
+        for name, column, num_gross in zip(run.columns, profile.columns, profile.num_gross, strict=True)
+        if (text := KINDS[column.kind].describe(column.facts)) or num_gross
+    ]
+    if not rows:
+        return []
+    return [
+        Panel(
+            "Columns",
+            text="Generated rows keep to these kinds. Gross errors lie far beyond the tail of their column, and "
+            "counted as missing in training. The limit is set without their rows. "
+            f"{100 * profile.standing_out:.2g} % of the training rows stand out from the others.",
+            table=[("column", "kind", "values", "gross errors"), *rows],
+        )
+    ]
 
 
 def _pictures(run: Run, record: Record) -> list[Panel]:
@@ -223,8 +254,7 @@ def _which(panels: np.ndarray, columns: tuple[str, ...], worst: str) -> str:
 def _samples(run: Run, held_out: HeldOut) -> Panel:
     cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
     key = jax.random.key(run.config.seed)
-    drawn = tasks.generate(key, run.model, run.variables, len(held_out.x), cond)
-    rows = unscale(run.scaler, np.asarray(drawn, float))
+    rows = draw_rows(run, key, len(held_out.x), cond)
     distance = metrics.ks_distance(rows, held_out.x)
     panels = plots.samples_against_data(rows, held_out.x, run.columns, distance)
     at = ", at the same conditions" if cond is not None else ""

@@ -4,8 +4,9 @@ import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
 from aejax.tables.monitoring import TableMonitor, Watched, table_monitor, watch
+from aejax.tables.preparation import Split, split_rows
 from aejax.tables.run import Record, Run, record_folder
-from aejax.tables.training import Split, split_rows, train
+from aejax.tables.training import train
 
 __all__ = [
     "Record",

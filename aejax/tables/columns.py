@@ -1,16 +1,15 @@
 """From the columns of a table to scaled rows and conditions."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from aejax.base import Batch
 from aejax.data.columns.scalers import Scaler, scale
 from aejax.data.formats.tables import Table
 from aejax.tables.config import TrainConfig
+from aejax.tables.profiles import Notice as Notice
 from aejax.tables.run import Source
 
-Notice = Callable[[str], None]
+_FARTHEST = 1e15
 
 
 def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
@@ -40,8 +39,8 @@ def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.
 
 
 def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: Scaler) -> Batch:
-    """Scaled float32 rows; NaN where missing."""
-    scaled = scale(scaler, x).astype(np.float32)
+    """Scaled float32 rows, cut off where squares would not be float32 any more; NaN where missing."""
+    scaled = np.clip(scale(scaler, x), -_FARTHEST, _FARTHEST).astype(np.float32)
     scaled_cond = scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None
     return Batch(scaled, cond=scaled_cond)  # type: ignore[arg-type]
 
@@ -57,6 +56,16 @@ def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.
             f"({', '.join(config.condition_columns)})"
         )
     return is_known
+
+
+def say_rate(rate: float, num_calibration: int, notice: Notice) -> None:
+    """Says where there are too few calibration rows for a false alarm rate."""
+    smallest = 1 / (num_calibration + 1)
+    if rate < smallest:
+        notice(
+            f"{num_calibration} calibration rows are too few for a false alarm rate of {rate:g}: no score is flagged "
+            f"below a rate of {smallest:.3g}"
+        )
 
 
 def chosen_names(chosen: np.ndarray, names: tuple[str, ...]) -> list[str]:

@@ -55,6 +55,8 @@ class TrainConfig:
         condition_columns: columns that are given rather than modelled.
         drop_columns: columns to leave out.
         reading: how the table's file is read, where it does not say so itself; new files are read alike.
+        gross_errors: whether single values that are far beyond the tail of their column count as missing in training,
+            or are kept.
         split: hold out rows at random, or the last ones in time.
         validation_fraction: share of rows that choose the best epoch.
         calibration_fraction: share of rows that nothing is fitted to, from which the alarm threshold comes.
@@ -79,6 +81,7 @@ class TrainConfig:
     condition_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
     reading: ReadOptions = ReadOptions()
+    gross_errors: Literal["leave_out", "keep"] = "leave_out"
     split: Literal["random", "time"] = "random"
     validation_fraction: float = 0.1
     calibration_fraction: float = 0.2

@@ -13,9 +13,11 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.base import Adversary, Batch, Model, Variables
+from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.scalers import Scaler
 from aejax.tables import config as configs
 from aejax.tables.config import TrainConfig
+from aejax.tables.profiles import Profile
 from aejax.tasks.anomaly import Calibration
 
 # The version before wrote the variables here, last of all.
@@ -50,6 +52,8 @@ class Run(NamedTuple):
         scaler: of the modelled columns.
         cond_scaler: of the condition columns.
         calibration: of detection.
+        profile: what is known of the modelled columns.
+        conditions: where the conditions of the training rows were.
         diverged: what stopped the training, where its loss was not finite any more; None where all went well.
     """
 
@@ -60,6 +64,8 @@ class Run(NamedTuple):
     scaler: Scaler
     cond_scaler: Scaler
     calibration: Calibration
+    profile: Profile
+    conditions: Conditions
     diverged: str | None = None
 
     @property

@@ -8,10 +8,14 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
+from aejax.data.columns.conditions import Conditions
+from aejax.data.columns.gross import Limits
+from aejax.data.columns.kinds import Column
 from aejax.data.columns.scalers import Scaler
 from aejax.tables import config as configs
 from aejax.tables import run as runs
 from aejax.tables.monitoring import TableMonitor
+from aejax.tables.profiles import Profile, unknown_profile
 from aejax.tables.run import HeldOut, Record, Run
 from aejax.tasks.anomaly import Calibration
 from aejax.tasks.anomaly.stored import earlier_monitor, pack_monitor, unpack_monitor
@@ -20,9 +24,41 @@ _OF_TABLE = ("columns", "has_header", "normal_contribution")
 
 
 def _pack_run(run: Run) -> Stored:
-    settings = {"train": dataclasses.asdict(run.config), "data": run.source._asdict(), "diverged": run.diverged}
+    settings: dict[str, Any] = {
+        "train": dataclasses.asdict(run.config),
+        "data": run.source._asdict(),
+        "diverged": run.diverged,
+    }
     arrays = {name: getattr(run, name) for name in ("variables", "scaler", "cond_scaler", "calibration")}
-    return Stored(settings, arrays, run.model)
+    settings |= _packed_profile(run.profile)
+    settings["conditions"] = [column._asdict() for column in run.conditions.columns]
+    limits = run.profile.limits._asdict()
+    return Stored(settings, arrays | {"limits": limits, "conditions": {"rows": run.conditions.rows}}, run.model)
+
+
+def _packed_profile(profile: Profile) -> dict[str, Any]:
+    return {
+        "columns": [column._asdict() for column in profile.columns],
+        "num_gross": np.asarray(profile.num_gross).tolist(),
+        "standing_out": profile.standing_out,
+    }
+
+
+def _unpacked_profile(stored: Stored) -> Profile:
+    columns = tuple(Column(**column) for column in stored.settings["columns"])
+    limits = Limits(**stored.arrays["limits"])
+    return Profile(columns, limits, np.asarray(stored.settings["num_gross"], int), stored.settings["standing_out"])
+
+
+def _with_unknown_profile(stored: Stored) -> Stored:
+    """Version 1 kept nothing on the columns: of its runs nothing is known, and nothing is said."""
+    config, source = configs.from_dict(stored.settings["train"], "train"), runs.source_of(stored.settings["data"])
+    profile = unknown_profile(len(runs.modelled_columns(config, source)))
+    number = unknown_profile(len(config.condition_columns)).columns
+    settings = _packed_profile(profile) | {"conditions": [column._asdict() for column in number]}
+    no_rows = np.zeros((0, len(config.condition_columns)))
+    arrays = {"limits": profile.limits._asdict(), "conditions": {"rows": no_rows}}
+    return stored._replace(settings=stored.settings | settings, arrays=stored.arrays | arrays)
 
 
 def _unpack_run(stored: Stored) -> Run:
@@ -37,6 +73,9 @@ def _unpack_run(stored: Stored) -> Run:
         "scaler": (len(arrays["scaler"]["mean"]), num_columns),
         "cond_scaler": (len(arrays["cond_scaler"]["mean"]), num_conditions),
         "calibration: residual_scale": (len(calibration.residual_scale), num_columns),
+        "columns": (len(stored.settings["columns"]), num_columns),
+        "limits": (len(arrays["limits"]["lower"]), num_columns),
+        "conditions": (len(stored.settings["conditions"]), num_conditions),
     }
     for name, (found, expected) in sizes.items():
         if found != expected:
@@ -49,6 +88,8 @@ def _unpack_run(stored: Stored) -> Run:
         Scaler(**arrays["scaler"]),
         Scaler(**arrays["cond_scaler"]),
         calibration,
+        _unpacked_profile(stored),
+        Conditions(arrays["conditions"]["rows"], tuple(Column(**each) for each in stored.settings["conditions"])),
         stored.settings["diverged"],
     )
 
@@ -137,6 +178,6 @@ def _earlier_monitor(path: Path) -> Stored | None:
     )
 
 
-codecs.register(Codec("run", Run, 1, _pack_run, _unpack_run, earlier=_earlier_run))
+codecs.register(Codec("run", Run, 2, _pack_run, _unpack_run, {1: _with_unknown_profile}, earlier=_earlier_run))
 codecs.register(Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record))
 codecs.register(Codec("table monitor", TableMonitor, 1, _pack_monitor, _unpack_monitor, earlier=_earlier_monitor))

@@ -15,6 +15,7 @@ from aejax.base import (
     Algorithm,
     Array,
     ArrayLike,
+    Batch,
     Drawn,
     Fitted,
     Model,
@@ -48,6 +49,7 @@ from aejax.training.fingerprints import fingerprint
 from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training.pace import pace_of
 from aejax.training.progress import Progress, ProgressBar
+from aejax.training.scales import warn_if_unscaled
 from aejax.training.sources import Blocks, on_device, rows, stream
 
 Fittable = Objective | Model | Adversary | Algorithm
@@ -206,6 +208,8 @@ def fit_members(
     options = SimpleNamespace(**{**defaults, **given})
     model, source = as_fittable(model), as_source(x)
     arrays = () if isinstance(source, Stream) else source.arrays
+    if isinstance(arrays, Batch):
+        warn_if_unscaled(arrays)
     _refuse_tracers(key, arrays, options.hparams, options.learning_rate, options.variables)
     if options.resume and options.checkpoint_dir is None:
         raise ValueError("checkpoint_dir: found None, expected the folder to resume from")

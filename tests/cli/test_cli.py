@@ -133,7 +133,7 @@ def test_reconstruct_is_in_the_original_units(trained, new_table, tmp_path):
 def test_detect_keeps_its_false_alarm_rate_and_names_the_sensor(trained, new_table, tmp_path):
     assert run("detect", trained, new_table, "--out", tmp_path / "scores.csv", "--false-alarm-rate", 0.05) == 0
     header, rows = read_csv(tmp_path / "scores.csv")
-    assert header == ["score", "p_value", "is_anomaly", "top_sensor"]
+    assert header == ["score", "p_value", "is_anomaly", "top_sensor", "reason"]
     flagged = np.mean([row[2].lower() in ("true", "1") for row in rows])
     # 100 calibration rows: the rate itself is random, Beta(5, 96) around 0.05
     assert flagged < 0.13

@@ -185,3 +185,65 @@ def test_bad_averages_and_conditions_are_refused(tmp_path):
     run = tables.train(table_of(60), config, tmp_path / "b")
     with pytest.raises(ValueError, match=r"condition: found .*nan.*, expected finite numbers"):
         tables.generate(run, 3, {"load": float("nan")})
+
+
+def test_clean_rows_lose_nothing_to_the_search_for_gross_errors(tmp_path):
+    """Not one cell of several clean tables is left out: the run is the same to the bit."""
+    for seed in range(3):
+        table = table_of(300, seed)
+        values = [np.exp(table.values), table.values][seed % 2]
+        folders = tmp_path / f"{seed}-left-out", tmp_path / f"{seed}-kept"
+        searched, kept = (
+            train(table._replace(values=values), folder, gross_errors=choice)[0]
+            for folder, choice in zip(folders, ("leave_out", "keep"), strict=True)
+        )
+        np.testing.assert_array_equal(searched.calibration.score, kept.calibration.score)
+        np.testing.assert_array_equal(searched.scaler.scale, kept.scaler.scale)
+
+
+def test_gross_errors_leave_scale_and_limit_as_they_are_wherever_they_lie(tmp_path):
+    clean = table_of(300)
+    rows = [3, 50, 215, 218, 250, 290]  # in all three parts of a split by time
+    spiked, notes = train(changed(clean, rows, "flow", 1e7), tmp_path / "spiked", split="time")
+    assert spiked.profile.num_gross.tolist() == [0, 6, 0, 0]
+    assert any("'flow': 6 value(s) outside" in note for note in notes)
+    assert len(spiked.calibration.score) == 58
+    plain, _ = train(clean, tmp_path / "plain", split="time")
+    np.testing.assert_allclose(spiked.scaler.scale, plain.scaler.scale, rtol=0.05)
+    assert spiked.config.latent_dim == plain.config.latent_dim
+    assert spiked.calibration.score.max() < 1e3
+    kept, _ = train(changed(clean, rows, "flow", 1e7), tmp_path / "kept", split="time", gross_errors="keep")
+    assert kept.scaler.scale[1] > 1e4
+
+
+def test_spikes_in_new_rows_leave_the_explained_variance_meaningful(tmp_path):
+    run, _ = train(table_of(300), tmp_path, num_epochs=60)
+    notes = []
+    result = tables.evaluate(run, changed(table_of(300, 1), [5], "flow", 1e9), notes.append)
+    assert result["explained_variance"] > 0
+    assert any("without 1 gross errors" in note for note in notes)
+    found = tables.detect(run, changed(table_of(300, 1), [5, 6], "flow", [1e9, 1e300]), 0.05)
+    assert found["is_anomaly"][5:7].all()
+
+
+def test_what_is_known_of_the_columns_is_kept_with_the_run(tmp_path):
+    table = changed(changed(table_of(300), slice(None), "level", 60.0), slice(0, 4), "flow", 1e7)
+    run, _ = train(table, tmp_path, model="conditional_vae", condition_columns=("load",))
+    back = aejax.load(tmp_path)
+    assert back.profile.columns == run.profile.columns
+    assert [column.kind for column in back.profile.columns] == ["number", "number", "constant"]
+    np.testing.assert_array_equal(back.profile.limits.upper, run.profile.limits.upper)
+    np.testing.assert_array_equal(back.conditions.rows, run.conditions.rows)
+    found, again = tables.detect(run, table), tables.detect(back, table)
+    assert found["reason"].tolist() == again["reason"].tolist()
+    np.testing.assert_array_equal(tables.reconstruct(back, table)["level"], 60.0)
+
+
+def test_a_training_that_fails_leaves_no_folder(tmp_path, monkeypatch):
+    def fails(*arguments, **options):
+        raise MemoryError("no memory is left")
+
+    monkeypatch.setattr("aejax.tables.training.fit", fails)
+    with pytest.raises(MemoryError):
+        train(table_of(100), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

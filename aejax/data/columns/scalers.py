@@ -31,7 +31,7 @@ def fit_scaler(x: ArrayLike, columns: Sequence[str] | None = None, scaling: Scal
     - ``"counts"``: no map, once it is sure that the values are counts.
 
     Statistics are float64, over the values that are observed. A constant column has nothing to divide by but
-    rounding: its scale is 1.
+    rounding: its scale is its value, whatever the unit, and 1 where that is zero.
 
     Args:
         x: (n, c), NaN where missing. Training rows only.
@@ -48,9 +48,9 @@ def fit_scaler(x: ArrayLike, columns: Sequence[str] | None = None, scaling: Scal
     Example:
         >>> x = np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])
         >>> fit_scaler(x)
-        Scaler(mean=array([2., 5.]), scale=array([1., 1.]))
+        Scaler(mean=array([2., 5.]), scale=array([1., 5.]))
         >>> fit_scaler(x, scaling="unit_interval")
-        Scaler(mean=array([1., 5.]), scale=array([2., 1.]))
+        Scaler(mean=array([1., 5.]), scale=array([2., 5.]))
     """
     if scaling not in _SCALINGS:
         raise ValueError(f"scaling: found {scaling!r}, expected one of {', '.join(_SCALINGS)}")
@@ -58,7 +58,7 @@ def fit_scaler(x: ArrayLike, columns: Sequence[str] | None = None, scaling: Scal
     _refuse(np.isnan(values).all(axis=0), columns, "no value at all, expected finite numbers; leave the column out")
     _refuse(np.isinf(values).any(axis=0), columns, "an infinite value, expected finite numbers; leave the column out")
     mean, spread = _SCALINGS[scaling](values, columns)
-    return Scaler(mean, np.where(spread <= _rounding(x), 1.0, spread))
+    return Scaler(mean, np.where(spread <= _rounding(x), np.where(mean == 0, 1.0, np.abs(mean)), spread))
 
 
 def _standardised(values: np.ndarray, columns: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,171 @@
+"""From a table to the rows that a model is trained on: split, cleaned of gross errors, scaled."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from aejax.base import Batch
+from aejax.data.columns.gross import fit_limits, gross_errors
+from aejax.data.columns.scalers import Scaler, check_scaled, constant_columns, fit_scaler
+from aejax.data.columns.sentinels import find_sentinels
+from aejax.data.formats.tables import Table
+from aejax.tables import config as configs
+from aejax.tables.columns import Notice, check_columns, has_conditions, scaled_batch, select
+from aejax.tables.config import TrainConfig
+from aejax.tables.profiles import Profile, fit_profile, pinned, say_profile
+from aejax.tables.run import Source
+
+_FEWEST_ROWS = 10
+
+
+class Split(NamedTuple):
+    """Row numbers of a table.
+
+    Attributes:
+        train: what the model and the scaler are fitted to.
+        validation: what chooses the best epoch.
+        calibration: what nothing is fitted to.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    calibration: np.ndarray
+
+
+def split_rows(key: jax.Array, num_rows: int, config: TrainConfig) -> Split:
+    """Splits rows at random, or in the order of time: the first ones train, the last ones calibrate.
+
+    Args:
+        key: PRNG key.
+        num_rows: the number of rows.
+        config: its fractions and its ``split``.
+
+    Returns:
+        The Split; no part is empty.
+
+    Raises:
+        ValueError: too few rows.
+
+    Example:
+        >>> [len(part) for part in split_rows(jax.random.key(0), 100, TrainConfig())]
+        [70, 10, 20]
+    """
+    if num_rows < _FEWEST_ROWS:
+        raise ValueError(
+            f"found {num_rows} row(s), expected at least {_FEWEST_ROWS}: rows to train, to stop training and to "
+            "calibrate detection are held apart"
+        )
+    num_validation = max(1, round(config.validation_fraction * num_rows))
+    num_calibration = max(1, round(config.calibration_fraction * num_rows))
+    rows = np.arange(num_rows)
+    if config.split == "random":
+        rows = np.asarray(jax.random.permutation(key, num_rows))
+    num_train = num_rows - num_validation - num_calibration
+    if num_train < 1:
+        raise ValueError(
+            f"found {num_rows} rows, of which {num_validation} validate and {num_calibration} calibrate, expected some "
+            "left to train on; lower validation_fraction or calibration_fraction"
+        )
+    return Split(*(np.sort(part) for part in np.split(rows, [num_train, num_train + num_validation])))
+
+
+class Prepared(NamedTuple):
+    """Rows to train on.
+
+    Attributes:
+        columns: the c modelled ones.
+        split: of the rows; those with a gross error are in no part of ``calibration``.
+        x: (n, c) in the units of the table; NaN where missing, and where there was a gross error.
+        cond: (n, k) conditions.
+        batch: both, scaled.
+        scaler: of the modelled columns.
+        cond_scaler: of the conditions.
+        profile: of the modelled columns.
+    """
+
+    columns: tuple[str, ...]
+    split: Split
+    x: np.ndarray
+    cond: np.ndarray
+    batch: Batch
+    scaler: Scaler
+    cond_scaler: Scaler
+    profile: Profile
+
+
+def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, notice: Notice) -> Prepared:
+    """Splits, cleans and scales the rows of a table; what is odd in them is said.
+
+    Args:
+        key: PRNG key of the split.
+        table: the table.
+        source: where it is from.
+        config: the TrainConfig.
+        notice: takes what a user should know, a line each.
+
+    Returns:
+        The Prepared.
+
+    Raises:
+        ValueError: columns or rows that a model cannot be trained on; the message names them.
+    """
+    columns = check_columns(table, config)
+    x, cond = select(table.values, source, config)
+    cond = _usable_conditions(cond, config, notice)
+    is_known = has_conditions(cond, config, notice)
+    x, cond = x[is_known], cond[is_known]
+    split = split_rows(key, len(x), config)
+    _check_split(x, split, columns, config)
+    profile, is_gross = fit_profile(x, split.train, config.gross_errors == "keep")
+    say_profile(profile, x[split.train], columns, notice)
+    x = pinned(profile, np.where(is_gross, np.nan, x))
+    # A row with a gross error is not normal: it has no say in where the limit is.
+    split = split._replace(calibration=split.calibration[~is_gross[split.calibration].any(axis=1)])
+    scaling = configs.scaling(config)
+    scaler = fit_scaler(x[split.train], columns=columns, scaling=scaling)
+    cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
+    check_scaled(scaler, x, scaling, columns)
+    batch = scaled_batch(x, cond, scaler, cond_scaler)
+    return Prepared(columns, split, x, cond, batch, scaler, cond_scaler, profile)
+
+
+def _usable_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:
+    """The conditions, missing where they are gross errors; says so, and where a value seems to mark something else."""
+    for index, value, count in find_sentinels(cond):
+        notice(
+            f"condition column {config.condition_columns[index]!r}: {count} rows hold {value:g}, far from all other "
+            "values; if it marks a missing value, empty these cells"
+        )
+    if config.gross_errors == "keep":
+        return cond
+    is_gross = gross_errors(fit_limits(cond), cond)
+    for name, count in zip(config.condition_columns, is_gross.sum(axis=0), strict=True):
+        if count:
+            notice(
+                f"condition column {name!r}: {count} value(s) are gross errors and count as missing; --gross-errors "
+                "keep keeps them"
+            )
+    return np.where(is_gross, np.nan, cond)
+
+
+def _check_split(x: np.ndarray, split: Split, columns: tuple[str, ...], config: TrainConfig) -> None:
+    """Refuses parts without a value to use, and training rows in which nothing varies."""
+    for part, rows in split._asdict().items():
+        if np.isnan(x[rows]).all():
+            raise ValueError(
+                f"split: found no value in the {len(rows)} {part} rows of {config.split!r}, expected some; leave "
+                "out the empty rows, or take --split random"
+            )
+    empty = np.isnan(x[split.train]).all(axis=0)
+    if empty.any():
+        name = columns[int(np.argmax(empty))]
+        raise ValueError(
+            f"column {name!r}: found no value in the training rows, expected some; take --split random, or leave the "
+            f"column out with --drop-columns {name}"
+        )
+    if constant_columns(x[split.train]).all():
+        raise ValueError(
+            f"found the same value in all training rows of each column ({', '.join(columns)}), expected at least one "
+            "column that varies: there is nothing to learn"
+        )

@@ -1,0 +1,146 @@
+"""What is known of the columns of a table: their kinds, how far their values reach, what is odd in them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from aejax.data.columns import kinds
+from aejax.data.columns.contamination import standing_out
+from aejax.data.columns.gross import Limits, fit_limits, gross_errors, no_limits
+from aejax.data.columns.kinds import PLAIN, Column
+from aejax.data.columns.sentinels import find_sentinels
+
+Notice = Callable[[str], None]
+
+# Above this share, and what chance adds to it, rows that stand out are said.
+_SOME_STAND_OUT = 0.02
+
+
+class Profile(NamedTuple):
+    """What is known of the modelled columns.
+
+    Attributes:
+        columns: c Columns, what kind each is.
+        limits: beyond which a value is a gross error.
+        num_gross: (c,) gross errors among all rows of the table.
+        standing_out: the share of training rows that lie off the others.
+    """
+
+    columns: tuple[Column, ...]
+    limits: Limits
+    num_gross: np.ndarray
+    standing_out: float
+
+
+def fit_profile(x: np.ndarray, train: np.ndarray, keeps_gross: bool) -> tuple[Profile, np.ndarray]:
+    """What the training rows tell of the columns, and which values of all rows are gross errors.
+
+    Args:
+        x: (n, c) all rows, NaN where missing.
+        train: the numbers of the training rows.
+        keeps_gross: whether there are to be no gross errors.
+
+    Returns:
+        The Profile, and (n, c) bool. Columns are of the kind "constant" if none of all rows has another value.
+    """
+    limits = no_limits(x.shape[1]) if keeps_gross else fit_limits(x[train])
+    is_gross = np.zeros(x.shape, bool)
+    for rows in (train, np.setdiff1d(np.arange(len(x)), train)):
+        is_gross[rows] = gross_errors(limits, x[rows])
+    rows = np.where(is_gross, np.nan, x)[train]
+    columns = kinds.recognise(rows)
+    # A column that is constant in the training rows alone is none: normal rows have other values.
+    changed = kinds.has_changed(kinds.constants(columns), x)
+    columns = tuple(PLAIN if changed[:, i].any() else column for i, column in enumerate(columns))
+    return Profile(columns, limits, is_gross.sum(axis=0), standing_out(rows)), is_gross
+
+
+def unknown_profile(num_columns: int) -> Profile:
+    """That of a run which has noted none.
+
+    Example:
+        >>> unknown_profile(1).columns
+        (Column(kind='number', facts={}),)
+    """
+    columns = (PLAIN,) * num_columns
+    return Profile(columns, no_limits(num_columns), np.zeros(num_columns, int), 0.0)
+
+
+def pinned(profile: Profile, x: np.ndarray) -> np.ndarray:
+    """Rows in which constant columns are what they always were: a model has nothing to learn from them.
+
+    Args:
+        profile: a Profile.
+        x: (n, c), NaN where missing.
+
+    Returns:
+        (n, c); what is missing stays missing.
+    """
+    constant = kinds.constants(profile.columns)
+    return np.where(np.isnan(constant) | np.isnan(x), x, constant)
+
+
+def changes(profile: Profile, x: np.ndarray, names: tuple[str, ...]) -> list[tuple[np.ndarray, str, bool]]:
+    """Where constant columns are not what they always were.
+
+    Args:
+        profile: a Profile.
+        x: (n, c) rows, NaN where missing.
+        names: of the columns.
+
+    Returns:
+        Of each column and sort of change (n,) bool, the rows; what to say; and whether it is an alarm. A change among
+        the values 0, 1 and -1 is none: such a column may be a label.
+    """
+    constant = kinds.constants(profile.columns)
+    has_changed = kinds.has_changed(constant, x)
+    is_mark = kinds.is_flag(constant) & kinds.is_flag(x)
+    found = []
+    for index in np.flatnonzero(has_changed.any(axis=0)):
+        was = f"{names[index]} was always {constant[index]:g} in training"
+        for is_alarm, rows in ((True, ~is_mark[:, index]), (False, is_mark[:, index])):
+            rows &= has_changed[:, index]
+            if rows.any():
+                found.append((rows, was if is_alarm else f"{was} (a flag or label, which does not decide)", is_alarm))
+    return found
+
+
+def say_profile(profile: Profile, x: np.ndarray, names: tuple[str, ...], notice: Notice) -> None:
+    """Says what is odd in the training rows.
+
+    Args:
+        profile: of these columns.
+        x: (n, c) training rows, NaN where missing, gross errors among them.
+        names: of the columns.
+        notice: takes a line each.
+    """
+    for name, column in zip(names, profile.columns, strict=True):
+        if column.kind == "constant":
+            _say_constant(name, column.facts["value"], notice)
+    if said := kinds.describe([c if c.kind != "constant" else PLAIN for c in profile.columns], names):
+        notice(f"kinds of columns: {said}; generate keeps to them")
+    for index, value, count in find_sentinels(x):
+        notice(
+            f"column {names[index]!r}: {count} training rows hold {value:g}, far from all other values; if it "
+            "marks a missing value, empty these cells"
+        )
+    for index in np.flatnonzero(profile.num_gross).tolist():
+        lower, upper = profile.limits.lower[index], profile.limits.upper[index]
+        notice(
+            f"column {names[index]!r}: {profile.num_gross[index]} value(s) outside {lower:.4g} to {upper:.4g} are "
+            "gross errors and count as missing; --gross-errors keep keeps them"
+        )
+    if profile.standing_out > _SOME_STAND_OUT + 2.5 * np.sqrt(_SOME_STAND_OUT / len(x)):
+        notice(
+            f"about {100 * profile.standing_out:.2g} % of the training rows stand out from the others; if they are "
+            "faults, leave them out, for a model learns them as normal"
+        )
+
+
+def _say_constant(name: str, value: float, notice: Notice) -> None:
+    if kinds.is_flag(value):
+        consequence = f"a change to 0 or 1 is pointed out and does not decide; if it is a label, --drop-columns {name}"
+    else:
+        consequence = "a model learns nothing from it; detect has an alarm of its own where it changes"
+    notice(f"column {name!r} is always {value:g} in the training rows: {consequence}")
