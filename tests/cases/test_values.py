@@ -22,7 +22,7 @@ class Trained:
         self.summary = summary(self.run, aejax.load(tables.record_folder(out)))
 
     def detect(self, name, **options):
-        table = read_table(str(self.folder / name), (), self.run.source.columns)
+        table = read_table(self.folder / name, columns=self.run.source.columns)
         self.said = []
         return tables.detect(self.run, table, notice=self.said.append, **options)
 
