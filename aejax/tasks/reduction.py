@@ -4,6 +4,7 @@ import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Latent, Model, Variables, required
 from aejax.data.batches import RowsLike
+from aejax.models.gaps import filled
 from aejax.tasks.rows import over_rows
 
 
@@ -101,7 +102,7 @@ def check_encodes(model: object) -> None:
 
 
 def _encode(model: Model, variables: Variables, batch: Batch) -> Latent:
-    return required(model.encode, "encode")(variables, batch.x, batch.cond)
+    return required(model.encode, "encode")(variables, filled(model, variables, batch).x, batch.cond)
 
 
 def _reconstruct(model: Model, variables: Variables, batch: Batch) -> Array:
