@@ -2,7 +2,7 @@
 
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
-from aejax.tables.monitoring import TableMonitor, Watched, table_monitor, watch
+from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.run import Record, Run, record_folder
 from aejax.tables.training import Split, split_rows, train
 
@@ -15,6 +15,7 @@ __all__ = [
     "detect",
     "encode",
     "evaluate",
+    "fit_monitor",
     "generate",
     "reconstruct",
     "record_folder",

@@ -12,6 +12,7 @@ from aejax.data.columns.scalers import check_scaled, scale, unscale
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables import config as configs
 from aejax.tables.columns import Notice, has_conditions, scaled_batch, select
+from aejax.tables.gaps import say_gaps
 from aejax.tables.run import Run
 from aejax.tasks.anomaly import Detection
 
@@ -81,6 +82,7 @@ def detect(
     """
     batch, is_known = _prepare(run, table, notice)
     found = _found(run, batch, run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate)
+    say_gaps(np.asarray(batch.x), run.columns, found.compared_with, notice)
     top = np.array(run.columns)[np.argmax(found.contribution, axis=1)]
     has_residual = found.contribution.any(axis=1)
     columns = {

@@ -96,7 +96,6 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
     import aejax
     from aejax import tables
     from aejax.data.formats.tables import read_table
-    from aejax.tasks import anomaly
 
     if Path(command.normal).is_dir() or command.normal.endswith(".safetensors"):
         if ignored := flags_that_differ(command, _OF_TRAINING, MonitorCommand):
@@ -105,9 +104,10 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
         return monitor
     normal = read_table(command.normal, command.drop_columns)
     with warnings_noted(command.quiet):
-        fitted = anomaly.fit_monitor(
+        return tables.fit_monitor(
             jax.random.key(command.seed),
-            normal.values,
+            normal,
+            functools.partial(note, quiet=command.quiet),
             latent_dim=command.latent_dim,
             num_lags=command.num_lags,
             smoothing=command.smoothing,
@@ -117,4 +117,3 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
             num_epochs=command.num_epochs,
             progress=not command.quiet,
         )
-    return tables.table_monitor(fitted, normal)
