@@ -1,11 +1,11 @@
 """A process monitor on a table of named columns: what it is kept with, and new rows judged."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from aejax.base import Array
-from aejax.data.columns.scalers import Scaler
 from aejax.data.columns.sentinels import find_sentinels
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables.columns import Notice, chosen_names
@@ -15,6 +15,11 @@ from aejax.tasks.anomaly import Chart, Monitor
 
 # A sensor that repeats its reading in so many rows, and twice as many as it ever did, stands still.
 _FEWEST_STILL = 10
+# What instruments and archives write for a missing value, and how many standard deviations away it must be: that is ten
+# times the range of usual readings.
+_USUAL_CODES = (-999.0, -9999.0, -99999.0, -999.25, 999.0, 9999.0, 99999.0)
+_FAR = 60
+_QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 
 
 class TableMonitor(NamedTuple):
@@ -25,7 +30,6 @@ class TableMonitor(NamedTuple):
         columns: c names, in the order of the monitor.
         has_header: whether the names are the table's own.
         normal_contribution: (c,), what each column contributes on average to the rows that it was fitted to.
-        sentinels: values that stood for missing ones in these rows, such as -999.
         longest_still: (c,), in how many of these rows in sequence a column had one value at most; None in what
             earlier versions saved.
     """
@@ -34,7 +38,6 @@ class TableMonitor(NamedTuple):
     columns: tuple[str, ...]
     has_header: bool
     normal_contribution: np.ndarray
-    sentinels: tuple[float, ...] = ()
     longest_still: np.ndarray | None = None
 
 
@@ -77,14 +80,23 @@ def fit_monitor(key: Array, normal: Table, notice: Notice = lambda text: None, *
         >>> monitor = fit_monitor(jax.random.key(0), normal, print, num_epochs=1, false_alarm_rate=0.05)
         level: 6 normal rows hold -999, far from all other values; they count as missing
         normal rows with gaps: 6 of 300 (level 6)
-        >>> monitor.sentinels
-        (-999.0,)
+        >>> monitor.longest_still
+        array([1., 1.])
     """
-    values, found = _without_sentinels(normal.values, None, (), normal.columns, "normal", notice)
+    low, middle, high = _quartiles(normal.values)
+    values = _without_sentinels(
+        normal.values, middle, (high - low) / _QUARTILES_APART, normal.columns, "normal", notice
+    )
     if line := describe(find_gaps(values, normal.columns)):
         notice(f"normal {line}")
-    monitor = table_monitor(anomaly.fit_monitor(key, values, **options), normal._replace(values=values))
-    return monitor._replace(sentinels=found)
+    return table_monitor(anomaly.fit_monitor(key, values, **options), normal._replace(values=values))
+
+
+def _quartiles(values: np.ndarray) -> np.ndarray:
+    """(3, c); NaN for a column without a value, which is refused later."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanpercentile(values, [25, 50, 75], axis=0)
 
 
 def table_monitor(monitor: Monitor, normal: Table) -> TableMonitor:
@@ -111,7 +123,7 @@ def table_monitor(monitor: Monitor, normal: Table) -> TableMonitor:
     """
     contribution = anomaly.contributions(monitor, normal.values).mean(axis=0)
     longest = np.array([_longest_still(column)[0] for column in normal.values.T], float)
-    return TableMonitor(monitor, normal.columns, normal.has_header, contribution, (), longest)
+    return TableMonitor(monitor, normal.columns, normal.has_header, contribution, longest)
 
 
 def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: None) -> Watched:  # noqa: ARG005
@@ -130,8 +142,8 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
         ValueError: columns that differ from those of the monitor.
     """
     rows = select_columns(table, monitor.columns, monitor.has_header).values
-    known = monitor.sentinels
-    rows, _ = _without_sentinels(rows, monitor.monitor.scaler, known, monitor.columns, "new", notice)
+    scaler = monitor.monitor.scaler
+    rows = _without_sentinels(rows, scaler.mean, scaler.scale, monitor.columns, "new", notice)
     _note_constant(monitor, rows, notice)
     _note_still(monitor, rows, notice)
     chart, _ = anomaly.watch(monitor.monitor, rows)
@@ -142,17 +154,12 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
 
 
 def _without_sentinels(
-    rows: np.ndarray,
-    scaler: Scaler | None,
-    known: tuple[float, ...],
-    columns: tuple[str, ...],
-    which: str,
-    notice: Notice,
-) -> tuple[np.ndarray, tuple[float, ...]]:
-    """The rows with NaN for values such as -999, and these values; ``known`` ones need not repeat themselves."""
+    rows: np.ndarray, centre: np.ndarray, spread: np.ndarray, columns: tuple[str, ...], which: str, notice: Notice
+) -> np.ndarray:
+    """The rows with NaN for values such as -999."""
     rows = rows.copy()
     found: list[tuple[int, float, int]] = []
-    while more := _sentinels(rows, scaler, known):
+    while more := _sentinels(rows, centre, spread):
         found += more
         for column, value, _ in more:
             rows[rows[:, column] == value, column] = np.nan
@@ -160,21 +167,19 @@ def _without_sentinels(
         notice(
             f"{columns[column]}: {count} {which} rows hold {value:g}, far from all other values; they count as missing"
         )
-    return rows, tuple(sorted({value for _, value, _ in found}))
+    return rows
 
 
-def _sentinels(rows: np.ndarray, scaler: Scaler | None, known: tuple[float, ...]) -> list[tuple[int, float, int]]:
-    if scaler is None:
-        return find_sentinels(rows)
-    # Beside normal readings, since a dead sensor may give nothing else. What takes no part is not judged.
-    takes_part = np.isfinite(scaler.scale)
-    spread = np.where(takes_part, scaler.scale, np.nan)
-    beside = np.concatenate([np.where(takes_part, rows, np.nan), scaler.mean + np.linspace(-3, 3, 9)[:, None] * spread])
-    found = find_sentinels(beside)
-    for column in np.flatnonzero(takes_part):
-        for value in known:
-            if (count := int((beside[:, column] == value).sum())) and column not in [place for place, *_ in found]:
-                found.append((int(column), value, count))
+def _sentinels(rows: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> list[tuple[int, float, int]]:
+    """What repeats itself far from normal readings, and usual codes there that do not; no spread, no judgement."""
+    # Beside normal readings, since a dead sensor may give nothing else.
+    takes_part = np.isfinite(spread) & (spread > 0)
+    normal = centre + np.linspace(-3, 3, 9)[:, None] * np.where(takes_part, spread, np.nan)
+    found = find_sentinels(np.concatenate([np.where(takes_part, rows, np.nan), normal]))
+    for column in set(np.flatnonzero(takes_part).tolist()) - {column for column, *_ in found}:
+        is_far = np.abs(rows[:, column] - centre[column]) > _FAR * spread[column]
+        for value in np.unique(rows[is_far & np.isin(rows[:, column], _USUAL_CODES), column])[:1]:
+            found.append((column, float(value), int((rows[:, column] == value).sum())))
     return found
 
 

@@ -111,7 +111,7 @@ def _earlier_record(folder: Path) -> Stored | None:
 
 def _pack_monitor(monitor: TableMonitor) -> Stored:
     stored = pack_monitor(monitor.monitor)
-    table = {"columns": list(monitor.columns), "has_header": monitor.has_header, "sentinels": list(monitor.sentinels)}
+    table = {"columns": list(monitor.columns), "has_header": monitor.has_header}
     arrays = {"normal_contribution": monitor.normal_contribution, "longest_still": monitor.longest_still}
     kept = {name: array for name, array in arrays.items() if array is not None}
     return stored._replace(settings=stored.settings | table, arrays=stored.arrays | kept)
@@ -122,8 +122,8 @@ def _unpack_monitor(stored: Stored) -> TableMonitor:
     columns, contribution = tuple(stored.settings["columns"]), stored.arrays["normal_contribution"]
     if not len(columns) == len(contribution) == len(monitor.scaler.mean):
         raise ValueError(f"columns: found {len(columns)}, expected {len(monitor.scaler.mean)}, those of its scaler")
-    sentinels, longest_still = tuple(stored.settings.get("sentinels", ())), stored.arrays.get("longest_still")
-    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution, sentinels, longest_still)
+    longest_still = stored.arrays.get("longest_still")
+    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution, longest_still)
 
 
 def _earlier_monitor(path: Path) -> Stored | None:

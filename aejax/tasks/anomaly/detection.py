@@ -10,7 +10,7 @@ from aejax.data.batches import RowsLike
 from aejax.losses import observed
 from aejax.models.gaps import filled
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
-from aejax.tasks.anomaly.patterns import OTHER_GAPS, SAME_GAPS, comparisons, kept
+from aejax.tasks.anomaly.patterns import comparisons, kept, unless_known
 from aejax.tasks.rows import over_rows
 
 # Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
@@ -135,9 +135,8 @@ def detect(
     score, residual, seen = over_rows(_score_and_residual, model, arguments, x)
     p_value = p_values(calibration.score, score)
     contribution = np.where(seen, np.square(residual / calibration.residual_scale), 0)
-    is_whole = seen.reshape(len(seen), -1).all(axis=1)
-    compared_with = np.where(is_whole | (calibration.rows is not None), SAME_GAPS, OTHER_GAPS)
-    for rows, normal, gaps in () if calibration.rows is None else comparisons(seen, calibration.rows, false_alarm_rate):
+    compared_with = unless_known(seen, calibration.rows)
+    for rows, normal, gaps in comparisons(seen, calibration.rows, false_alarm_rate):
         normal_score, normal_residual, normal_seen = over_rows(_score_and_residual, model, arguments, normal)
         p_value[rows] = p_values(normal_score, score[rows])
         scale = _residual_scale(normal_residual, normal_seen)

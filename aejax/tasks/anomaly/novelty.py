@@ -15,7 +15,7 @@ from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows
 from aejax.losses import observed
 from aejax.models import denoising_autoencoder
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
-from aejax.tasks.anomaly.patterns import OTHER_GAPS, SAME_GAPS, comparisons, kept
+from aejax.tasks.anomaly.patterns import comparisons, kept, unless_known
 from aejax.tasks.anomaly.statistics import code_and_residual
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -304,11 +304,12 @@ def judge(detector: Detector, x: ArrayLike, false_alarm_rate: float = 0.01) -> J
             "calibrate_detector"
         )
     scaled = scaled_rows(detector.scaler, x)
-    score, seen, normal = _novelty_score(detector, scaled), ~np.isnan(scaled), detector.held_out_rows
+    score, seen = _novelty_score(detector, scaled), ~np.isnan(scaled)
     p_value = p_values(detector.held_out, score)
-    compared_with = np.where(seen.all(axis=1) | (normal is not None), SAME_GAPS, OTHER_GAPS)
-    for rows, hidden, gaps in () if normal is None else comparisons(seen, Batch(normal), false_alarm_rate):  # type: ignore[arg-type]
-        p_value[rows] = p_values(_novelty_score(detector, np.asarray(hidden.x)), score[rows])
+    held_out = None if detector.held_out_rows is None else Batch(detector.held_out_rows)  # type: ignore[arg-type]
+    compared_with = unless_known(seen, held_out)
+    for rows, normal, gaps in comparisons(seen, held_out, false_alarm_rate):
+        p_value[rows] = p_values(_novelty_score(detector, np.asarray(normal.x)), score[rows])
         compared_with[rows] = gaps
     return Judgement(score, p_value, is_rare(p_value, false_alarm_rate), compared_with)
 

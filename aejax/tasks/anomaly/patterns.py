@@ -69,7 +69,23 @@ def observed(batch: Batch) -> np.ndarray:
     return seen & mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 
 
-def comparisons(seen: np.ndarray, normal: Batch, false_alarm_rate: float) -> Iterator[Comparison]:
+def unless_known(seen: np.ndarray, normal: Batch | None) -> np.ndarray:
+    """What rows are compared with before ``comparisons`` say otherwise.
+
+    Args:
+        seen: (n, *event) bool, what is observed.
+        normal: from ``kept``, or None where there is none.
+
+    Returns:
+        (n,) text: ``SAME_GAPS``, and ``OTHER_GAPS`` of rows with gaps where there are no normal rows to hide them in.
+    """
+    words = np.full(len(seen), SAME_GAPS, f"<U{max(map(len, (SAME_GAPS, SIMILAR_GAPS, OTHER_GAPS)))}")
+    if normal is None and not seen.all():
+        words[~_flat(seen).all(axis=1)] = OTHER_GAPS
+    return words
+
+
+def comparisons(seen: np.ndarray, normal: Batch | None, false_alarm_rate: float) -> Iterator[Comparison]:
     """What to compare rows with, pattern of gaps by pattern of gaps.
 
     A row that is exchangeable with normal rows is so with normal rows of which what it misses is hidden, whatever is
@@ -81,7 +97,7 @@ def comparisons(seen: np.ndarray, normal: Batch, false_alarm_rate: float) -> Ite
 
     Args:
         seen: (n, *event) bool, what is observed.
-        normal: from ``kept``.
+        normal: from ``kept``; nothing is compared where there is none.
         false_alarm_rate: the rate that the normal rows have to be enough for.
 
     Yields:
@@ -94,13 +110,14 @@ def comparisons(seen: np.ndarray, normal: Batch, false_alarm_rate: float) -> Ite
         >>> found.rows, found.normal.x[0], found.gaps
         (array([1]), array([ 1., nan]), 'same gaps')
     """
-    seen = _flat(seen)
-    normal_seen = _flat(observed(normal))
+    if normal is None:
+        return
+    seen, normal_seen = _flat(seen), _flat(observed(normal))
+    if seen.all() and normal_seen.all():
+        return
     enough = min(math.ceil(1 / false_alarm_rate) - 1, len(normal_seen))
     is_whole = normal_seen.all()
     numbers = np.flatnonzero(seen.any(axis=1) & ~(seen.all(axis=1) & is_whole))
-    if not len(numbers):
-        return
     patterns, which, counts = np.unique(seen[numbers], axis=0, return_inverse=True, return_counts=True)
     pooled = np.ones(len(patterns), bool)
     for pattern in np.argsort(-counts, kind="stable")[:_MOST_PATTERNS]:

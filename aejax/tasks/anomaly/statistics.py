@@ -210,14 +210,15 @@ def row_statistics(
     Returns:
         (3,): T², SPE and both together.
     """
+    code_size = len(whitening.code)
 
     def vector(flat: Array) -> Array:
         return white_row(model, variables, whitening, flat.reshape(row.shape), cond)
 
-    code_size = len(whitening.code)
-
     def whole() -> Array:
-        return sizes(vector(row.reshape(-1)), code_size)
+        batch = Batch(row[None], cond=None if cond is None else cond[None])
+        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
+        return jnp.stack([2 * code, 2 * residual, code + residual])
 
     def with_gaps() -> Array:
         found = freed_row(vector, whitening, row, seen)
