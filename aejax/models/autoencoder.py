@@ -9,6 +9,7 @@ from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
 from aejax.kernels.options import options_of
 from aejax.models.coder import DenseOptions, coder, dense_networks, reconstruction_score
+from aejax.models.gaps import filled_in_training
 from aejax.models.registry import factory
 
 
@@ -80,6 +81,7 @@ def autoencoder(
     ) -> tuple[Array, Aux]:
         del hparams
         encoder_key, decoder_key = jax.random.split(key)
+        batch = filled_in_training(encode, parts.mean, variables, batch)
         z, encoder_state = parts.encode(variables, batch.x, batch.cond, encoder_key, train)
         output, decoder_state = parts.decode(variables, z, batch.cond, decoder_key, train)
         nll = parts.nll(variables, batch, output)

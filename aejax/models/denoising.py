@@ -104,7 +104,7 @@ def denoising(model: Model, corrupt: Corruption, noise_level: float | Array, emp
         corrupt_key, model_key = jax.random.split(key)
         noisy = corrupt(corrupt_key, batch.x, hparams.noise_level)
         mask = losses.observed(batch)
-        if mask is not None:  # a missing value is shown to the model as it will be in use: as zero
+        if mask is not None:  # a missing value stays one, which the model inside fills
             noisy = jnp.where(mask, noisy, batch.x)
         target = batch.x if batch.target is None else batch.target
         weight = jnp.where(noisy == batch.x, 1, hparams.emphasis)

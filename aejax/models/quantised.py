@@ -11,6 +11,7 @@ from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
 from aejax.kernels.options import options_of
 from aejax.models.autoencoder import autoencoder
 from aejax.models.coder import DenseOptions, check_latent_dim, coder, dense_networks, reconstruction_score
+from aejax.models.gaps import filled_in_training
 from aejax.models.registry import factory
 
 # How many times what a code saves must another place save, for the code to move there: both are estimates.
@@ -118,6 +119,7 @@ def vq_autoencoder(
         key: Array, variables: Variables, batch: Batch, hparams: VqHparams, train: bool = True
     ) -> tuple[Array, Aux]:
         encoder_key, decoder_key, move_key = jax.random.split(key, 3)
+        batch = filled_in_training(encode, parts.mean, variables, batch)
         z, encoder_state = parts.encode(variables, batch.x, batch.cond, encoder_key, train)
         codebook, fixed = variables["codebook"], in_groups(jax.lax.stop_gradient(z))
         weight = _weight(batch).astype(z.dtype)

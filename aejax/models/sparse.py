@@ -10,6 +10,7 @@ from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, PyTree, Variables
 from aejax.kernels.options import options_of
 from aejax.models.coder import LayerOptions, coder, dense_networks, reconstruction_score
+from aejax.models.gaps import filled_in_training
 from aejax.models.registry import factory
 
 # Width of the rectangle through which JumpReLU's threshold gets a gradient, in units of the code.
@@ -142,6 +143,7 @@ def sparse_autoencoder(
         key: Array, variables: Variables, batch: Batch, hparams: SparseHparams, train: bool = True
     ) -> tuple[Array, Aux]:
         encoder_key, decoder_key = jax.random.split(key)
+        batch = filled_in_training(encode, parts.mean, variables, batch)
         pre, encoder_state = parts.encode(variables, batch.x, batch.cond, encoder_key, train)
         z = activate(variables, pre)
         output, decoder_state = parts.decode(variables, z, batch.cond, decoder_key, train)

@@ -10,6 +10,7 @@ from aejax import losses, nets
 from aejax.base import Array, Aux, Batch, Latent, Model, Variables
 from aejax.kernels.options import options_of
 from aejax.models.coder import DenseOptions, coder, conditional, dense_networks
+from aejax.models.gaps import filled_in_training
 from aejax.models.registry import factory
 
 
@@ -88,6 +89,7 @@ def vae(
         key: Array, variables: Variables, batch: Batch, hparams: VaeHparams, train: bool = True
     ) -> tuple[Array, Aux]:
         draw_key, encoder_key, decoder_key = jax.random.split(key, 3)
+        batch = filled_in_training(encode, parts.mean, variables, batch)
         output, encoder_state = parts.encode(variables, batch.x, batch.cond, encoder_key, train)
         mean, log_var = posterior(output)
         kl = losses.mean_examples(losses.kl_standard_normal(mean, log_var), batch)

@@ -7,6 +7,7 @@ import numpy as np
 from aejax import plots
 from aejax.artefacts import storage
 from aejax.plots.monitoring import control_chart
+from aejax.tables.gaps import describe
 from aejax.tables.monitoring import TableMonitor, Watched
 
 
@@ -18,7 +19,7 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
         found: from ``tables.watch``.
 
     Returns:
-        Four lines.
+        Four lines, and up to two more where something is missing.
     """
     rate, (enough, window) = monitor.monitor.rate, monitor.monitor.alarm_rule
     alarms = np.flatnonzero(found.chart.is_alarm)
@@ -33,8 +34,24 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
             f"new rows: {len(found.top_sensor)}; above the limit {found.chart.is_above.mean():.2%}",
             f"rows of alarm ({enough} of {window} above): {len(alarms)}, {first}",
             f"sensors that stand out {where}: {', '.join(top)}",
+            *_about_gaps(monitor, found),
         ]
     )
+
+
+def _about_gaps(monitor: TableMonitor, found: Watched) -> list[str]:
+    """Which rows have gaps, and for which rows the rate that was obtained holds."""
+    if not (line := describe(found.gaps)):
+        return []
+    if not found.gaps.num_with_gaps:
+        return [line]
+    if monitor.monitor.whitening.moment is None:
+        return [line, "this monitor knows no limit for rows with gaps and finds less there; fit it again"]
+    return [
+        line,
+        "the rate obtained is that of the normal rows as they are; rows with gaps are compared with what is normal for "
+        "rows with such gaps, as a Gaussian model has it",
+    ]
 
 
 def write_pictures(folder: str | Path, monitor: TableMonitor, found: Watched) -> tuple[str, ...]:

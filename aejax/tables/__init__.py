@@ -3,7 +3,7 @@
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
-from aejax.tables.monitoring import TableMonitor, Watched, table_monitor, watch
+from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
 from aejax.tables.run import Record, Run, record_folder
 from aejax.tables.training import train
@@ -18,6 +18,7 @@ __all__ = [
     "detect",
     "encode",
     "evaluate",
+    "fit_monitor",
     "generate",
     "read_table",
     "reconstruct",

@@ -16,6 +16,7 @@ from aejax.data.columns.scalers import check_scaled, scale, unscale
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables import config as configs
 from aejax.tables.columns import Notice, has_conditions, say_rate, scaled_batch, select
+from aejax.tables.gaps import say_gaps
 from aejax.tables.profiles import changes, pinned
 from aejax.tables.run import Run
 from aejax.tasks.anomaly import Detection
@@ -103,6 +104,7 @@ def detect(
     prepared = _prepare(run, table, notice)
     rate = run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
     found = _found(run, prepared.batch, rate)
+    say_gaps(np.asarray(prepared.batch.x), run.columns, found.compared_with, notice)
     say_rate(rate, len(run.calibration.score), notice)
     _say_new_levels(run, prepared.x, notice)
     top = np.array(run.columns, object)[np.argmax(found.contribution, axis=1)]

@@ -1,13 +1,25 @@
 """A process monitor on a table of named columns: what it is kept with, and new rows judged."""
 
-from typing import NamedTuple
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.base import Array
+from aejax.data.columns.sentinels import find_sentinels
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables.columns import Notice, chosen_names
+from aejax.tables.gaps import Gaps, describe, find_gaps
 from aejax.tasks import anomaly
 from aejax.tasks.anomaly import Chart, Monitor
+
+# A sensor that repeats its reading in so many rows, and twice as many as it ever did, stands still.
+_FEWEST_STILL = 10
+# What instruments and archives write for a missing value, and how many standard deviations away it must be: that is ten
+# times the range of usual readings.
+_USUAL_CODES = (-999.0, -9999.0, -99999.0, -999.25, 999.0, 9999.0, 99999.0)
+_FAR = 60
+_QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 
 
 class TableMonitor(NamedTuple):
@@ -18,12 +30,15 @@ class TableMonitor(NamedTuple):
         columns: c names, in the order of the monitor.
         has_header: whether the names are the table's own.
         normal_contribution: (c,), what each column contributes on average to the rows that it was fitted to.
+        longest_still: (c,), in how many of these rows in sequence a column had one value at most; None in what
+            earlier versions saved.
     """
 
     monitor: Monitor
     columns: tuple[str, ...]
     has_header: bool
     normal_contribution: np.ndarray
+    longest_still: np.ndarray | None = None
 
 
 class Watched(NamedTuple):
@@ -33,11 +48,55 @@ class Watched(NamedTuple):
         chart: the Chart of its rows.
         contribution: (n, c), as ``anomaly.contributions``, in the order of the monitor's columns.
         top_sensor: (n,), the column that contributes most; empty where nothing is observed.
+        gaps: what is missing.
     """
 
     chart: Chart
     contribution: np.ndarray
     top_sensor: np.ndarray
+    gaps: Gaps
+
+
+def fit_monitor(key: Array, normal: Table, notice: Notice = lambda text: None, **options: Any) -> TableMonitor:  # noqa: ARG005
+    """Learns normal operation from a table, in which values such as -999 count as missing.
+
+    Args:
+        key: PRNG key.
+        normal: rows of normal operation in time.
+        notice: takes what a user should know: values that count as missing, gaps.
+        **options: as in ``anomaly.fit_monitor``.
+
+    Returns:
+        The TableMonitor.
+
+    Raises:
+        ValueError: as ``anomaly.fit_monitor``.
+
+    Example:
+        >>> import jax
+        >>> values = np.random.default_rng(0).standard_normal((300, 2))
+        >>> values[::50, 1] = -999
+        >>> normal = Table(("flow", "level"), values, True, ())
+        >>> monitor = fit_monitor(jax.random.key(0), normal, print, num_epochs=1, false_alarm_rate=0.05)
+        level: 6 normal rows hold -999, far from all other values; they count as missing
+        normal rows with gaps: 6 of 300 (level 6)
+        >>> monitor.longest_still
+        array([1., 1.])
+    """
+    low, middle, high = _quartiles(normal.values)
+    values = _without_sentinels(
+        normal.values, middle, (high - low) / _QUARTILES_APART, normal.columns, "normal", notice
+    )
+    if line := describe(find_gaps(values, normal.columns)):
+        notice(f"normal {line}")
+    return table_monitor(anomaly.fit_monitor(key, values, **options), normal._replace(values=values))
+
+
+def _quartiles(values: np.ndarray) -> np.ndarray:
+    """(3, c); NaN for a column without a value, which is refused later."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanpercentile(values, [25, 50, 75], axis=0)
 
 
 def table_monitor(monitor: Monitor, normal: Table) -> TableMonitor:
@@ -63,7 +122,8 @@ def table_monitor(monitor: Monitor, normal: Table) -> TableMonitor:
         'level'
     """
     contribution = anomaly.contributions(monitor, normal.values).mean(axis=0)
-    return TableMonitor(monitor, normal.columns, normal.has_header, contribution)
+    longest = np.array([_longest_still(column)[0] for column in normal.values.T], float)
+    return TableMonitor(monitor, normal.columns, normal.has_header, contribution, longest)
 
 
 def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: None) -> Watched:  # noqa: ARG005
@@ -72,7 +132,8 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     Args:
         monitor: the TableMonitor.
         table: rows with its columns.
-        notice: takes what a user should know: the columns that take no part.
+        notice: takes what a user should know: the columns that take no part, values such as -999 that count as
+            missing, sensors that stand still.
 
     Returns:
         The Watched.
@@ -83,12 +144,66 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     selected = select_columns(table, monitor.columns, monitor.has_header)
     if selected.note:
         notice(selected.note)
-    rows = selected.values
+    scaler = monitor.monitor.scaler
+    rows = _without_sentinels(selected.values, scaler.mean, scaler.scale, monitor.columns, "new", notice)
     _note_constant(monitor, rows, notice)
+    _note_still(monitor, rows, notice)
     chart, _ = anomaly.watch(monitor.monitor, rows)
     contribution = anomaly.contributions(monitor.monitor, rows)
     top = np.array(monitor.columns)[contribution.argmax(axis=1)]
-    return Watched(chart, contribution, np.where(np.isfinite(chart.combined), top, ""))
+    is_seen = np.isfinite(chart.combined)
+    return Watched(chart, contribution, np.where(is_seen, top, ""), find_gaps(rows, monitor.columns))
+
+
+def _without_sentinels(
+    rows: np.ndarray, centre: np.ndarray, spread: np.ndarray, columns: tuple[str, ...], which: str, notice: Notice
+) -> np.ndarray:
+    """The rows with NaN for values such as -999."""
+    rows = rows.copy()
+    found: list[tuple[int, float, int]] = []
+    while more := _sentinels(rows, centre, spread):
+        found += more
+        for column, value, _ in more:
+            rows[rows[:, column] == value, column] = np.nan
+    for column, value, count in found:
+        notice(
+            f"{columns[column]}: {count} {which} rows hold {value:g}, far from all other values; they count as missing"
+        )
+    return rows
+
+
+def _sentinels(rows: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> list[tuple[int, float, int]]:
+    """What repeats itself far from normal readings, and usual codes there that do not; no spread, no judgement."""
+    # Beside normal readings, since a dead sensor may give nothing else.
+    takes_part = np.isfinite(spread) & (spread > 0)
+    normal = centre + np.linspace(-3, 3, 9)[:, None] * np.where(takes_part, spread, np.nan)
+    found = find_sentinels(np.concatenate([np.where(takes_part, rows, np.nan), normal]))
+    for column in set(np.flatnonzero(takes_part).tolist()) - {column for column, *_ in found}:
+        is_far = np.abs(rows[:, column] - centre[column]) > _FAR * spread[column]
+        for value in np.unique(rows[is_far & np.isin(rows[:, column], _USUAL_CODES), column])[:1]:
+            found.append((column, float(value), int((rows[:, column] == value).sum())))
+    return found
+
+
+def _note_still(monitor: TableMonitor, rows: np.ndarray, notice: Notice) -> None:
+    """Points out sensors that stand still for longer than they ever did in the normal rows."""
+    if monitor.longest_still is None:
+        return
+    for name, column, usual in zip(monitor.columns, rows.T, monitor.longest_still, strict=True):
+        length, begin = _longest_still(column)
+        if length >= max(_FEWEST_STILL, 2 * usual) and usual < length:
+            notice(
+                f"{name}: stands still at {column[begin]:g} from row {begin} to {begin + length - 1} (counted from 0), "
+                f"in the normal rows for {usual:.0f} at most; check the sensor"
+            )
+
+
+def _longest_still(column: np.ndarray) -> tuple[int, int]:
+    """Of the longest stretch of one value its length and where it begins; gaps end a stretch."""
+    begins = np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))
+    lengths = np.diff(np.concatenate([begins, [len(column)]]))
+    longest = int(lengths.argmax())
+    return int(lengths[longest]), int(begins[longest])
 
 
 def _note_constant(monitor: TableMonitor, rows: np.ndarray, notice: Notice) -> None:

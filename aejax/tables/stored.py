@@ -17,8 +17,7 @@ from aejax.tables import run as runs
 from aejax.tables.monitoring import TableMonitor
 from aejax.tables.profiles import Profile, unknown_profile
 from aejax.tables.run import HeldOut, Record, Run
-from aejax.tasks.anomaly import Calibration
-from aejax.tasks.anomaly.stored import earlier_monitor, pack_monitor, unpack_monitor
+from aejax.tasks.anomaly.stored import earlier_monitor, pack_monitor, unpack_calibration, unpack_monitor
 
 _OF_TABLE = ("columns", "has_header", "normal_contribution")
 
@@ -68,7 +67,7 @@ def _unpack_run(stored: Stored) -> Run:
     num_columns, num_conditions = len(runs.modelled_columns(config, source)), len(config.condition_columns)
     model = configs.build_model(config, num_columns) if stored.model is None else stored.model
     arrays = stored.arrays
-    calibration = Calibration(**arrays["calibration"])
+    calibration = unpack_calibration(arrays["calibration"])
     sizes = {
         "scaler": (len(arrays["scaler"]["mean"]), num_columns),
         "cond_scaler": (len(arrays["cond_scaler"]["mean"]), num_conditions),
@@ -154,9 +153,9 @@ def _earlier_record(folder: Path) -> Stored | None:
 def _pack_monitor(monitor: TableMonitor) -> Stored:
     stored = pack_monitor(monitor.monitor)
     table = {"columns": list(monitor.columns), "has_header": monitor.has_header}
-    return stored._replace(
-        settings=stored.settings | table, arrays=stored.arrays | {"normal_contribution": monitor.normal_contribution}
-    )
+    arrays = {"normal_contribution": monitor.normal_contribution, "longest_still": monitor.longest_still}
+    kept = {name: array for name, array in arrays.items() if array is not None}
+    return stored._replace(settings=stored.settings | table, arrays=stored.arrays | kept)
 
 
 def _unpack_monitor(stored: Stored) -> TableMonitor:
@@ -164,7 +163,8 @@ def _unpack_monitor(stored: Stored) -> TableMonitor:
     columns, contribution = tuple(stored.settings["columns"]), stored.arrays["normal_contribution"]
     if not len(columns) == len(contribution) == len(monitor.scaler.mean):
         raise ValueError(f"columns: found {len(columns)}, expected {len(monitor.scaler.mean)}, those of its scaler")
-    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution)
+    longest_still = stored.arrays.get("longest_still")
+    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution, longest_still)
 
 
 def _earlier_monitor(path: Path) -> Stored | None:
@@ -178,6 +178,11 @@ def _earlier_monitor(path: Path) -> Stored | None:
     )
 
 
+# Version 1 of a run had no profile and no calibration rows, version 1 of a monitor no second moment.
 codecs.register(Codec("run", Run, 2, _pack_run, _unpack_run, {1: _with_unknown_profile}, earlier=_earlier_run))
 codecs.register(Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record))
-codecs.register(Codec("table monitor", TableMonitor, 1, _pack_monitor, _unpack_monitor, earlier=_earlier_monitor))
+codecs.register(
+    Codec(
+        "table monitor", TableMonitor, 2, _pack_monitor, _unpack_monitor, {1: lambda stored: stored}, _earlier_monitor
+    )
+)

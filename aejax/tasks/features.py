@@ -9,6 +9,7 @@ import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
 from aejax.data.batches import RowsLike
+from aejax.models.gaps import filled
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 
@@ -134,7 +135,7 @@ def _jacobian_moments(model: Model, variables: Variables, batch: Batch) -> tuple
         rows = None if cond is None else cond[None]
         return required(model.encode, "encode")(variables, x[None], rows).mean[0]
 
-    jacobian = jax.vmap(jax.jacrev(code))(batch.x, batch.cond)
+    jacobian = jax.vmap(jax.jacrev(code))(filled(model, variables, batch).x, batch.cond)
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
     mask = jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (batch.x.ndim - mask.ndim)), batch.x.shape)[:, None]
     kept = jnp.where(mask, jacobian, 0)
@@ -144,4 +145,4 @@ def _jacobian_moments(model: Model, variables: Variables, batch: Batch) -> tuple
 def _log_likelihood(model: Model, arguments: tuple[Array, Variables, Array], batch: Batch) -> Array:
     key, variables, draws = arguments
     assert model.log_likelihood is not None  # the caller's check, repeated for the type checker
-    return model.log_likelihood(key, variables, batch, draws.shape[0])
+    return model.log_likelihood(key, variables, filled(model, variables, batch), draws.shape[0])

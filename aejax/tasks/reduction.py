@@ -4,11 +4,14 @@ import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Latent, Model, Variables, required
 from aejax.data.batches import RowsLike
+from aejax.models.gaps import filled
 from aejax.tasks.rows import over_rows
 
 
 def encode(model: Model | Adversary, variables: Variables, x: RowsLike) -> Latent:
-    """The codes of any number of rows, block by block. Inside ``jit``, ``vmap`` or ``grad`` call ``model.encode``.
+    """The codes of any number of rows, block by block; of a row with gaps the code that what was observed asks for.
+
+    Inside ``jit``, ``vmap`` or ``grad`` call ``model.encode``, after ``aejax.models.gaps.filled`` where rows have gaps.
 
     Args:
         model: a fitted Model.
@@ -33,7 +36,7 @@ def encode(model: Model | Adversary, variables: Variables, x: RowsLike) -> Laten
 
 
 def reconstruct(model: Model | Adversary, variables: Variables, x: RowsLike) -> np.ndarray:
-    """Rows after the bottleneck: for a denoising model, denoised; missing values filled in.
+    """Rows after the bottleneck: for a denoising model, denoised; missing values as the observed ones have them.
 
     Inside ``jit``, ``vmap`` or ``grad`` call ``model.decode(variables, model.encode(variables, x).mean)``.
 
@@ -73,8 +76,11 @@ def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
         >>> suggest_latent_dim(np.array([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]]))
         1
     """
-    filled = np.nan_to_num(np.asarray(x, float))
-    variances = np.linalg.eigvalsh(filled.T @ filled)[::-1]
+    rows = np.asarray(x, float)
+    seen, known = ~np.isnan(rows), np.nan_to_num(rows)
+    # Over the rows that hold both columns: zeros in the gaps would look like one more component.
+    together = np.maximum(seen.T.astype(float) @ seen, 1)
+    variances = np.maximum(np.linalg.eigvalsh(known.T @ known / together)[::-1], 0)
     held = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
     return max(1, min(int(np.searchsorted(held, share - 1e-9)) + 1, x.shape[1] - 1))
 
@@ -101,7 +107,7 @@ def check_encodes(model: object) -> None:
 
 
 def _encode(model: Model, variables: Variables, batch: Batch) -> Latent:
-    return required(model.encode, "encode")(variables, batch.x, batch.cond)
+    return required(model.encode, "encode")(variables, filled(model, variables, batch).x, batch.cond)
 
 
 def _reconstruct(model: Model, variables: Variables, batch: Batch) -> Array:

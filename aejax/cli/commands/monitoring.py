@@ -100,7 +100,6 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
     import aejax
     from aejax import tables
     from aejax.artefacts import codecs
-    from aejax.tasks import anomaly
 
     if (Path(command.normal) / codecs.MANIFEST).is_file() or command.normal.endswith(".safetensors"):
         if ignored := flags_that_differ(command, _OF_TRAINING, MonitorCommand):
@@ -110,9 +109,10 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
     notice = functools.partial(note, quiet=command.quiet)
     normal, _ = read_table(command.normal, command.reading, command.drop_columns, notice=notice)
     with warnings_noted(command.quiet):
-        fitted = anomaly.fit_monitor(
+        return tables.fit_monitor(
             jax.random.key(command.seed),
-            normal.values,
+            normal,
+            functools.partial(note, quiet=command.quiet),
             latent_dim=command.latent_dim,
             num_lags=command.num_lags,
             smoothing=command.smoothing,
@@ -122,4 +122,3 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
             num_epochs=command.num_epochs,
             progress=not command.quiet,
         )
-    return tables.table_monitor(fitted, normal)

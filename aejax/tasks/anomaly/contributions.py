@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Array, Model, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.windows import by_lag
 from aejax.tasks.anomaly.monitor import Monitor
 from aejax.tasks.anomaly.rows_in_time import as_rows, row_windows
-from aejax.tasks.anomaly.statistics import Whitening, rescaled, whitened
+from aejax.tasks.anomaly.statistics import Whitening, freed_row, rescaled, white_row
 
 _BLOCK = 64
 
@@ -30,8 +30,9 @@ def contributions(monitor: Monitor, x: RowsLike) -> np.ndarray:
         x: (n, c) rows in time, as for ``watch``; the rows before the ones of interest must be among them.
 
     Returns:
-        (n, c), at least 0, before smoothing; 0 where nothing is observed, and in a column that takes no part since it
-        stood still in training.
+        (n, c), at least 0, before smoothing; 0 for a sensor of which nothing is observed in the row, and in a column
+        that takes no part since it stood still in training. Those of a row with gaps are divided by the share of the
+        mean that is normal for rows with these gaps.
 
     Raises:
         ValueError: rows with other columns than in training.
@@ -48,7 +49,8 @@ def contributions(monitor: Monitor, x: RowsLike) -> np.ndarray:
         arguments = monitor.variables, in_limits
         found.append(np.asarray(_contributions(monitor.model, monitor.num_lags, arguments, piece, piece_cond)))
     # A model may use such a column as a second bias: freeing it would lessen the statistic, but says nothing.
-    return np.where(np.isfinite(monitor.scaler.scale), np.concatenate(found)[: len(windows)], 0)
+    takes_part = np.isfinite(monitor.scaler.scale) & ~np.isnan(rows)
+    return np.where(takes_part, np.concatenate(found)[: len(windows)], 0)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "num_lags"))
@@ -60,20 +62,29 @@ def _contributions(
     def of_row(inputs: tuple[Array, Array | None]) -> Array:
         window, row_cond = inputs
         seen = ~jnp.isnan(window)
-
-        def whitened_row(values: Array) -> Array:
-            one_cond = None if row_cond is None else row_cond[None]
-            batch = Batch(jnp.where(seen, values, 0)[None], mask=seen[None], cond=one_cond)
-            return jnp.concatenate([part[0] for part in whitened(model, variables, whitening, batch)])
-
         values = jnp.where(seen, window, 0)
-        vector = whitened_row(values)
-        jacobian = by_lag(jax.jacfwd(whitened_row)(values), num_lags)  # (d + D, lags + 1, c)
+
+        def vector_of(values: Array) -> Array:
+            return white_row(model, variables, whitening, values, row_cond)
+
+        def whole() -> tuple[Array, Array, Array]:
+            return vector_of(values), jax.jacfwd(vector_of)(values), jnp.ones((), values.dtype)
+
+        def with_gaps() -> tuple[Array, Array, Array]:
+            found = freed_row(vector_of, whitening, values, seen)
+            if whitening.moment is None:
+                return found.vector, found.jacobian, jnp.ones((), values.dtype)
+            normal = jnp.maximum(jnp.trace(found.moment), jnp.finfo(values.dtype).tiny)
+            return found.vector, found.jacobian, jnp.trace(whitening.moment) / normal
+
+        vector, jacobian, scale = jax.lax.cond(jnp.all(seen), whole, with_gaps)
+        jacobian = by_lag(jacobian, num_lags)  # (d + D, lags + 1, c)
         gradient = jnp.einsum("flc,f->cl", jacobian, vector)
         curvature = jnp.einsum("flc,fmc->clm", jacobian, jacobian)
         # A reading that is missing or that nothing depends on has neither; a small ridge keeps it solvable.
         ridge = 1e-6 * jnp.maximum(jnp.trace(curvature, axis1=1, axis2=2), 1e-12)
         curvature += ridge[:, None, None] * jnp.eye(num_lags + 1, dtype=ridge.dtype)[None]
-        return jnp.einsum("cl,cl->c", gradient, jnp.linalg.solve(curvature, gradient[..., None])[..., 0])
+        fall = jnp.einsum("cl,cl->c", gradient, jnp.linalg.solve(curvature, gradient[..., None])[..., 0])
+        return jnp.where(jnp.any(seen[: len(fall)]), scale * fall, 0)
 
     return jax.lax.map(of_row, (windows, cond))

@@ -8,7 +8,9 @@ import numpy as np
 from aejax.base import Adversary, Array, Batch, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.losses import observed
+from aejax.models.gaps import filled
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
+from aejax.tasks.anomaly.patterns import comparisons, kept, unless_known
 from aejax.tasks.rows import over_rows
 
 # Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
@@ -21,10 +23,13 @@ class Calibration(NamedTuple):
     Attributes:
         score: (m,) their scores.
         residual_scale: (*event), the root mean square of their residuals, element by element.
+        rows: the rows themselves, at most 2000, NaN where missing: rows with gaps are compared with these, of which the
+            same is hidden. None in what earlier versions saved.
     """
 
     score: np.ndarray
     residual_scale: np.ndarray
+    rows: Batch | None = None
 
 
 class Detection(NamedTuple):
@@ -36,12 +41,18 @@ class Detection(NamedTuple):
         is_anomaly: (n,) bool, p_value at most the false alarm rate.
         contribution: (n, *event), squared residual in units of its mean square on calibration rows; 0 where missing,
             and for an Adversary, which reconstructs nothing.
+        compared_with: (n,) text, the normal rows that the row is compared with. "same gaps": those of which the same is
+            missing, so that the false alarm rate holds for rows with these gaps. "similar gaps": the rate holds over
+            all such rows together; there are more patterns of gaps than are treated one by one, or too few normal rows
+            that hold what these rows hold. "other gaps": the rate does not hold, since the Calibration has no rows;
+            calibrate again.
     """
 
     score: np.ndarray
     p_value: np.ndarray
     is_anomaly: np.ndarray
     contribution: np.ndarray
+    compared_with: np.ndarray
 
 
 def score(key: Array, model: Model | Adversary, variables: Variables, x: RowsLike) -> np.ndarray:
@@ -92,9 +103,7 @@ def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: Row
     seen = ~np.isnan(score)
     if not seen.any():
         raise ValueError("x: found no calibration row with an observed value, expected at least one")
-    num_observed = np.maximum(observed_elements.sum(axis=0), 1)
-    mean_square = np.sum(np.square(residual), axis=0, where=observed_elements) / num_observed
-    return Calibration(score[seen], np.maximum(np.sqrt(mean_square), _SMALLEST_RESIDUAL))
+    return Calibration(score[seen], _residual_scale(residual, observed_elements), kept(x))
 
 
 def detect(
@@ -122,14 +131,29 @@ def detect(
         ValueError: rows that do not fit the model, or a rate out of range.
     """
     check_rate(false_alarm_rate)
-    score, residual, seen = over_rows(_score_and_residual, model, (key, variables), x)
+    arguments = (key, variables)
+    score, residual, seen = over_rows(_score_and_residual, model, arguments, x)
     p_value = p_values(calibration.score, score)
     contribution = np.where(seen, np.square(residual / calibration.residual_scale), 0)
-    return Detection(score, p_value, is_rare(p_value, false_alarm_rate), contribution)
+    compared_with = unless_known(seen, calibration.rows)
+    for rows, normal, gaps in comparisons(seen, calibration.rows, false_alarm_rate):
+        normal_score, normal_residual, normal_seen = over_rows(_score_and_residual, model, arguments, normal)
+        p_value[rows] = p_values(normal_score, score[rows])
+        scale = _residual_scale(normal_residual, normal_seen)
+        contribution[rows] = np.where(seen[rows], np.square(residual[rows] / scale), 0)
+        compared_with[rows] = gaps
+    return Detection(score, p_value, is_rare(p_value, false_alarm_rate), contribution, compared_with)
+
+
+def _residual_scale(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    mean_square = np.sum(np.square(residual), axis=0, where=seen) / np.maximum(seen.sum(axis=0), 1)
+    return np.maximum(np.sqrt(mean_square), _SMALLEST_RESIDUAL)
 
 
 def _score(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:
     key, variables = arguments
+    if isinstance(model, Model) and model.encode is not None and model.decode is not None:
+        batch = filled(model, variables, batch)
     return required(model.score, "score")(key, variables, batch)
 
 
@@ -137,11 +161,11 @@ def _score_and_residual(
     model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch
 ) -> tuple[Array, Array, Array]:
     key, variables = arguments
+    mask = observed(batch)
+    seen = jnp.ones(batch.x.shape, bool) if mask is None else jnp.broadcast_to(mask, batch.x.shape)
     if isinstance(model, Adversary):
-        return model.score(key, variables, batch), jnp.zeros_like(batch.x), jnp.zeros(batch.x.shape, bool)
+        return model.score(key, variables, batch), jnp.zeros_like(batch.x), seen
+    batch = filled(model, variables, batch)
     code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
     reconstruction = required(model.decode, "decode")(variables, code, batch.cond)
-    residual = batch.x - reconstruction
-    mask = observed(batch)
-    seen = jnp.ones(residual.shape, bool) if mask is None else jnp.broadcast_to(mask, residual.shape)
-    return required(model.score, "score")(key, variables, batch), residual, seen
+    return required(model.score, "score")(key, variables, batch), batch.x - reconstruction, seen

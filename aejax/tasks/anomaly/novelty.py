@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, ArrayLike, Model, PyTree, Variables
+from aejax.base import Array, ArrayLike, Batch, Model, PyTree, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows
+from aejax.losses import observed
 from aejax.models import denoising_autoencoder
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
+from aejax.tasks.anomaly.patterns import comparisons, kept, unless_known
 from aejax.tasks.anomaly.statistics import code_and_residual
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -47,6 +49,8 @@ class Detector(NamedTuple):
         scaler: of the columns.
         held_out: (m,) scores of normal rows that were not trained on; none until ``calibrate_detector`` has put them
             in.
+        held_out_rows: (m, c) these rows, scaled, at most 2000, NaN where missing: rows with gaps are compared with
+            these, of which the same is hidden. None in what earlier versions saved.
     """
 
     model: Model
@@ -54,6 +58,7 @@ class Detector(NamedTuple):
     references: tuple[Reference, ...]
     scaler: Scaler
     held_out: np.ndarray = np.empty(0)
+    held_out_rows: np.ndarray | None = None
 
 
 class Judgement(NamedTuple):
@@ -63,11 +68,13 @@ class Judgement(NamedTuple):
         score: (n,), higher is more anomalous; NaN for a row of which nothing is observed.
         p_value: (n,), the share of held-out normal rows that score as high; NaN likewise.
         is_anomaly: (n,) bool, p_value at most the false alarm rate.
+        compared_with: (n,) text, the normal rows that the row is compared with, as in ``Detection``.
     """
 
     score: np.ndarray
     p_value: np.ndarray
     is_anomaly: np.ndarray
+    compared_with: np.ndarray
 
 
 def fit_reference(model: Model, variables: Variables, x: RowsLike) -> Reference:
@@ -94,10 +101,11 @@ def nearest_score(
     """Scores rows by the nearest normal code and the nearest normal residual.
 
     s = log |z - z'| + log |e - e'|, where z' is the nearest of the normal codes and e' the nearest of the normal
-    residuals e = x - decode(z), found apart. The first tells a state that the model describes but that is not a
-    normal one, also where normal rows form several clusters (Hotelling's T² has one); the second an error that no
-    normal row has. It is the k-nearest-neighbour outlier score (Ramaswamy, Rastogi & Shim 2000) in the two spaces that
-    a model makes of the data's; in a sum of logarithms their units matter nothing.
+    residuals e = x - decode(z), found apart; of a row with gaps e is compared over what is observed. The first tells a
+    state that the model describes but that is not a normal one, also where normal rows form several clusters
+    (Hotelling's T² has one); the second an error that no normal row has. It is the k-nearest-neighbour outlier score
+    (Ramaswamy, Rastogi & Shim 2000) in the two spaces that a model makes of the data's; in a sum of logarithms their
+    units matter nothing.
 
     Args:
         model: a fitted Model.
@@ -126,9 +134,9 @@ def nearest_score(
     if not 1 <= num_neighbors <= len(reference.code):
         raise ValueError(f"num_neighbors: found {num_neighbors}, expected 1 to {len(reference.code)}, the references")
     check_encodes(model)
-    code, residual = over_rows(code_and_residual, model, variables, x)
-    return _log_distance(code, reference.code, num_neighbors) + _log_distance(
-        residual, reference.residual, num_neighbors
+    code, residual, seen = over_rows(_code_residual_seen, model, variables, x)
+    return _log_distance(code, np.ones_like(code, bool), reference.code, num_neighbors) + _log_distance(
+        residual, seen, reference.residual, num_neighbors
     )
 
 
@@ -237,7 +245,10 @@ def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> n
     Raises:
         ValueError: rows with other columns than in training.
     """
-    scaled = scaled_rows(detector.scaler, x)
+    return _novelty_score(detector, scaled_rows(detector.scaler, x), num_neighbors)
+
+
+def _novelty_score(detector: Detector, scaled: np.ndarray, num_neighbors: int = 1) -> np.ndarray:
     scores = [
         nearest_score(detector.model, variables, reference, scaled, num_neighbors)
         for variables, reference in zip(detector.variables, detector.references, strict=True)
@@ -253,7 +264,7 @@ def calibrate_detector(detector: Detector, x: ArrayLike) -> Detector:
         x: (m, c) normal rows that are not among those of ``fit_detector``, in their own units, NaN where missing.
 
     Returns:
-        The Detector with their scores.
+        The Detector with their scores and the rows themselves.
 
     Raises:
         ValueError: rows with other columns than in training, or none with an observed value.
@@ -261,7 +272,8 @@ def calibrate_detector(detector: Detector, x: ArrayLike) -> Detector:
     held_out = novelty_score(detector, x)
     if np.isnan(held_out).all():
         raise ValueError("x: found no calibration row with an observed value, expected at least one")
-    return detector._replace(held_out=held_out)
+    rows = kept(scaled_rows(detector.scaler, x)).x
+    return detector._replace(held_out=held_out, held_out_rows=np.asarray(rows))
 
 
 def judge(detector: Detector, x: ArrayLike, false_alarm_rate: float = 0.01) -> Judgement:
@@ -291,29 +303,47 @@ def judge(detector: Detector, x: ArrayLike, false_alarm_rate: float = 0.01) -> J
             "detector: found one without scores of held-out normal rows, expected these; give such rows to "
             "calibrate_detector"
         )
-    score = novelty_score(detector, x)
+    scaled = scaled_rows(detector.scaler, x)
+    score, seen = _novelty_score(detector, scaled), ~np.isnan(scaled)
     p_value = p_values(detector.held_out, score)
-    return Judgement(score, p_value, is_rare(p_value, false_alarm_rate))
+    held_out = None if detector.held_out_rows is None else Batch(detector.held_out_rows)  # type: ignore[arg-type]
+    compared_with = unless_known(seen, held_out)
+    for rows, normal, gaps in comparisons(seen, held_out, false_alarm_rate):
+        p_value[rows] = p_values(_novelty_score(detector, np.asarray(normal.x)), score[rows])
+        compared_with[rows] = gaps
+    return Judgement(score, p_value, is_rare(p_value, false_alarm_rate), compared_with)
 
 
-def _log_distance(rows: np.ndarray, normal: np.ndarray, num_neighbors: int) -> np.ndarray:
-    """(n,) mean logarithm of the distances to the nearest normal rows."""
+def _code_residual_seen(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array, Array]:
+    code, residual = code_and_residual(model, variables, batch)
+    mask = observed(batch)
+    seen = True if mask is None else jnp.broadcast_to(mask, batch.x.shape).reshape(residual.shape)
+    return code, residual, jnp.broadcast_to(seen, residual.shape)
+
+
+def _log_distance(rows: np.ndarray, seen: np.ndarray, normal: np.ndarray, num_neighbors: int) -> np.ndarray:
+    """(n,) mean logarithm of the distances to the nearest normal rows, over what is seen."""
     size = 1 << max(int(math.log2(max(_NUM_DISTANCES // len(normal), 1))), 5)
     size = min(size, 1 << max(len(rows) - 1, 1).bit_length())
     found = []
     normal = jax.device_put(normal)
     for begin in range(0, len(rows), size):
-        block = rows[begin : begin + size]
-        padded = np.resize(block, (size, rows.shape[1]))
-        found.append(np.asarray(_log_distances(jax.device_put(padded), normal, num_neighbors))[: len(block)])
+        block = slice(begin, begin + size)
+        is_whole = seen[block].all()
+        padded = [np.resize(values[block], (size, rows.shape[1])) for values in (rows, seen)]
+        arguments = jax.device_put((padded[0], None if is_whole else padded[1]))
+        found.append(np.asarray(_log_distances(*arguments, normal, num_neighbors))[: len(rows[block])])
     return np.concatenate(found)
 
 
 @functools.partial(jax.jit, static_argnames="num_neighbors")
-def _log_distances(rows: Array, normal: Array, num_neighbors: int) -> Array:
+def _log_distances(rows: Array, seen: Array | None, normal: Array, num_neighbors: int) -> Array:
     # Squares by a matrix product are fast but rounded; they choose candidates, whose distances are then exact.
-    squares = jnp.sum(jnp.square(normal), axis=1)[None, :] - 2 * rows @ normal.T
-    _, nearest = jax.lax.top_k(-squares, min(num_neighbors + 3, len(normal)))
-    exact = jnp.sqrt(jnp.sum(jnp.square(rows[:, None] - normal[nearest]), axis=2))
+    size = jnp.square(normal)
+    lengths = jnp.sum(size, axis=1)[None, :] if seen is None else seen.astype(rows.dtype) @ size.T
+    _, nearest = jax.lax.top_k(2 * rows @ normal.T - lengths, min(num_neighbors + 3, len(normal)))
+    difference = rows[:, None] - normal[nearest]
+    difference = difference if seen is None else jnp.where(seen[:, None], difference, 0)
+    exact = jnp.sqrt(jnp.sum(jnp.square(difference), axis=2))
     exact = jnp.sort(exact, axis=1)[:, :num_neighbors]
     return jnp.mean(jnp.log(exact + _SMALLEST_DISTANCE), axis=1)

@@ -1,15 +1,22 @@
 """Hotelling's T² of a code, SPE of a residual, and what both together say about a row."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.losses import observed
+from aejax.models.gaps import filled
+from aejax.tasks.anomaly.gaps import Freed, as_of_whole_rows, freed, sizes
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
+
+# So many whole rows for each number of code and residual are enough to leave those with gaps aside.
+_FEWEST_ROWS = 5
 
 
 class Whitening(NamedTuple):
@@ -20,12 +27,15 @@ class Whitening(NamedTuple):
         code: (d, d), symmetric: T² is a multiple of the squared length of code @ (z - code_mean).
         residual_mean: (D,) of the flattened residual.
         residual: (D, D), symmetric, likewise for SPE.
+        moment: (d + D, d + D), second moment of both over whole normal rows; from it follows what is normal of a row
+            with gaps. None in what earlier versions saved: statistics of rows with gaps are then too small.
     """
 
     code_mean: Array
     code: Array
     residual_mean: Array
     residual: Array
+    moment: Array | None = None
 
 
 class Statistics(NamedTuple):
@@ -86,7 +96,8 @@ def fit_whitening(model: Model, variables: Variables, x: RowsLike) -> Whitening:
     Args:
         model: a fitted Model.
         variables: its variables.
-        x: (n, *event) normal rows, NaN where missing, or a Batch.
+        x: (n, *event) normal rows, NaN where missing, or a Batch. Those with gaps do not count, unless too few are
+            whole.
 
     Returns:
         The Whitening.
@@ -104,16 +115,21 @@ def fit_whitening(model: Model, variables: Variables, x: RowsLike) -> Whitening:
         1.0
     """
     check_encodes(model)
-    code, residual = over_rows(code_and_residual, model, variables, x)
-    found = []
+    code, residual, is_whole = over_rows(_measured, model, variables, x)
+    if is_whole.sum() >= _FEWEST_ROWS * (code.shape[1] + residual.shape[1]):
+        code, residual = code[is_whole], residual[is_whole]
+    found, white = [], []
     for values in (code, residual):
         mean = values.mean(axis=0, dtype=np.float64)
         variances, axes = np.linalg.eigh(shrunk_covariance(values))
         root = (axes / np.sqrt(variances)) @ axes.T
         # Half of the combined statistic each, on average over these rows.
         size = np.mean(np.sum(np.square((values - mean) @ root), axis=1))
-        found += [mean, root / np.sqrt(2 * size) if size > 0 else root]
-    return Whitening(*(jnp.asarray(part, jnp.float32) for part in found))
+        root = root / np.sqrt(2 * size) if size > 0 else root
+        found += [mean, root]
+        white.append((values - mean) @ root)
+    both = np.concatenate(white, axis=1)
+    return Whitening(*(jnp.asarray(part, jnp.float32) for part in (*found, both.T @ both / len(both))))
 
 
 def rescaled(whitening: Whitening, t2: float, spe: float) -> Whitening:
@@ -127,9 +143,10 @@ def rescaled(whitening: Whitening, t2: float, spe: float) -> Whitening:
     Returns:
         The Whitening.
     """
-    return whitening._replace(
-        code=whitening.code / np.sqrt(t2 if t2 > 0 else 1), residual=whitening.residual / np.sqrt(spe if spe > 0 else 1)
-    )
+    by_code, by_residual = (np.sqrt(size if size > 0 else 1) for size in (t2, spe))
+    scale = np.repeat([1 / by_code, 1 / by_residual], [len(whitening.code), len(whitening.residual)])
+    moment = None if whitening.moment is None else whitening.moment * np.outer(scale, scale).astype(np.float32)
+    return whitening._replace(code=whitening.code / by_code, residual=whitening.residual / by_residual, moment=moment)
 
 
 def statistics(model: Model, variables: Variables, whitening: Whitening, x: RowsLike) -> Statistics:
@@ -144,10 +161,12 @@ def statistics(model: Model, variables: Variables, whitening: Whitening, x: Rows
         model: a fitted Model.
         variables: its variables.
         whitening: from ``fit_whitening`` with normal rows.
-        x: (n, *event), NaN where missing, or a Batch. A missing element has no residual.
+        x: (n, *event), NaN where missing, or a Batch.
 
     Returns:
-        Statistics, NumPy arrays; NaN for a row of which nothing is observed.
+        Statistics, NumPy arrays; NaN for a row of which nothing is observed. A row with gaps has those of the most
+        normal row that holds what was observed, and they are brought to the scale of whole rows:
+        ``aejax.tasks.anomaly.gaps``.
 
     Raises:
         ValueError: rows that do not fit the model, or a GAN.
@@ -175,14 +194,76 @@ def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Ba
     )
 
 
+def row_statistics(
+    model: Model, variables: Variables, whitening: Whitening, row: Array, seen: Array, cond: Array | None
+) -> Array:
+    """The statistics of one row, with gaps or without.
+
+    Args:
+        model: a Model.
+        variables: its variables.
+        whitening: from ``fit_whitening``.
+        row: (*event), zeros where missing.
+        seen: (*event) bool, what is observed.
+        cond: (c,), or None.
+
+    Returns:
+        (3,): T², SPE and both together.
+    """
+    code_size = len(whitening.code)
+
+    def vector(flat: Array) -> Array:
+        return white_row(model, variables, whitening, flat.reshape(row.shape), cond)
+
+    def whole() -> Array:
+        batch = Batch(row[None], cond=None if cond is None else cond[None])
+        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
+        return jnp.stack([2 * code, 2 * residual, code + residual])
+
+    def with_gaps() -> Array:
+        found = freed_row(vector, whitening, row, seen)
+        values = sizes(found.vector, code_size)
+        if whitening.moment is None:
+            return values
+        return as_of_whole_rows(values, found.moment, whitening.moment, code_size)
+
+    return jax.lax.cond(jnp.all(seen), whole, with_gaps)
+
+
+def white_row(model: Model, variables: Variables, whitening: Whitening, row: Array, cond: Array | None) -> Array:
+    """(d + D,), the white code and residual of one whole row (*event)."""
+    batch = Batch(row[None], cond=None if cond is None else cond[None])
+    return jnp.concatenate([part[0] for part in whitened(model, variables, whitening, batch)])
+
+
+def freed_row(vector: Callable[[Array], Array], whitening: Whitening, row: Array, seen: Array) -> Freed:
+    """As ``freed``, of a row (*event); without a moment, where there is none."""
+    size = len(whitening.code) + len(whitening.residual)
+    moment = jnp.zeros((size, size), row.dtype) if whitening.moment is None else whitening.moment
+    return freed(vector, row.reshape(-1), seen.reshape(-1), moment)
+
+
 def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Batch) -> tuple[Array, Array, Array]:
-    code, residual = whitened(model, *arguments, batch)
-    t2, spe = jnp.sum(jnp.square(code), axis=1), jnp.sum(jnp.square(residual), axis=1)
-    values = (2 * t2, 2 * spe, t2 + spe)
-    if batch.mask is None:
-        return values
-    seen = jnp.any(batch.mask.reshape(len(t2), -1), axis=1)
-    return tuple(jnp.where(seen, value, jnp.nan) for value in values)  # type: ignore[return-value]
+    mask = observed(batch)
+    if mask is None:
+        code, residual = whitened(model, *arguments, batch)
+        t2, spe = jnp.sum(jnp.square(code), axis=1), jnp.sum(jnp.square(residual), axis=1)
+        return 2 * t2, 2 * spe, t2 + spe
+    seen = jnp.broadcast_to(mask, batch.x.shape)
+
+    def of_row(inputs: tuple[Array, Array, Array | None]) -> Array:
+        row, seen, cond = inputs
+        return jnp.where(jnp.any(seen), row_statistics(model, *arguments, row, seen, cond), jnp.nan)
+
+    values = jax.lax.map(of_row, (batch.x, seen, batch.cond))
+    return values[:, 0], values[:, 1], values[:, 2]
+
+
+def _measured(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array, Array]:
+    code, residual = code_and_residual(model, variables, batch)
+    mask = observed(batch)
+    is_whole = True if mask is None else jnp.all(mask, axis=tuple(range(1, mask.ndim)))
+    return code, residual, jnp.broadcast_to(is_whole, len(code))
 
 
 def code_and_residual(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:
@@ -196,6 +277,7 @@ def code_and_residual(model: Model, variables: Variables, batch: Batch) -> tuple
     Returns:
         (n, d), and (n, D), which is 0 where missing.
     """
+    batch = filled(model, variables, batch)
     code = required(model.encode, "encode")(variables, batch.x, batch.cond).mean
     target = batch.x if batch.target is None else batch.target
     residual = target - required(model.decode, "decode")(variables, code, batch.cond)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
 from aejax.base import Array, Batch, Model
 from aejax.data.columns.scalers import Scaler
+from aejax.tasks.anomaly.detection import Calibration
 from aejax.tasks.anomaly.fitting import linear_autoencoder
 from aejax.tasks.anomaly.limits import ObtainedRate
 from aejax.tasks.anomaly.monitor import Monitor
@@ -133,7 +135,8 @@ def _earlier(path: Path) -> Stored | None:
 
 
 def _pack_detector(detector: Detector) -> Stored:
-    arrays = {name: getattr(detector, name) for name in ("variables", "references", "scaler", "held_out")}
+    names = ("variables", "references", "scaler", "held_out", "held_out_rows")
+    arrays = {name: getattr(detector, name) for name in names if getattr(detector, name) is not None}
     return Stored({"num_members": len(detector.variables)}, arrays, detector.model)
 
 
@@ -149,8 +152,26 @@ def _unpack_detector(stored: Stored) -> Detector:
         tuple(Reference(**arrays["references"][member]) for member in members),
         scaler,
         np.asarray(arrays["held_out"]),
+        arrays.get("held_out_rows"),
     )
 
 
-codecs.register(Codec("monitor", Monitor, 1, pack_monitor, unpack_monitor, earlier=_earlier))
-codecs.register(Codec("detector", Detector, 1, _pack_detector, _unpack_detector))
+def unpack_calibration(arrays: Mapping[str, Any]) -> Calibration:
+    """Puts a calibration together.
+
+    Args:
+        arrays: its arrays by name; those of earlier versions have no rows.
+
+    Returns:
+        The Calibration.
+
+    Raises:
+        TypeError: arrays that it does not have, or lacks.
+    """
+    rows = arrays.get("rows")
+    return Calibration(**{**arrays, "rows": None if rows is None else Batch(**rows)})
+
+
+# Version 1 of a monitor had no moment, version 1 of a detector no rows.
+codecs.register(Codec("monitor", Monitor, 2, pack_monitor, unpack_monitor, {1: lambda stored: stored}, _earlier))
+codecs.register(Codec("detector", Detector, 2, _pack_detector, _unpack_detector, {1: lambda stored: stored}))

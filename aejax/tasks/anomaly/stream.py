@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Batch, Model, Variables
+from aejax.base import Array, Model, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.columns.scalers import scale
 from aejax.tasks.anomaly.charts import Chart
 from aejax.tasks.anomaly.limits import p_values
 from aejax.tasks.anomaly.monitor import Monitor, excess
 from aejax.tasks.anomaly.rows_in_time import as_rows
-from aejax.tasks.anomaly.statistics import Statistics, Whitening, whitened
+from aejax.tasks.anomaly.statistics import Statistics, Whitening, row_statistics
 
 # Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
 # compiled. A scan of one row would be compiled into another program, with other roundings.
@@ -115,15 +115,15 @@ def _scan(
         row, row_cond, is_row = inputs
         past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
         window = jnp.concatenate([row[None], past])
-        flat, seen = window.reshape(1, -1), ~jnp.isnan(window).reshape(1, -1)
-        batch = Batch(jnp.where(seen, flat, 0), mask=seen, cond=None if row_cond is None else row_cond[None])
-        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
-        values = jnp.stack([2 * code, 2 * residual, code + residual])
-        is_seen = jnp.any(seen[0, : row.shape[0]])
+        flat = window.reshape(-1)
+        seen = ~jnp.isnan(flat)
+        values = row_statistics(model, variables, whitening, jnp.where(seen, flat, 0), seen, row_cond)
+        is_seen = jnp.any(seen[: row.shape[0]])
         average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
         is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
-        above = jnp.concatenate([is_above[None], state.above[:-1]])
-        is_alarm = jnp.sum(above) >= alarm_rule[0]
+        # A row of which nothing is observed has no vote.
+        above = jnp.where(is_seen, jnp.concatenate([is_above[None], state.above[:-1]]), state.above)
+        is_alarm = is_seen & (jnp.sum(above) >= alarm_rule[0])
         after = StreamState(window[:num_lags], average, above, state.num_rows + 1)
         after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
         return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
