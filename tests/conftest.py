@@ -1,3 +1,4 @@
+import functools
 import importlib.util
 import os
 import shutil
@@ -7,11 +8,15 @@ from pathlib import Path
 
 # Every test runs on the CPU with its own fixed number of host devices, whatever machine it is on.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the tests' time goes into compiling, and XLA's older way of emitting loops takes half of it. Its programs are
-# slower by a third, which so short trainings do not notice. Users, notebooks and the demo have the newer one. The level
-# is the one that the engine compiles with. CI runs the tests marked `as_users` once more without any of this.
+# Most of the tests' time goes into compiling: XLA's older way of emitting loops takes half of it, and a program in one
+# piece is compiled with less work than in parts side by side. Users, notebooks and the demo have neither. The level is
+# the one that the engine compiles with. CI runs the tests marked `as_users` once more without any of this.
 if os.environ.get("AEJAX_TEST_FLAGS") != "as-users":
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1 "
+        "--xla_cpu_parallel_codegen_split_count=1",
+    )
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +25,7 @@ import pytest
 
 from aejax import models
 from aejax.base import Batch, Model
+from aejax.training import engine
 
 # A shell that starts a job in the background has it ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,9 +47,27 @@ def pytest_configure(config):
     """Most of the time goes into compiling: what one process has compiled, others take from a folder of this run."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = config.own_cache = tempfile.mkdtemp(prefix="aejax-tests-")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    _optimise(AS_USERS)
+
+
+def _optimise(on):
+    """Whether LLVM takes its time: programs are compiled in half of it without, and are slower."""
+    jax.config.update("jax_disable_most_optimizations", not on)
+    engine.program = _OPTIMISED if on else _unoptimised
+
+
+_OPTIMISED = engine.program
+
+
+@functools.cache
+def _unoptimised(function, donated):
+    """``engine.program``, which names a level of its own, at the lowest one."""
+    options = {"xla_backend_optimization_level": 0}
+    names = ("algorithm", "plan", "axes")
+    return jax.jit(function, static_argnames=names, donate_argnames=donated, compiler_options=options)
 
 
 def pytest_collection_modifyitems(items):
@@ -64,6 +88,14 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.own_cache, ignore_errors=True)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of a file share fixtures and what is compiled: one process runs them, unless --dist says otherwise."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log) if config.option.dist == "load" else None
+
+
 @pytest.fixture(autouse=True)
 def _few_programs_at_a_time():
     """A process may map memory 65,530 times; each compiled program takes dozens of these, and the last one crashes."""
@@ -75,11 +107,11 @@ def _few_programs_at_a_time():
 
 
 @pytest.fixture
-def compiled_quickly():
-    """For laws that hold however well the compiler optimises: compiling is what takes their time."""
-    jax.config.update("jax_disable_most_optimizations", not AS_USERS)
+def optimised():
+    """For trainings that take longer than compiling them does."""
+    _optimise(True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    _optimise(AS_USERS)
 
 
 @pytest.fixture(params=list(REGISTRY))

@@ -17,8 +17,6 @@ from aejax.models.subspaces import local_subspaces
 from aejax.training import ensemble, fit, sweep
 from tests.conftest import REGISTRY
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 NUM_EPOCHS = 3  # the same wherever a member is trained: one program for it
 SIGNATURES = {
     "init": ["key", "batch"],
@@ -55,7 +53,7 @@ VARIANTS = {
 @pytest.fixture
 def variables(request, data, key):
     one = request.getfixturevalue("model" if "model" in request.fixturenames else "member")
-    return one.init(key, data)
+    return jax.jit(one.init)(key, as_batch(data))
 
 
 def calls(one, variables, batch, key):
@@ -164,13 +162,19 @@ def test_jit_equals_no_jit(member, variables, data, key):
 
 
 def test_vmap_equals_a_loop(member, data, key):
-    keys = jax.random.split(key, 3)
-    stacked = jax.vmap(lambda key: member.init(key, data))(keys)
-    single = [member.init(key, data) for key in keys]
-    for name, (function, _) in calls(member, single[0], as_batch(data), key).items():
-        mapped = jax.vmap(function)(stacked)
-        looped = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[function(v) for v in single])
-        chex.assert_trees_all_close(mapped, looped, rtol=1e-4, atol=1e-4, custom_message=name)
+    batch, keys = as_batch(data), jax.random.split(key, 3)
+    stacked = jax.jit(jax.vmap(member.init, in_axes=(0, None)))(keys, batch)
+    single = [jax.jit(member.init)(key, batch) for key in keys]
+    functions = {name: function for name, (function, _) in calls(member, single[0], batch, key).items()}
+
+    @jax.jit
+    def everything(variables):
+        return {name: function(variables) for name, function in functions.items()}
+
+    mapped = jax.vmap(everything)(stacked)
+    looped = jax.tree.map(lambda *leaves: np.stack(leaves), *[everything(v) for v in single])
+    for name in functions:
+        chex.assert_trees_all_close(mapped[name], looped[name], rtol=1e-4, atol=1e-4, custom_message=name)
 
 
 @pytest.mark.as_users

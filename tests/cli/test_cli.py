@@ -19,7 +19,6 @@ from aejax.cli import main as cli
 from aejax.models import MODELS
 from aejax.tables.config import TrainConfig, is_adversarial
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 COLUMNS = ["pressure", "flow", "level", "temperature", "speed"]
 
 

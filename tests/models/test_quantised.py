@@ -13,8 +13,6 @@ from aejax.tasks import encode, generate, reconstruct
 from aejax.training import ensemble, fit
 from aejax.training.optimizers import adam
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 SCALE = 0.05
 SHARES = np.array([0.05, 0.08, 0.1, 0.1, 0.12, 0.15, 0.18, 0.22])
 

@@ -13,8 +13,6 @@ from aejax.base import Batch
 from aejax.training import fit, pretrain
 from aejax.training.algorithms import contrastive_divergence
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 NUM_VISIBLE, NUM_HIDDEN = 6, 3
 STATES = jnp.array(list(itertools.product((0.0, 1.0), repeat=NUM_VISIBLE)))
 HIDDEN_STATES = jnp.array(list(itertools.product((0.0, 1.0), repeat=NUM_HIDDEN)))

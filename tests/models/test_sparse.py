@@ -14,8 +14,6 @@ from aejax.tasks.features import Sensitivity
 from aejax.training import ensemble, fit
 from aejax.training.optimizers import adam
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def test_topk_leaves_at_most_k_units_active(rows, key):
     model = models.sparse_autoencoder((6,), 20, penalty="topk", num_active=3)
@@ -74,6 +72,7 @@ def test_l1_is_not_for_a_decoder_of_ones_own():
     models.sparse_autoencoder((6,), 8, penalty="l1", encoder=nets.mlp((4,), (8,)))
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize(
     ("options", "learning_rate", "most_dead"),
     # TopK leaves 8 % of its units dead on average (notebook 05, 5 keys); L1 and JumpReLU hardly any.

@@ -130,7 +130,6 @@ def test_each_kind_is_a_pure_pair_that_trains_and_rests(kind, key):
     np.testing.assert_array_equal(compiled(variables, key), compiled(variables, key))
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_a_model_with_each_kind_of_encoder_learns(kind, key, rows):
     model = models.autoencoder((6,), 2, hidden_dims=(8,), encoder=nets.as_network(KINDS[kind]))
     fits = [fit(key, model, rows, num_epochs=8, learning_rate=1e-2, validation=0) for _ in range(2)]

@@ -66,7 +66,6 @@ def test_a_network_with_a_shortcut_begins_as_the_linear_map_and_learns_its_share
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_quickly")
 def test_convolutions_on_a_coarser_grid_give_events_of_full_size(key):
     model = models.convolutional_vae(
         (9, 13, 2), 3, hidden_dims=(4, 4), grid=(3, 4), dense_dims=(5,), likelihood=losses.bernoulli()

@@ -276,7 +276,6 @@ def test_the_onset_is_where_the_variance_changes():
         pick_onset(traces, 0, 5)
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("name", ["convolutional_denoising_autoencoder", "vae"])
 def test_any_model_of_windows_can_be_trained(key, name):
     """Those of the registry as well, though they compress what a mask keeps."""

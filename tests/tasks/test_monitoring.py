@@ -11,8 +11,6 @@ from aejax.tasks import calibrate, detect, p_values, score, threshold
 from aejax.training import fit
 from tests.conftest import REGISTRY
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def test_p_values_are_the_ranks_among_calibration_scores():
     normal = np.array([1.0, 2.0, np.nan, 3.0, 4.0])

@@ -58,7 +58,6 @@ def test_t2_of_a_linear_code_is_the_mahalanobis_distance(rows):
     np.testing.assert_allclose(found.combined, found.t2 / 2, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_statistics_and_nearest_scores_of_any_model(model, data, key):
     variables = model.init(key, as_batch(data))
     whitening = anomaly.fit_whitening(model, variables, data)

@@ -36,7 +36,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
-def test_the_loss_falls_with_every_optimizer(name, rows, key, compiled_quickly):
+def test_the_loss_falls_with_every_optimizer(name, rows, key):
     optimizer = OPTIMIZERS[name]
     assert not takes_rate(optimizer)
     fitted = fit(key, minimise(AUTOENCODER, optimizer), rows, num_epochs=15, batch_size=50)
@@ -45,7 +45,7 @@ def test_the_loss_falls_with_every_optimizer(name, rows, key, compiled_quickly):
 
 
 @pytest.mark.parametrize("name", ["backtracking", "reduce_on_plateau", "schedule_free"])
-def test_members_of_an_ensemble_step_each_for_itself(name, rows, key, compiled_quickly):
+def test_members_of_an_ensemble_step_each_for_itself(name, rows, key):
     algorithm = minimise(AUTOENCODER, OPTIMIZERS[name])
     keys = jax.random.split(key, 2)
     together = ensemble(keys, algorithm, rows, num_epochs=2, batch_size=100)
@@ -53,7 +53,7 @@ def test_members_of_an_ensemble_step_each_for_itself(name, rows, key, compiled_q
     np.testing.assert_allclose(together.history["loss"][1], alone.history["loss"], rtol=1e-3)
 
 
-def test_lbfgs_on_all_rows_takes_a_linear_autoencoder_to_the_principal_subspace(rows, key, compiled_quickly):
+def test_lbfgs_on_all_rows_takes_a_linear_autoencoder_to_the_principal_subspace(rows, key):
     x = rows - rows.mean(axis=0)
     model = models.autoencoder((6,), 2, hidden_dims=())
     fitted = fit(key, minimise(model, optax.lbfgs()), x, validation=0, num_epochs=100, batch_size=len(x))
@@ -96,7 +96,7 @@ def test_schedules_of_a_traced_rate_are_those_of_the_number(name, rate):
     np.testing.assert_allclose(jax.jit(steps)(rate), steps(rate), rtol=1e-5, atol=1e-9)
 
 
-def test_rates_of_a_schedule_that_looks_at_them_can_be_swept(rows, key, compiled_quickly):
+def test_rates_of_a_schedule_that_looks_at_them_can_be_swept(rows, key):
     def optimizer(rate):
         return optax.adam(optax.warmup_cosine_decay_schedule(0.0, rate, 5, 50))
 
@@ -221,7 +221,7 @@ def test_two_averages_are_refused(rows, key):
 
 
 @pytest.mark.parametrize("name", ["adam", "polyak_sgd", "reduce_on_plateau", "schedule_free"])
-def test_players_and_machines_take_the_same_optimizers(name, rows, key, compiled_quickly):
+def test_players_and_machines_take_the_same_optimizers(name, rows, key):
     batch = Batch(jnp.asarray(rows[:50]))
     for algorithm in (
         adversarial(REGISTRY["gan"], OPTIMIZERS[name]),

@@ -21,7 +21,6 @@ from aejax.training import (
 from aejax.training.algorithms import minimise
 from tests.conftest import REGISTRY
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
 
 

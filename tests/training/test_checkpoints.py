@@ -13,7 +13,6 @@ from aejax.training import (
 )
 from tests.conftest import REGISTRY
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
 
 

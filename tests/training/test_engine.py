@@ -32,7 +32,6 @@ from aejax.training.optimizers import adam
 from tests.conftest import REGISTRY
 from tests.training.parts import one_step_at_a_time
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
 
 

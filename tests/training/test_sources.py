@@ -14,7 +14,6 @@ from aejax.training import fit, sources
 from tests.conftest import REGISTRY
 from tests.training.parts import one_step_at_a_time
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
 OPTIONS = {"num_epochs": 3, "steps_per_epoch": 7, "validation": 0}
 

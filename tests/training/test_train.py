@@ -9,7 +9,6 @@ import aejax
 from aejax.training import ensemble, fit, train
 from tests.conftest import REGISTRY
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
 VAE = REGISTRY["vae"]
 OPTIONS = {"num_epochs": 3, "validation": 0.2, "learning_rate": 1e-2}
 
