@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
-from aejax.cli.commands import denoising, imputation, inspection, inversion, monitoring, surrogate, training
+from aejax.cli.commands import denoising, imputation, inspection, inversion, monitoring, sections, surrogate, training
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, Reading
 from aejax.cli.commands.tables import read_table
@@ -274,7 +274,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "surrogate": (surrogate.SurrogateCommand, surrogate.run),
     "surrogate-compress": (surrogate.SurrogateCompressCommand, surrogate.run_compress),
     "surrogate-predict": (surrogate.SurrogatePredictCommand, surrogate.run_predict),
-    "sections": (inversion.TrainSectionsCommand, inversion.train),
+    "sections": (sections.TrainSectionsCommand, sections.train),
     "invert": (inversion.InvertCommand, inversion.invert),
 }
 _RUNS = dict(_COMMANDS.values())

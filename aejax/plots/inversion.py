@@ -1,11 +1,11 @@
-"""Pictures of an inversion: sections side by side, rays, data against their fit. Arrays in, Axes out."""
+"""Pictures of an inversion: sections side by side, apparent velocities, calibration. Arrays in, Axes out."""
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from aejax.base import ArrayLike
-from aejax.plots.style import new_figure, tidy
+from aejax.plots.style import BLUE, GREY, RED, new_figure, tidy
 
 
 def posterior_sections(
@@ -15,7 +15,7 @@ def posterior_sections(
     draws: ArrayLike,
     cell: float = 1.0,
     label: str = "x",
-    figure: Figure | None = None,
+    figure: Figure | SubFigure | None = None,
 ) -> np.ndarray:
     """Truth, posterior mean, posterior spread and some draws of vertical sections, side by side.
 
@@ -63,6 +63,43 @@ def posterior_sections(
     figure.colorbar(shared, ax=axes, label=label, shrink=0.8, aspect=30)
     figure.colorbar(own, ax=axes, label=f"spread, {label}", shrink=0.8, aspect=30)
     return axes
+
+
+def apparent_velocities(
+    sources: ArrayLike,
+    receivers: ArrayLike,
+    times: ArrayLike,
+    velocities: tuple[float, float],
+    ax: Axes | None = None,
+) -> Axes:
+    """Distance over time of each ray by its angle; red where no ground of the two velocities gives it, noise apart.
+
+    Args:
+        sources: (n, 2) depth and distance in m.
+        receivers: (n, 2), likewise.
+        times: (n,) in ns.
+        velocities: between which the ground's lie, in m/ns.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> ax = apparent_velocities([[1, 0], [2, 0]], [[1, 3], [3, 3]], [43.0, 60.0], (0.06, 0.08))
+        >>> ax.collections[0].get_offsets().data.round(3)
+        array([[ 0.   ,  0.07 ],
+               [18.435,  0.053]])
+    """
+    ax = ax or new_figure(3.2, 4).subplots()
+    down, across = (np.asarray(receivers, float) - np.asarray(sources, float)).T
+    found = np.hypot(down, across) / np.asarray(times, float)
+    slow, fast = sorted(velocities)
+    is_possible = (slow <= found) & (found <= fast)
+    ax.scatter(np.degrees(np.arctan2(down, np.abs(across))), found, s=8, c=np.where(is_possible, BLUE, RED))
+    for velocity in (slow, fast):
+        ax.axhline(velocity, color=GREY, lw=1)
+    ax.set(xlabel="angle of the ray, degrees downwards", ylabel="distance over time, m/ns")
+    return tidy(ax)
 
 
 def calibration_curve(levels: ArrayLike, coverage: ArrayLike, label: str | None = None, ax: Axes | None = None) -> Axes:

@@ -10,6 +10,9 @@ import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Draw, Drawn
 
+_ROUNDING = 1e-4
+"""Of a position, in cells."""
+
 
 def random_corners(
     key: Array, volume_shape: Sequence[int], patch_shape: Sequence[int], num_patches: int, flips: Sequence[int] = ()
@@ -133,7 +136,8 @@ def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receive
         receivers: (n, 2), one for each source: ray i goes from source i to receiver i.
 
     Returns:
-        (n, rows * columns) lengths in m, row by row. A ray counts only inside the section.
+        (n, rows * columns) lengths in m, row by row. A ray counts only inside the section, whose four edges belong to
+        it. A ray along the line between two cells is in the lower or the right one of them.
 
     Raises:
         ValueError: positions of another shape.
@@ -146,6 +150,7 @@ def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receive
     if sources.ndim != 2 or sources.shape[1:] != (2,) or sources.shape != receivers.shape:
         raise ValueError(f"sources, receivers: found {sources.shape} and {receivers.shape}, expected (n, 2) for both")
     rows, columns = shape
+    ends = jnp.array([[rows, columns]], jnp.float32)
     lines = [jnp.arange(size + 1, dtype=jnp.float32) for size in (rows, columns)]
 
     def one(start: Array, end: Array) -> Array:
@@ -159,11 +164,11 @@ def straight_rays(shape: Sequence[int], cell: float, sources: ArrayLike, receive
             jnp.clip(jnp.concatenate([jnp.zeros(1, step.dtype), *crossings, jnp.ones(1, step.dtype)]), 0.0, 1.0)
         )
         middle = start[None, :] + 0.5 * (at[1:] + at[:-1])[:, None] * step[None, :]
-        index = jnp.floor(middle).astype(jnp.int32)
-        inside = jnp.all((index >= 0) & (index < jnp.array([[rows, columns]])), axis=1)
+        # Positions divided by the cell's side are rounded: a ray along an edge may come to lie just beside it.
+        inside = jnp.all((middle >= -_ROUNDING) & (middle <= ends + _ROUNDING), axis=1)
         length = jnp.where(inside, jnp.diff(at) * jnp.linalg.norm(step) * cell, 0.0)
-        flat = jnp.clip(index[:, 0], 0, rows - 1) * columns + jnp.clip(index[:, 1], 0, columns - 1)
-        return jnp.zeros(rows * columns, length.dtype).at[flat].add(length)
+        row, column = jnp.clip(jnp.floor(middle), 0, ends - 1).astype(jnp.int32).T
+        return jnp.zeros(rows * columns, length.dtype).at[row * columns + column].add(length)
 
     return jax.vmap(one)(sources, receivers)
 

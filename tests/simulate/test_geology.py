@@ -77,6 +77,30 @@ def test_lengths_are_those_of_many_small_steps_and_outside_counts_nothing():
     np.testing.assert_allclose(found[0].reshape(5, 5), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("source", "receiver", "row", "column"),
+    [
+        ((0.0, 0.0), (0.0, 3.3), 0, slice(None)),
+        ((4.1, 0.0), (4.1, 3.3), 40, slice(None)),
+        ((4.1, 3.3), (4.1, 0.0), 40, slice(None)),
+        ((0.0, 0.0), (4.1, 0.0), slice(None), 0),
+        ((0.0, 3.3), (4.1, 3.3), slice(None), 32),
+    ],
+    ids=["upper", "lower", "lower, back", "left", "right"],
+)
+@pytest.mark.parametrize("cell", [0.1, 1 / 3])
+def test_the_four_edges_belong_to_the_section(source, receiver, row, column, cell):
+    """4.1 m over 0.1 m is 41 or a little more or less, as it is rounded."""
+    ends = np.array([source, receiver]) / 0.1 * cell
+    expected = np.zeros((41, 33))
+    expected[row, column] = cell
+    found = geology.straight_rays((41, 33), cell, *ends[:, None])[0].reshape(41, 33)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    beyond = ends + np.array([0.01 if row == 40 else 0.0, 0.01 if column == 32 else 0.0]) * cell
+    if row == 40 or column == 32:
+        assert not np.any(geology.straight_rays((41, 33), cell, *beyond[:, None]))
+
+
 def test_travel_time_is_distance_over_velocity():
     sources, receivers = geology.cross_hole_survey((20, 10), 0.5, 2.0)
     lengths = geology.straight_rays((20, 10), 0.5, sources, receivers)

@@ -10,6 +10,7 @@ import pytest
 
 from aejax.artefacts import codecs
 from aejax.cli.commands import inversion as commands
+from aejax.cli.commands import sections as sections_command
 from aejax.simulate import geology
 from aejax.tasks import inversion
 from aejax.tasks.inversion import sections
@@ -54,7 +55,7 @@ def test_what_is_held_out_comes_from_the_last_columns(image, trained):
         ({"held_out": 1.0}, "held_out: found 1.0, expected a share between 0 and 1"),
         (
             {"patch_shape": (0, 9)},
-            r"patch_shape: found \(0, 9\), expected at least 2 and at most \(60, 80\), the image",
+            r"patch_shape: found \(0, 9\), expected at least 2 and at most \(60, 80\), the image; .* --patch",
         ),
         ({"patch_shape": (13, 81)}, "patch_shape: found .* at most"),
         ({"num_steps": 2}, "num_steps: found 2, expected at least 3"),
@@ -163,54 +164,51 @@ def test_what_cannot_be_inverted_is_said_before_any_work(trained, tmp_path, monk
         commands.invert(commands.InvertCommand(Path("model"), **{**given, "out": Path(given["out"])}))
 
 
+def train(path, tmp_path, **options):
+    sections_command.train(sections_command.TrainSectionsCommand(path, tmp_path / "model", **options))
+
+
 def test_images_that_cannot_be_read_are_named(tmp_path):
     path = tmp_path / "image.png"
     with pytest.raises(FileNotFoundError, match=r"image\.png: there is no such file"):
-        commands.train(commands.TrainSectionsCommand(path, tmp_path / "model"))
+        train(path, tmp_path)
     path.write_text("no image")
-    with pytest.raises(ValueError, match="found no image that can be read"):
-        commands.train(commands.TrainSectionsCommand(path, tmp_path / "model"))
+    with pytest.raises(ValueError, match=r"image\.png: found no image that can be read"):
+        train(path, tmp_path)
 
 
-def write_image(path, image):
-    import matplotlib.image
-
-    matplotlib.image.imsave(path, image, cmap="gray", vmin=0, vmax=1)
-
-
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.arange(4800).reshape(60, 80) % 3 / 2, "found 33% of the image dark, 33% bright and 33% in between"),
-        (np.full((60, 80), 0.4), "found one brightness, expected two"),
-    ],
-)
-def test_an_image_of_other_than_two_facies_is_refused(tmp_path, image, message):
-    write_image(tmp_path / "image.png", image)
-    with pytest.raises(ValueError, match=message):
-        commands.train(commands.TrainSectionsCommand(tmp_path / "image.png", tmp_path / "model"))
-
-
-def test_the_brighter_facies_is_1_and_its_share_is_said(image, tmp_path, monkeypatch, capsys):
-    """Two greys above one half and a cell between them: the border is half-way from the darkest to the brightest."""
-    greys = np.where(image == 1, 0.9, 0.6)
-    greys[0, 0] = 0.7
-    write_image(tmp_path / "image.png", greys)
-    trained_on = []
-    monkeypatch.setattr(inversion, "fit_sections", lambda key, image, *args, **options: trained_on.append(image))
+@pytest.fixture
+def trained_on(monkeypatch):
+    """The images that a training would have seen."""
+    images = []
+    monkeypatch.setattr(inversion, "fit_sections", lambda key, image, *args, **options: images.append(image))
     monkeypatch.setattr(codecs, "save", lambda folder, found: None)
-    commands.train(commands.TrainSectionsCommand(tmp_path / "image.png", tmp_path / "model"))
-    np.testing.assert_array_equal(trained_on[0][1:], image[1:] == 1)
-    assert f"{image.mean():.0%} of the image is facies 1" in capsys.readouterr().err
+    return images
+
+
+def test_which_facies_is_1_is_said_and_can_be_chosen(image, tmp_path, trained_on, capsys):
+    np.save(tmp_path / "image.npy", image)
+    train(tmp_path / "image.npy", tmp_path)
+    np.testing.assert_array_equal(trained_on[-1], image)
+    assert f"NPY of 60 x 80 cells; facies 1 is 1, {image.mean():.0%} of the image" in capsys.readouterr().err
+    train(tmp_path / "image.npy", tmp_path, facies_1=("0",), quiet=True)
+    np.testing.assert_array_equal(trained_on[-1], 1 - image)
+    with pytest.raises(ValueError, match=r"image\.npy: --facies-1: found '2', expected some of 0 \(\d+ %\), 1"):
+        train(tmp_path / "image.npy", tmp_path, facies_1=("2",))
+
+
+@pytest.mark.parametrize(("num_columns", "width", "begin"), [(700, 33, 648), (250, 65, 185), (80, 40, 40)])
+def test_as_many_columns_are_held_out_as_a_section_has(num_columns, width, begin):
+    assert sections._columns_to_train_on(num_columns, width, None) == begin
 
 
 def test_a_model_that_is_complete_is_not_trained_again(trained, tmp_path, capsys):
     codecs.save(tmp_path, trained)
-    asked = commands.TrainSectionsCommand(tmp_path / "absent.png", tmp_path, patch=SHAPE, latent_dim=2)
-    commands.train(asked)
+    asked = sections_command.TrainSectionsCommand(tmp_path / "absent.png", tmp_path, patch=SHAPE, latent_dim=2)
+    sections_command.train(asked)
     assert "is complete: nothing is left to train" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"holds sections of \(\(13, 9\), 2\), expected \(\(13, 9\), 5\)"):
-        commands.train(dataclasses.replace(asked, latent_dim=5))
+        sections_command.train(dataclasses.replace(asked, latent_dim=5))
 
 
 @pytest.mark.slow

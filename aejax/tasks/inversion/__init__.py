@@ -16,17 +16,25 @@ from aejax.tasks.inversion.accuracy import (
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
 from aejax.tasks.inversion.density import Observe, Problem, decode_one, problem, standard_normal
 from aejax.tasks.inversion.maxima import Optima, chain_starts, maximum_a_posteriori, refine
+from aejax.tasks.inversion.noise import heavy_tailed_weights, time_covariance, time_zero
+from aejax.tasks.inversion.rays import Explanation, Rays, explanations, travel_time_limits
 from aejax.tasks.inversion.sampling import Posterior, posterior
 from aejax.tasks.inversion.sections import Sections, evaluate_sections, fit_sections
+from aejax.tasks.inversion.travel_times import TravelTimeInversion, invert_travel_times
 from aejax.tasks.inversion.velocities import block_velocities, cell_velocities, check_block
+from aejax.tasks.inversion.verdict import Verdict, judge, most_misfit
 
 __all__ = [
     "ApproximationError",
+    "Explanation",
     "Observe",
     "Optima",
     "Posterior",
     "Problem",
+    "Rays",
     "Sections",
+    "TravelTimeInversion",
+    "Verdict",
     "approximation_error",
     "block_velocities",
     "cell_velocities",
@@ -35,13 +43,21 @@ __all__ = [
     "decode_one",
     "effective_sample_size",
     "evaluate_sections",
+    "explanations",
     "fit_sections",
+    "heavy_tailed_weights",
     "interval_coverage",
+    "invert_travel_times",
+    "judge",
     "maximum_a_posteriori",
+    "most_misfit",
     "posterior",
     "posterior_predictive",
     "problem",
     "rank_normalised_r_hat",
     "refine",
     "standard_normal",
+    "time_covariance",
+    "time_zero",
+    "travel_time_limits",
 ]

@@ -19,10 +19,12 @@ class ApproximationError(NamedTuple):
     Attributes:
         mean: (m,), to take from the data before they are inverted.
         covariance: (m, m), to add to that of the noise.
+        rows: (n, m), what it leaves out of each held-out row.
     """
 
     mean: np.ndarray
     covariance: np.ndarray
+    rows: np.ndarray
 
 
 def approximation_error(
@@ -59,11 +61,15 @@ def approximation_error(
     x, z = jnp.asarray(x, jnp.float32), jnp.asarray(z, jnp.float32)
     if len(x) != len(z) or len(x) < 2:
         raise ValueError(f"x, z: found {len(x)} rows and {len(z)} codes, expected as many, at least 2")
-    error = np.asarray(_observed_error(model, observe, variables, x, z), float)
-    covariance = np.atleast_2d(np.cov(error, rowvar=False))
-    share = 1 / np.sqrt(len(x))
+    return error_of_rows(np.asarray(_observed_error(model, observe, variables, x, z), float))
+
+
+def error_of_rows(rows: np.ndarray) -> ApproximationError:
+    """Mean and covariance of what is left out of rows, (n, m)."""
+    covariance = np.atleast_2d(np.cov(rows, rowvar=False))
+    share = 1 / np.sqrt(len(rows))
     covariance = (1 - share) * covariance + share * np.diag(np.diagonal(covariance))
-    return ApproximationError(error.mean(axis=0), covariance)
+    return ApproximationError(rows.mean(axis=0), covariance, rows)
 
 
 def posterior_predictive(
@@ -123,7 +129,7 @@ def posterior_predictive(
     spread = np.asarray(noise, float)
     if not (np.isfinite(spread) & (spread >= 0)).all() or spread.shape not in ((), (num_values,)):
         raise ValueError(f"noise: found {noise!s}, expected standard deviations of at least 0, one or {num_values}")
-    values = np.asarray(_quantities(model, quantity, variables, draws.reshape(-1, *dims)), float)
+    values = np.asarray(quantities(model, quantity, variables, draws.reshape(-1, *dims)), float)
     error_key, noise_key = jax.random.split(key)
     # A part of the quantity that the decoder never misses has no variance, which Cholesky does not take.
     floor = 1e-12 * (np.diagonal(left_out.covariance).max() or 1.0)
@@ -158,5 +164,6 @@ def _observed_error(model: Model | Adversary, observe: Observe, variables: Varia
 
 
 @functools.partial(jax.jit, static_argnames=("model", "quantity"))
-def _quantities(model: Model | Adversary, quantity: Observe, variables: Variables, z: Array) -> Array:
+def quantities(model: Model | Adversary, quantity: Observe, variables: Variables, z: Array) -> Array:
+    """(n, m), the quantity of the decoder's section of each of (n, d) codes."""
     return jax.lax.map(lambda code: quantity(decode_one(model, variables, code)), z, batch_size=_DRAWS_AT_ONCE)

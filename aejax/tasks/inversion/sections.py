@@ -18,6 +18,7 @@ from aejax.training import Progress, fit
 from aejax.training.optimizers import adam
 
 _NUM_VALIDATION = 500
+_HELD_OUT = 0.075
 
 
 class Sections(NamedTuple):
@@ -71,7 +72,7 @@ def fit_sections(
     num_steps: int = 6000,
     batch_size: int = 128,
     learning_rate: float = 2e-3,
-    held_out: float = 0.075,
+    held_out: float | None = None,
     num_held_out: int = 200,
     flips: Sequence[int] = (0, 1),
     checkpoint_dir: str | Path | None = None,
@@ -91,7 +92,8 @@ def fit_sections(
         num_steps: length of the training, at least 3, rounded down to a multiple of three.
         batch_size: sections a step.
         learning_rate: at its highest.
-        held_out: share of the columns; these must be at least as many as those of a section.
+        held_out: share of the columns; these must be at least as many as those of a section. 7.5 % of them if None, or
+            as many as a section has where these are more.
         num_held_out: how many sections from there are kept with the model, at most 500; the code of each is refined.
         flips: axes along which sections are mirrored at random; none where the geology has a direction.
         checkpoint_dir: where checkpoints are kept; an interrupted run is resumed from there.
@@ -119,17 +121,12 @@ def fit_sections(
         )
     patch_shape = tuple(patch_shape)
     if not all(2 <= size <= most for size, most in zip(patch_shape, image.shape, strict=True)):
-        raise ValueError(f"patch_shape: found {patch_shape}, expected at least 2 and at most {image.shape}, the image")
-    if not 0 < held_out < 1:
-        raise ValueError(f"held_out: found {held_out}, expected a share between 0 and 1")
-    begin = image.shape[-1] - round(held_out * image.shape[-1])
-    rest = (*image.shape[:-1], image.shape[-1] - begin)
-    if min(begin, rest[-1]) < patch_shape[-1]:
         raise ValueError(
-            f"held_out: found {held_out}, {rest[-1]} columns of {image.shape[-1]}; expected at least the "
-            f"{patch_shape[-1]} of a section, and as many left to train on; give a wider image, narrower sections, or "
-            "another share"
+            f"patch_shape: found {patch_shape}, expected at least 2 and at most {image.shape}, the image; choose "
+            "smaller sections with --patch"
         )
+    begin = _columns_to_train_on(image.shape[-1], patch_shape[-1], held_out)
+    rest = (*image.shape[:-1], image.shape[-1] - begin)
     model = section_vae(patch_shape, latent_dim)
     num_epochs = 3
     steps = num_steps // num_epochs
@@ -158,6 +155,21 @@ def fit_sections(
     x = np.asarray(validation[:num_held_out])
     z = refine(model, fitted.variables, x, encode(model, fitted.variables, x).mean)
     return Sections(model, fitted.variables, patch_shape, latent_dim, x, np.asarray(z))
+
+
+def _columns_to_train_on(num_columns: int, width: int, held_out: float | None) -> int:
+    if held_out is None:
+        held_out = max(_HELD_OUT, width / num_columns)
+    elif not 0 < held_out < 1:
+        raise ValueError(f"held_out: found {held_out}, expected a share between 0 and 1")
+    rest = round(held_out * num_columns)
+    if min(num_columns - rest, rest) < width:
+        raise ValueError(
+            f"held_out: found {held_out:.3g}, {rest} columns of {num_columns}; expected at least the {width} of a "
+            "section, and as many left to train on; give a wider image, narrower sections with --patch, or another "
+            "share with --held-out"
+        )
+    return num_columns - rest
 
 
 def evaluate_sections(sections: Sections, x: ArrayLike, num_steps: int = 25) -> dict[str, float]:
