@@ -41,7 +41,7 @@ def made(num_tables: int) -> Iterator[Made]:
     """The tables."""
     for seed in range(num_tables):
         rng = np.random.default_rng(1000 + seed)
-        num_columns, num_factors = int(rng.integers(6, 17)), int(rng.integers(2, 4))
+        num_columns, num_factors = int(rng.integers(6, 11)), int(rng.integers(2, 4))
         weights = rng.standard_normal((num_factors, num_columns))
         yield _table(f"linear {seed}", rng, lambda z, w=weights: z @ w, num_columns, num_factors, True)
     for seed in range(min(num_tables, 2)):
@@ -51,7 +51,7 @@ def made(num_tables: int) -> Iterator[Made]:
 
 
 def _table(name: str, rng: np.random.Generator, curve: Any, num_columns: int, num_factors: int, linear: bool) -> Made:
-    signal = curve(rng.standard_normal((5500, num_factors)))
+    signal = curve(rng.standard_normal((4500, num_factors)))
     noise = rng.uniform(0.1, 0.3, num_columns) * signal.std(axis=0)
     x = signal + noise * rng.standard_normal(signal.shape)
     mean, scale = x[:2500].mean(axis=0), x[:2500].std(axis=0)
@@ -64,7 +64,7 @@ def measured(table: Made, model_name: str) -> Iterator[dict[str, Any]]:
     factory = aejax.models.MODELS[model_name]
     model = factory(table.train.shape[1:], table.latent_dim)
     key = jax.random.key(0)
-    fitted = aejax.fit(key, model, table.train[:2250], validation=table.train[2250:], num_epochs=200)
+    fitted = aejax.fit(key, model, table.train[:2250], validation=table.train[2250:], num_epochs=100)
     calibration = aejax.calibrate(key, model, fitted.variables, table.calibration)
     for name, share in GAPS.items():
         is_missing = hidden(table.new.shape, share)
