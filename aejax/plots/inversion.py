@@ -98,7 +98,7 @@ def apparent_velocities(
     ax.scatter(np.degrees(np.arctan2(down, np.abs(across))), found, s=8, c=np.where(is_possible, BLUE, RED))
     for velocity in (slow, fast):
         ax.axhline(velocity, color=GREY, lw=1)
-    ax.set(xlabel="angle of the ray, degrees downwards", ylabel="distance over time, m/ns")
+    ax.set(xlabel="angle downwards, degrees", ylabel="distance over time, m/ns")
     return tidy(ax)
 
 

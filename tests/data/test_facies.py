@@ -21,10 +21,11 @@ def painted(*colours):
     [
         ((0, 0, 255), (255, 0, 0), ("#0000ff", "#ff0000")),
         ((255, 0, 0), (0, 255, 0), ("#ff0000", "#00ff00")),
+        ((150, 0, 150), (0, 200, 0), ("#960096", "#00c800")),
         ((153, 153, 153), (230, 230, 230), ("#999999", "#e6e6e6")),
         ((0, 0, 0), (1, 1, 1), ("#000000", "#010101")),
     ],
-    ids=["red and blue", "red and green", "greys", "almost black"],
+    ids=["red and blue", "red and green", "purple and green", "greys", "almost black"],
 )
 def test_any_two_colours_are_two_facies(zero, one, names):
     found = two_facies(painted(zero, one))

@@ -22,7 +22,7 @@ from aejax.tasks.inversion.sampling import Posterior, posterior
 from aejax.tasks.inversion.sections import Sections, evaluate_sections, fit_sections
 from aejax.tasks.inversion.travel_times import TravelTimeInversion, invert_travel_times
 from aejax.tasks.inversion.velocities import block_velocities, cell_velocities, check_block
-from aejax.tasks.inversion.verdict import Verdict, judge, most_misfit
+from aejax.tasks.inversion.verdict import Usual, Verdict, judge, usual
 
 __all__ = [
     "ApproximationError",
@@ -34,6 +34,7 @@ __all__ = [
     "Rays",
     "Sections",
     "TravelTimeInversion",
+    "Usual",
     "Verdict",
     "approximation_error",
     "block_velocities",
@@ -50,7 +51,6 @@ __all__ = [
     "invert_travel_times",
     "judge",
     "maximum_a_posteriori",
-    "most_misfit",
     "posterior",
     "posterior_predictive",
     "problem",
@@ -60,4 +60,5 @@ __all__ = [
     "time_covariance",
     "time_zero",
     "travel_time_limits",
+    "usual",
 ]

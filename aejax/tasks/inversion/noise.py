@@ -38,9 +38,9 @@ def heavy_tailed_weights(
 ) -> np.ndarray:
     """How much each ray counts if its noise has Student's t distribution, of four degrees of freedom.
 
-    A t distribution is a Gaussian whose variance is divided by a gamma variable: this is the expectation-maximisation
-    for the latter, the residual known, the decoder's error left as it is (Lange, Little & Taylor 1989). No ray counts
-    more than its noise allows.
+    A t distribution is a Gaussian whose variance is divided by a gamma variable (Lange, Little & Taylor 1989). The mean
+    of the latter given the noise of a ray, and the noise given the residual and these means, are found in turn; the
+    decoder's error stays as it is. No ray counts more than its noise allows.
 
     Args:
         residual: (n,) measured minus predicted time, in ns.

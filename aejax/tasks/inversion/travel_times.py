@@ -18,7 +18,7 @@ from aejax.tasks.inversion.sampling import Posterior, posterior
 from aejax.tasks.inversion.sections import Sections
 from aejax.tasks.inversion.sentences import impossible_times, verdict_sentences
 from aejax.tasks.inversion.velocities import block_velocities, cell_velocities, check_block
-from aejax.tasks.inversion.verdict import Verdict, judge, most_misfit
+from aejax.tasks.inversion.verdict import Verdict, judge, usual
 from aejax.training import Progress
 
 _NUM_ROUNDS = 3
@@ -149,7 +149,7 @@ def invert_travel_times(
         stated(weight),
         start.z[0],
         float(result.misfit.mean()),
-        most_misfit(limit_key, error, covariance),
+        usual(limit_key, error, covariance),
         some.mean(axis=0),
         covariance,
     )

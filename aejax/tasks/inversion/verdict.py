@@ -12,7 +12,7 @@ from aejax.tasks.inversion.accuracy import ApproximationError, error_of_rows
 from aejax.tasks.inversion.density import Problem, residuals
 
 _CHANCE = 1e-3
-"""Of a measurement without fault, that one of its data stands out, or all of them together."""
+"""Of a measurement without fault, that a shift or a factor stands out."""
 _QUANTILE = 0.99
 _NUM_FOLDS = 5
 _MOST_OFF = 0.2
@@ -62,11 +62,23 @@ def two_sided(chance: float) -> float:
     return float(-ndtri(chance / 2))
 
 
-def most_misfit(key: Array, error: ApproximationError, covariance: np.ndarray) -> float:
-    """The misfit that one in a hundred sections exceeds at their best codes, from held-out rows.
+class Usual(NamedTuple):
+    """What one in a hundred sections exceeds that the decoder was not trained on, though nothing is wrong.
+
+    Attributes:
+        misfit: root mean square of the residuals in units of noise and decoder's error.
+        score: of the datum that stands out most from what the others say of it, in standard deviations.
+    """
+
+    misfit: float
+    score: float
+
+
+def usual(key: Array, error: ApproximationError, covariance: np.ndarray) -> Usual:
+    """The misfit and the score that are still usual, from held-out rows at their best codes.
 
     The decoder's error of some rows is judged with the covariance of the others, five times in turn, or the rows would
-    seem as likely as their own covariance makes them.
+    seem as likely as their own covariance makes them. It is no Gaussian: these limits are wider than those of one.
 
     Args:
         key: PRNG key, of the noise.
@@ -74,24 +86,30 @@ def most_misfit(key: Array, error: ApproximationError, covariance: np.ndarray) -
         covariance: (m, m) of errors and noise; what it has beyond that of ``error`` is noise.
 
     Returns:
-        Root mean square, in units of the covariance.
+        The Usual.
     """
     beyond = covariance - error.covariance
     values, vectors = np.linalg.eigh(beyond)
     draws = np.asarray(jax.random.normal(key, error.rows.shape, jnp.float32), float)
     measured = error.rows + draws @ (vectors * np.sqrt(np.maximum(values, 0))).T
     fold = np.arange(len(measured)) % _NUM_FOLDS
-    misfits = []
+    misfits, scores = [], []
     for one in range(_NUM_FOLDS):
         others = error_of_rows(error.rows[fold != one])
-        part = (measured[fold == one] - others.mean).T
-        squares = (part * np.linalg.solve(others.covariance + beyond, part)).mean(axis=0)
-        misfits.extend(np.sqrt(squares))
-    return float(np.quantile(misfits, _QUANTILE))
+        part = measured[fold == one] - others.mean
+        precision = np.linalg.inv(others.covariance + beyond)
+        misfits.extend(np.sqrt((part * (part @ precision)).mean(axis=1)))
+        scores.extend(_scores(part, precision).max(axis=1))
+    return Usual(float(np.quantile(misfits, _QUANTILE)), float(np.quantile(scores, _QUANTILE)))
+
+
+def _scores(residual: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """How far each datum is from what the others say of it, in standard deviations."""
+    return np.asarray(np.abs(residual @ precision) / np.sqrt(np.diagonal(precision)))
 
 
 def judge(
-    problem: Problem, z: Array, misfit: float, most: float, predicted: np.ndarray, covariance: np.ndarray
+    problem: Problem, z: Array, misfit: float, most: Usual, predicted: np.ndarray, covariance: np.ndarray
 ) -> Verdict:
     """Judges a fit.
 
@@ -99,7 +117,7 @@ def judge(
         problem: the Problem, whose prior is standard normal.
         z: (d,), the most probable code.
         misfit: of the draws.
-        most: from ``most_misfit``.
+        most: from ``usual``.
         predicted: (m,) data, the mean over the draws.
         covariance: (m, m), that of the problem.
 
@@ -111,17 +129,15 @@ def judge(
     directions = jnp.stack([jnp.ones_like(problem.y), jnp.asarray(predicted, problem.y.dtype)])
     effects = _common_effects(problem, z, directions)
     shift, factor = ((float(value), float(deviation)) for value, deviation in zip(*effects, strict=True))
-    return Verdict(misfit, most, residual, _off(residual, covariance), shift, factor)
+    return Verdict(misfit, most.misfit, residual, _off(residual, covariance, most.score), shift, factor)
 
 
-def _off(residual: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def _off(residual: np.ndarray, covariance: np.ndarray, limit: float) -> np.ndarray:
     """The one that is furthest from what the others say of it, then the next, without those found before."""
     is_off = np.zeros(len(residual), bool)
-    limit = two_sided(_CHANCE / len(residual))
     for _ in range(int(_MOST_OFF * len(residual))):
         (rest,) = np.nonzero(~is_off)
-        precision = np.linalg.inv(covariance[np.ix_(rest, rest)])
-        score = np.abs(precision @ residual[rest]) / np.sqrt(np.diagonal(precision))
+        score = _scores(residual[rest], np.linalg.inv(covariance[np.ix_(rest, rest)]))
         if score.max() <= limit:
             break
         is_off[rest[score.argmax()]] = True
