@@ -8,13 +8,26 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
+from aejax.artefacts.rules import (
+    ANY,
+    FINITE,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    TEXT,
+    each,
+    fields,
+    numbers,
+    of_type,
+    optional,
+)
 from aejax.data.columns.scalers import Scaler
 from aejax.tables import config as configs
 from aejax.tables import run as runs
 from aejax.tables.monitoring import TableMonitor
 from aejax.tables.run import HeldOut, Record, Run
 from aejax.tasks.anomaly import Calibration
-from aejax.tasks.anomaly.stored import earlier_monitor, pack_monitor, unpack_monitor
+from aejax.tasks.anomaly.stored import MONITOR_ARRAYS, MONITOR_SETTINGS, earlier_monitor, pack_monitor, unpack_monitor
 
 _OF_TABLE = ("columns", "has_header", "normal_contribution")
 
@@ -137,6 +150,41 @@ def _earlier_monitor(path: Path) -> Stored | None:
     )
 
 
-codecs.register(Codec("run", Run, 1, _pack_run, _unpack_run, earlier=_earlier_run))
-codecs.register(Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record))
-codecs.register(Codec("table monitor", TableMonitor, 1, _pack_monitor, _unpack_monitor, earlier=_earlier_monitor))
+_COLUMNS = {"columns": each(TEXT, 1), "has_header": FLAG}
+_RUN_SETTINGS = {
+    "train": of_type(dict, "the options of a training"),
+    "data": fields({"path": TEXT, "sha256": TEXT, **_COLUMNS}),
+    "diverged": optional(TEXT),
+}
+_RUN_ARRAYS = {
+    "variables/*": FINITE,
+    "*scaler/mean": FINITE,
+    "*scaler/scale": POSITIVE,
+    # a row without any observed value has none
+    "calibration/score": numbers(nan=True, infinite=True, least=1),
+    "calibration/residual_scale": NOT_NEGATIVE,
+}
+_RECORD_ARRAYS = {
+    "history/*": ANY,  # NaN behind the last epoch of a member
+    "held_out/x": numbers(nan=True),
+    "held_out/*": ANY,
+}
+
+codecs.register(
+    Codec("run", Run, 1, _pack_run, _unpack_run, {}, _earlier_run, settings=_RUN_SETTINGS, arrays=_RUN_ARRAYS)
+)
+codecs.register(
+    Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record, arrays=_RECORD_ARRAYS)
+)
+codecs.register(
+    Codec(
+        "table monitor",
+        TableMonitor,
+        1,
+        _pack_monitor,
+        _unpack_monitor,
+        earlier=_earlier_monitor,
+        settings=MONITOR_SETTINGS | _COLUMNS,
+        arrays=MONITOR_ARRAYS | {"normal_contribution": NOT_NEGATIVE},
+    )
+)

@@ -1,6 +1,5 @@
 """Training a model on a table, and its run folder."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from aejax.tables.columns import Notice, check_columns, chosen_names, has_condit
 from aejax.tables.config import TrainConfig
 from aejax.tables.run import HeldOut, Record, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
-from aejax.training import DivergenceError, Progress, fit, pretrain
+from aejax.training import DivergenceError, Progress, checkpoint, fit, pretrain
 from aejax.training.optimizers import Optimizer, adam
 from aejax.training.plans import steps_for
 
@@ -191,7 +190,7 @@ def train(
     if diverged:
         raise diverged
     # The run is complete, and its checkpoints are only weight.
-    shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
+    checkpoint.remove(Path(folder) / "checkpoints")
     return run
 
 

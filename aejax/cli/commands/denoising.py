@@ -82,11 +82,12 @@ def _train(command: DenoiseTrainCommand) -> None:
     import jax
     import numpy as np
 
-    from aejax.artefacts import codecs, storage
+    from aejax.artefacts import codecs, manifest, storage
+    from aejax.artefacts.locking import is_empty
     from aejax.data.formats.traces import read_events
     from aejax.tasks.denoising import NUM_SAMPLES, fit_to_catalogue
 
-    if command.out.exists() and any(command.out.iterdir()):
+    if not is_empty(command.out):
         raise FileExistsError(f"out: {command.out} is not empty; choose another folder")
     events = read_events(command.events)
     try:
@@ -117,6 +118,7 @@ def _train(command: DenoiseTrainCommand) -> None:
     }
     storage.write_json(command.out / "training.json", training)
     storage.write_history(command.out / "history.jsonl", fitted.history)
+    manifest.note_files(command.out, ("training.json", "history.jsonl"))
     for name, value in fitted.measured.items():
         print(f"{name}: {value:.4g}")
     print(f"written to {command.out}")
