@@ -74,7 +74,17 @@ def is_empty(folder: str | os.PathLike[str]) -> bool:
         True
     """
     folder = Path(folder)
-    return not folder.exists() or all(path.name == LOCK or is_partial(path.name) for path in folder.iterdir())
+    return not folder.exists() or all(is_leftover(path.name) for path in folder.iterdir())
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file of this name is a lock or unfinished.
+
+    Example:
+        >>> is_leftover(".aejax.lock"), is_leftover("config.json")
+        (True, False)
+    """
+    return name == LOCK or is_partial(name)
 
 
 def _say_who_holds(folder: Path) -> None:

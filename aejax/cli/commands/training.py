@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
 
 # What belongs to a run beside the run itself; ``aejax verify`` compares it.
-_BESIDE = ("config.json", "record/artefact.json", "report.html")
+BESIDE = ("config.json", "record/artefact.json", "report.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _finish(folder: Path) -> None:
     from aejax.training import checkpoint
 
     checkpoint.remove(folder / "checkpoints")
-    if not all(manifest.is_noted(folder, name) for name in _BESIDE):
+    if not all(manifest.is_noted(folder, name) for name in BESIDE):
         _write_report(folder)
 
 
@@ -193,7 +193,7 @@ def _write_report(folder: Path) -> str:
     run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
     write_report(folder / "report.html", run, record)
     if (folder / manifest.MANIFEST).is_file():  # a folder of an earlier version has none
-        manifest.note_files(folder, _BESIDE)
+        manifest.note_files(folder, BESIDE)
     return summary(run, record)
 
 

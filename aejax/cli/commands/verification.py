@@ -59,10 +59,8 @@ def _findings(folder: Path, names: set[str]) -> list[tuple[bool, str]]:
         found.append((False, str(error)))
     if checkpoint.are_in(folder):
         try:
-            steps = ", ".join(map(str, checkpoint.verify(folder)))
-            found.append(
-                (True, f"{folder}: checkpoints of steps {steps}, whole" if steps else f"{folder}: checkpoints")
-            )
+            steps = ", ".join(map(str, checkpoint.verify(folder))) or "none noted"
+            found.append((True, f"{folder}: checkpoints, whole: {steps}"))
         except ValueError as error:
             found.append((False, str(error)))
     return found
