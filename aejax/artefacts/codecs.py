@@ -21,7 +21,7 @@ from aejax.artefacts import manifest, storage
 from aejax.artefacts.described import Json, describe, made
 from aejax.artefacts.locking import locked
 from aejax.artefacts.manifest import MANIFEST, SECONDS_TO_WAIT
-from aejax.artefacts.rules import Rule, check_all
+from aejax.artefacts.rules import Rule, check_all, check_shapes
 from aejax.artefacts.writing import atomic_path
 from aejax.base import Adversary, Model, PyTree
 
@@ -59,6 +59,7 @@ class Codec(NamedTuple):
             there was ``artefact.json``.
         settings: what each setting may be, by name.
         arrays: what each array may hold, by its name, such as ``scaler/scale``, or a pattern of names.
+        shapes: a letter for each axis of an array, by name or pattern; axes of the same letter are equally long.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Codec(NamedTuple):
     earlier: Callable[[Path], Stored | None] | None = None
     settings: Mapping[str, Rule] = {}
     arrays: Mapping[str, Rule] = {}
+    shapes: Mapping[str, str] = {}
 
 
 _CODECS: dict[str, Codec] = {}
@@ -123,8 +125,7 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
     stored = codec.pack(thing)
     settings = json.loads(json.dumps(stored.settings, default=_plain))
     flat = storage.as_numpy(stored.arrays)
-    check_all(codec.settings, settings)
-    check_all(codec.arrays, flat)
+    _check(codec, settings, flat)
     packed = safetensors.numpy.save(flat)
     digest = hashlib.sha256(packed).hexdigest()
     arrays = f"arrays-{digest[:12]}.safetensors"
@@ -343,10 +344,15 @@ def _content(folder: Path, found: dict[str, Any]) -> tuple[Codec, Stored]:
 
 
 def _checked(codec: Codec, stored: Stored) -> Stored:
-    """What was read or is to be written, once all of it is in its range."""
-    check_all(codec.settings, stored.settings)
-    check_all(codec.arrays, storage.flatten(stored.arrays))
+    """What was read, once all of it is in its range."""
+    _check(codec, stored.settings, storage.flatten(stored.arrays))
     return stored
+
+
+def _check(codec: Codec, settings: Mapping[str, Json], arrays: Mapping[str, Any]) -> None:
+    check_all(codec.settings, settings)
+    check_all(codec.arrays, arrays)
+    check_shapes(codec.shapes, arrays)
 
 
 def _read_earlier(folder: Path, expected: type | None) -> tuple[Codec, Stored]:

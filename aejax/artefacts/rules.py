@@ -36,6 +36,8 @@ def numbers(
 
     def check(name: str, value: Any) -> None:
         array = np.asarray(value)
+        if array.dtype.kind in "cOSU":
+            raise ValueError(f"{name}: found {array.dtype}, expected {_in_words(low, high)}")
         if array.dtype.kind not in "biuf":
             array = array.astype(np.float32)  # bfloat16 and its like, which NumPy cannot compare
         is_missing = np.isnan(array)
@@ -200,6 +202,34 @@ def check_all(rules: Mapping[str, Rule], found: Mapping[str, Any]) -> None:
     for name, value in found.items():
         if rule := rule_of(rules, name):
             rule(name, value)
+
+
+def check_shapes(shapes: Mapping[str, str], found: Mapping[str, np.ndarray]) -> None:
+    """Checks that arrays fit each other.
+
+    Args:
+        shapes: a letter for each axis, by name or pattern; axes of the same letter are equally long.
+        found: the arrays.
+
+    Raises:
+        ValueError: an array of another rank, or of another length than those before it.
+
+    Example:
+        >>> check_shapes({"scale": "c", "rows": "nc"}, {"scale": np.ones(3), "rows": np.ones((9, 2))})
+        Traceback (most recent call last):
+        ValueError: rows: found shape (9, 2), expected (n, 3)
+    """
+    lengths: dict[str, int] = {}
+    for pattern, letters in shapes.items():
+        for name in fnmatch.filter(found, pattern):
+            shape = found[name].shape
+            expected = [lengths.get(letter, letter) for letter in letters]
+            is_same = [
+                isinstance(wanted, str) or wanted == length for wanted, length in zip(expected, shape, strict=False)
+            ]
+            if len(shape) != len(letters) or not all(is_same):
+                raise ValueError(f"{name}: found shape {shape}, expected ({', '.join(map(str, expected))})")
+            lengths.update(zip(letters, shape, strict=True))
 
 
 def rule_of(rules: Mapping[str, Rule], name: str) -> Rule | None:

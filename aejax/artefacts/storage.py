@@ -168,7 +168,7 @@ def read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed:
         )
     try:
         return parse(path.read_bytes())
-    except (ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, safetensors.SafetensorError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 

@@ -27,7 +27,14 @@ from aejax.tables import run as runs
 from aejax.tables.monitoring import TableMonitor
 from aejax.tables.run import HeldOut, Record, Run
 from aejax.tasks.anomaly import Calibration
-from aejax.tasks.anomaly.stored import MONITOR_ARRAYS, MONITOR_SETTINGS, earlier_monitor, pack_monitor, unpack_monitor
+from aejax.tasks.anomaly.stored import (
+    MONITOR_ARRAYS,
+    MONITOR_SETTINGS,
+    MONITOR_SHAPES,
+    earlier_monitor,
+    pack_monitor,
+    unpack_monitor,
+)
 
 _OF_TABLE = ("columns", "has_header", "normal_contribution")
 
@@ -169,12 +176,41 @@ _RECORD_ARRAYS = {
     "held_out/x": numbers(nan=True),
     "held_out/*": ANY,
 }
+_RUN_SHAPES = {"scaler/*": "c", "cond_scaler/*": "k", "calibration/score": "m"}
+_RECORD_SHAPES = {
+    "history/*": "e",
+    "held_out/x": "nc",
+    "held_out/reconstruction": "nc",
+    "held_out/explained_variance": "c",
+    "held_out/cond": "nk",
+    "held_out/code": "nd",
+}
 
 codecs.register(
-    Codec("run", Run, 1, _pack_run, _unpack_run, {}, _earlier_run, settings=_RUN_SETTINGS, arrays=_RUN_ARRAYS)
+    Codec(
+        "run",
+        Run,
+        1,
+        _pack_run,
+        _unpack_run,
+        {},
+        _earlier_run,
+        settings=_RUN_SETTINGS,
+        arrays=_RUN_ARRAYS,
+        shapes=_RUN_SHAPES,
+    )
 )
 codecs.register(
-    Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record, arrays=_RECORD_ARRAYS)
+    Codec(
+        "record",
+        Record,
+        1,
+        _pack_record,
+        _unpack_record,
+        earlier=_earlier_record,
+        arrays=_RECORD_ARRAYS,
+        shapes=_RECORD_SHAPES,
+    )
 )
 codecs.register(
     Codec(
@@ -186,5 +222,6 @@ codecs.register(
         earlier=_earlier_monitor,
         settings=MONITOR_SETTINGS | _COLUMNS,
         arrays=MONITOR_ARRAYS | {"normal_contribution": NOT_NEGATIVE},
+        shapes=MONITOR_SHAPES | {"normal_contribution": "c"},
     )
 )

@@ -225,8 +225,13 @@ def _numbered_folders(directory: Path) -> list[Path]:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a run wrote a numbered folder, and not a user who keeps years in them."""
-    return (path / _OF_ORBAX).is_file() and not path.is_symlink()
+    """Whether a run wrote a numbered folder, and not a user who keeps years in them.
+
+    Deleting may have been broken off, so that what Orbax wrote into the folder is no longer there.
+    """
+    if path.is_symlink():
+        return False
+    return (path / _OF_ORBAX).is_file() or any((path.parent / name).is_file() for name in (_FINGERPRINT, _FILES))
 
 
 def _refuse_others(directory: Path) -> None:

@@ -55,6 +55,8 @@ def _findings(folder: Path, names: set[str]) -> list[tuple[bool, str]]:
             found.append((False, str(error)))
         elif "checkpoints" in names:
             found.append((True, f"{folder}: a training that has not ended"))
+        elif any(map(codecs.is_part, names)):
+            found.append((False, f"{folder} holds arrays, but no {codecs.MANIFEST} that says what they are"))
     except (ValueError, OSError) as error:
         found.append((False, str(error)))
     if checkpoint.are_in(folder):

@@ -42,6 +42,16 @@ MONITOR_ARRAYS = {
     "held_out/*": _SCORES,
     "limit/*": numbers(low=0, infinite=True, least=1),
 }
+MONITOR_SHAPES = {
+    "scaler/*": "c",
+    "whitening/code_mean": "d",
+    "whitening/code": "dd",
+    "whitening/residual_mean": "D",
+    "whitening/residual": "DD",
+    "held_out/*": "n",
+    "limit/*": "",
+}
+_DETECTOR_SHAPES = {"scaler/*": "c", "references/*/code": "md", "references/*/residual": "mD", "held_out": "n"}
 _DETECTOR_ARRAYS = {
     "variables/*": FINITE,
     "references/*": numbers(least=1),
@@ -179,7 +189,18 @@ def _unpack_detector(stored: Stored) -> Detector:
 
 
 codecs.register(
-    Codec("monitor", Monitor, 1, pack_monitor, unpack_monitor, {}, _earlier, MONITOR_SETTINGS, MONITOR_ARRAYS)
+    Codec(
+        "monitor",
+        Monitor,
+        1,
+        pack_monitor,
+        unpack_monitor,
+        {},
+        _earlier,
+        MONITOR_SETTINGS,
+        MONITOR_ARRAYS,
+        MONITOR_SHAPES,
+    )
 )
 codecs.register(
     Codec(
@@ -190,5 +211,6 @@ codecs.register(
         _unpack_detector,
         settings={"num_members": whole(1, 10_000)},
         arrays=_DETECTOR_ARRAYS,
+        shapes=_DETECTOR_SHAPES,
     )
 )

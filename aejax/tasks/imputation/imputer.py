@@ -217,4 +217,4 @@ def _unpack(stored: Stored) -> Imputer:
 
 _ARRAYS = {"variables/*": FINITE, "scaler/mean": FINITE, "scaler/scale": POSITIVE}
 
-codecs.register(Codec("imputer", Imputer, 1, _pack, _unpack, arrays=_ARRAYS))
+codecs.register(Codec("imputer", Imputer, 1, _pack, _unpack, arrays=_ARRAYS, shapes={"scaler/*": "c"}))

@@ -118,5 +118,6 @@ _ARRAYS = {
     "properties/most": numbers(infinite=True),
     "*": FINITE,
 }
+_SHAPES = {"momentum": "q", "energy": "e", "codes/*": "d", "properties/*": "p"}
 
-codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, {}, _earlier, _SETTINGS, _ARRAYS))
+codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, {}, _earlier, _SETTINGS, _ARRAYS, _SHAPES))
