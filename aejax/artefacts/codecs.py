@@ -8,7 +8,6 @@ thing, all of the one before, or nothing, after a power cut too. No pickle is re
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,6 @@ from aejax.artefacts.rules import Rule, check_all, check_shapes
 from aejax.artefacts.writing import atomic_path
 from aejax.base import Adversary, Model, PyTree
 
-_ARRAYS = re.compile(r"arrays-([0-9a-f]{12})\.safetensors")
 # Reading begins again where a writer has replaced the thing meanwhile.
 _MOST_READINGS = 100
 
@@ -96,16 +94,6 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_CODECS))
 
 
-def is_part(name: str) -> bool:
-    """Whether ``save`` writes files of this name.
-
-    Example:
-        >>> is_part("artefact.json"), is_part("notes.txt")
-        (True, False)
-    """
-    return name == MANIFEST or _ARRAYS.fullmatch(name) is not None
-
-
 def save(folder: str | os.PathLike[str], thing: Any) -> None:
     """Writes a thing to a folder: a run, a monitor, a detector and the like.
 
@@ -143,7 +131,7 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
             partial.write_bytes(packed)
         manifest.write(folder, content)
         for path in folder.glob("arrays-*.safetensors"):
-            if path.name != arrays and (path.name in before or _is_own(path)):
+            if path.name != arrays and (path.name in before or manifest.is_arrays(path)):
                 path.unlink()
 
 
@@ -175,19 +163,6 @@ def verify(folder: str | os.PathLike[str]) -> str:
     return str(found["kind"])
 
 
-def discard(folder: str | os.PathLike[str]) -> None:
-    """Removes the thing in a folder, whether it can be read or not; other files stay.
-
-    Args:
-        folder: that of the thing.
-    """
-    folder = Path(folder)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for path in folder.glob("arrays-*.safetensors"):
-        if is_part(path.name):
-            path.unlink()
-
-
 def check_folder(folder: str | os.PathLike[str], kind: type, beside: Iterable[str] = ()) -> None:
     """Refuses a folder that ``save`` would refuse, before the work is done.
 
@@ -213,13 +188,7 @@ def _files_to_replace(folder: Path, codec: Codec) -> set[str]:
     found = manifest.read(folder)
     if found["kind"] != codec.kind:
         raise ValueError(f"folder: {folder} holds a {found['kind']}, expected none or a {codec.kind}; choose another")
-    return {name for name in found["files"] if _ARRAYS.fullmatch(name)}
-
-
-def _is_own(path: Path) -> bool:
-    """Whether ``save`` wrote a file of arrays: its name is that of its content."""
-    found = _ARRAYS.fullmatch(path.name)
-    return found is not None and path.is_file() and manifest.file_digest(path).startswith(found[1])
+    return {name for name in found["files"] if manifest.is_part(name)}
 
 
 def _plain(value: Any) -> Json:

@@ -62,21 +62,6 @@ def locked(folder: str | os.PathLike[str], seconds: float = 0.0) -> Iterator[Non
                 path.rmdir()
 
 
-def is_empty(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder is not there or holds nothing but a lock and what killed writers have left.
-
-    Args:
-        folder: the folder.
-
-    Example:
-        >>> import tempfile
-        >>> is_empty(tempfile.mkdtemp())
-        True
-    """
-    folder = Path(folder)
-    return not folder.exists() or all(is_leftover(path.name) for path in folder.iterdir())
-
-
 def is_leftover(name: str) -> bool:
     """Whether a file of this name is a lock or unfinished.
 

@@ -1,16 +1,18 @@
-"""``artefact.json``: what a folder holds, with the SHA-256 of each file and of itself."""
+"""``artefact.json``: what a folder holds, with the SHA-256 of each file and of itself; and which files are ours."""
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aejax.artefacts import storage
-from aejax.artefacts.locking import locked
+from aejax.artefacts.locking import is_leftover, locked
 
 MANIFEST = "artefact.json"
+_ARRAYS = re.compile(r"arrays-([0-9a-f]{12})\.safetensors")
 # Writing is short, so that one who finds another writing waits for it.
 SECONDS_TO_WAIT = 60.0
 
@@ -114,6 +116,53 @@ def check_noted(folder: Path, content: Mapping[str, Any]) -> None:
             raise FileNotFoundError(f"{folder / name} is not there; restore it from a copy, or make it again")
         if file_digest(folder / name) != digest:
             raise damaged(folder / name)
+
+
+def is_part(name: str) -> bool:
+    """Whether ``save`` writes files of this name.
+
+    Example:
+        >>> is_part("artefact.json"), is_part("notes.txt")
+        (True, False)
+    """
+    return name == MANIFEST or _ARRAYS.fullmatch(name) is not None
+
+
+def is_arrays(path: Path) -> bool:
+    """Whether ``save`` wrote a file of arrays: its name is that of its content.
+
+    Args:
+        path: the file.
+    """
+    found = _ARRAYS.fullmatch(path.name)
+    return found is not None and path.is_file() and file_digest(path).startswith(found[1])
+
+
+def is_free(folder: str | os.PathLike[str], *unfinished: str) -> bool:
+    """Whether a folder is not there, or holds nothing but what killed writers have left.
+
+    Args:
+        folder: the folder.
+        unfinished: names of files that such a writer may have finished before the thing itself.
+    """
+    folder = Path(folder)
+    return not folder.exists() or all(
+        is_leftover(path.name) or path.name in unfinished or (is_arrays(path) and not (folder / MANIFEST).exists())
+        for path in folder.iterdir()
+    )
+
+
+def discard(folder: str | os.PathLike[str]) -> None:
+    """Removes the thing in a folder, whether it can be read or not; other files stay.
+
+    Args:
+        folder: that of the thing.
+    """
+    folder = Path(folder)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for path in folder.glob("arrays-*.safetensors"):
+        if is_part(path.name):
+            path.unlink()
 
 
 def file_digest(path: Path) -> str:

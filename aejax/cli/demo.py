@@ -9,7 +9,7 @@ import numpy as np
 
 from aejax import metrics, plots, tables, tasks
 from aejax.artefacts import codecs, manifest, storage
-from aejax.artefacts.locking import is_empty, is_leftover
+from aejax.artefacts.locking import is_leftover
 from aejax.cli.commands.training import BESIDE
 from aejax.data.columns.scalers import scale
 from aejax.data.formats.tables import Table, write_table
@@ -109,7 +109,8 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
 def _refuse_others(folder: Path) -> None:
     """Refuses a folder that holds anything but an earlier demo as that wrote it."""
     noted = _noted(folder)
-    others = [] if is_empty(folder) else [path.name for path in sorted(folder.iterdir()) if not _is_own(path, noted)]
+    found = sorted(folder.iterdir()) if folder.exists() else []
+    others = [path.name for path in found if not _is_own(path, noted)]
     if others:
         raise FileExistsError(
             f"out: {folder} holds {', '.join(others[:3])}, which no demo wrote or which has changed since; choose "
@@ -124,7 +125,7 @@ def _is_own(path: Path, noted: dict[str, str] | None) -> bool:
     if noted is None:
         return False
     # What belongs to a run is replaced by the training, which knows its own.
-    if path.name in (_MARKER, "config.json", "record", "checkpoints") or codecs.is_part(path.name):
+    if path.name in (_MARKER, "config.json", "record", "checkpoints") or manifest.is_part(path.name):
         return True
     return path.is_file() and noted.get(path.name) == manifest.file_digest(path)
 

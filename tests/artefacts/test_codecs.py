@@ -245,3 +245,15 @@ def test_numbers_of_numpy_among_settings(tmp_path):
     aejax.save(tmp_path, monitor._replace(num_lags=np.int64(0), smoothing=np.float32(0.5)))
     found = aejax.load(tmp_path)
     assert (type(found.num_lags), found.smoothing) == (int, 0.5)
+
+
+def test_what_killed_writers_left_does_not_make_a_folder_taken(tmp_path):
+    assert manifests.is_free(tmp_path / "absent")
+    aejax.save(tmp_path, EXAMPLES["mixture"]())
+    assert not manifests.is_free(tmp_path)
+    (tmp_path / "artefact.json").unlink()
+    assert manifests.is_free(tmp_path)
+    (tmp_path / "arrays-000000000000.safetensors").write_text("mine")
+    assert not manifests.is_free(tmp_path)
+    aejax.save(tmp_path, EXAMPLES["mixture"]())
+    assert (tmp_path / "arrays-000000000000.safetensors").read_text() == "mine"

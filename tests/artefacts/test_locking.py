@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from aejax.artefacts.locking import LOCK, FolderInUseError, is_empty, locked
+from aejax.artefacts.locking import LOCK, FolderInUseError, locked
+from aejax.artefacts.manifest import is_free
 
 HOLDER = """
 import sys, time
@@ -67,7 +68,7 @@ def test_the_same_thread_may_take_it_again_and_another_may_not(tmp_path):
 
 def test_a_folder_to_which_nothing_was_written_is_not_there_afterwards(tmp_path):
     with locked(tmp_path / "a" / "b"):
-        assert is_empty(tmp_path / "a" / "b")
+        assert is_free(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -138,9 +138,12 @@ def _edited_array(folder, generator):
     arrays = safetensors.numpy.load(path.read_bytes())
     variables = [name for name in arrays if "variables" in name or "scaler" in name or "mean" in name]
     name = generator.choice(sorted(variables or arrays))
-    change = generator.choice([_with_nan, _empty, _longer, _of_integers])
-    if "scale" in name.split("/")[-1]:
-        change = generator.choice([_negative, change])
+    changes = [_longer, _complex]
+    if "history" not in name and "held_out" not in name:  # of which some may be missing, and a GAN has no codes
+        changes += [_with_nan, _empty]
+    if name in ("scaler/scale", "cond_scaler/scale", "properties/scale", "codes/scale"):
+        changes += [_negative]
+    change = generator.choice(changes)
     arrays[name] = change(arrays[name])
     path.unlink()
     packed = safetensors.numpy.save(arrays)
@@ -171,7 +174,7 @@ def _longer(array):
     return np.concatenate([np.atleast_1d(array)] * 2)
 
 
-def _of_integers(array):
+def _complex(array):
     return array.astype(np.complex64)
 
 

@@ -71,12 +71,11 @@ def run(command: SurrogateCommand) -> None:
     """Learns from a file and writes the folder; prints R² on groups held out, where there are groups."""
     import jax
 
-    from aejax.artefacts import codecs
-    from aejax.artefacts.locking import is_empty
+    from aejax.artefacts import codecs, manifest
     from aejax.tasks.surrogate import caution, fit_surrogate
     from aejax.tasks.surrogate.held_out import COVERAGE, INSIDE
 
-    if not is_empty(command.out):
+    if not manifest.is_free(command.out):
         raise ValueError(f"--out: {command.out} is not empty; choose another folder, or delete it")
     of_rows = (*command.properties, *([command.group] if command.group else []))
     arrays = _read(command.data, ("S", "Q", "E", *of_rows))

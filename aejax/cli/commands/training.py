@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from aejax.artefacts.locking import is_empty
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.cli.commands.tables import read_table
@@ -79,6 +78,7 @@ def train(command: TrainCommand) -> None:
         RuntimeError: training diverged.
         KeyboardInterrupt: it was interrupted; the message says how to resume it.
     """
+    from aejax.artefacts import manifest
     from aejax.tables import run as runs
 
     folder = command.resume or command.out
@@ -95,7 +95,7 @@ def train(command: TrainCommand) -> None:
             return
         path = path or source.path
     else:
-        if not is_empty(folder):
+        if not manifest.is_free(folder):
             raise FileExistsError(
                 f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
             )
@@ -146,7 +146,7 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
 
 def _is_finished(folder: Path) -> bool:
     """Whether nothing is left to train; refuses a run that diverged, and gives up one that is damaged."""
-    from aejax.artefacts import codecs
+    from aejax.artefacts import manifest
     from aejax.tables import run as runs
     from aejax.training import checkpoint
 
@@ -156,7 +156,7 @@ def _is_finished(folder: Path) -> bool:
         if not checkpoint.are_in(folder / "checkpoints"):
             raise
         note(f"{error}. The training is resumed from its checkpoints", quiet=False)
-        codecs.discard(folder)
+        manifest.discard(folder)
         return False
     if run and run.diverged:
         raise RuntimeError(f"{folder} cannot be resumed, its training diverged: {run.diverged}")

@@ -44,19 +44,19 @@ def _folders(top: Path) -> list[tuple[Path, set[str]]]:
 
 def _findings(folder: Path, names: set[str]) -> list[tuple[bool, str]]:
     """For each thing in a folder whether it is whole, and a sentence."""
-    from aejax.artefacts import codecs
+    from aejax.artefacts import codecs, manifest
     from aejax.training import checkpoint
 
     found = []
     try:
         found.append((True, f"{folder}: a {codecs.verify(folder)}, whole"))
     except FileNotFoundError as error:
-        if codecs.MANIFEST in names:
+        if manifest.MANIFEST in names:
             found.append((False, str(error)))
         elif "checkpoints" in names:
             found.append((True, f"{folder}: a training that has not ended"))
-        elif any(map(codecs.is_part, names)):
-            found.append((False, f"{folder} holds arrays, but no {codecs.MANIFEST} that says what they are"))
+        elif any(map(manifest.is_part, names)):
+            found.append((False, f"{folder} holds arrays, but no {manifest.MANIFEST} that says what they are"))
     except (ValueError, OSError) as error:
         found.append((False, str(error)))
     if checkpoint.are_in(folder):
