@@ -8,29 +8,34 @@ import pytest
 from tests.campaigns import cuts, edits, kills, races
 
 
-def _with_patch(function, *arguments, **options):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return function(monkeypatch, *arguments, **options)
+def _patched(function):
+    def run(count):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            return function(monkeypatch, count)
+
+    return run
 
 
-# (short, long)
+# (campaign, attempts of the short form, of the long one); of saves-cut the cuts of each save, all if None
 CAMPAIGNS = {
-    "edits": (lambda: edits.edits(120), lambda: edits.edits(2400)),
-    "saves-cut": (lambda: _with_patch(cuts.saves, 3), lambda: _with_patch(cuts.saves)),
-    "trainings-cut": (lambda: _with_patch(cuts.trainings, 6), lambda: _with_patch(cuts.trainings, 600)),
-    "saves-at-once": (lambda: races.saves(5), lambda: races.saves(300)),
-    "trainings-at-once": (lambda: races.trainings(2), lambda: races.trainings(200)),
-    "trainings-killed": (lambda: kills.trainings(2), lambda: kills.trainings(200)),
-    "monitors-killed": (lambda: kills.monitors(1), lambda: kills.monitors(40)),
+    "edits": (edits.edits, 120, 2400),
+    "saves-cut": (_patched(cuts.saves), 3, None),
+    "trainings-cut": (_patched(cuts.trainings), 6, 600),
+    "saves-at-once": (races.saves, 5, 300),
+    "trainings-at-once": (races.trainings, 2, 200),
+    "trainings-killed": (kills.trainings, 2, 160),
+    "monitors-killed": (kills.monitors, 1, 40),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
     parser.add_argument("name", choices=CAMPAIGNS)
-    parser.add_argument("--long", action="store_true", help="as many attempts as docs/reliability.md says")
+    parser.add_argument("--long", action="store_true", help="as many attempts as are wanted")
+    parser.add_argument("--count", type=int, help="so many attempts")
     options = parser.parse_args()
-    figures = CAMPAIGNS[options.name][options.long]()
+    campaign, short, long = CAMPAIGNS[options.name]
+    figures = campaign(options.count or (long if options.long else short))
     print(figures)
     for fault in figures.faults[:20]:
         print(f"  {fault}")
