@@ -2,14 +2,13 @@
 
 A folder holds ``artefact.json``, which says what the thing is and has its settings, and one safetensors file with its
 arrays. ``artefact.json`` is written last and names the other file by its SHA-256: the folder holds all of the new
-thing, all of the one before, or nothing. No pickle is read or written.
+thing, all of the one before, or nothing, after a power cut too. No pickle is read or written.
 """
 
 import hashlib
 import json
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +16,16 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from aejax.artefacts import storage
+from aejax.artefacts import manifest, storage
 from aejax.artefacts.described import Json, describe, made
+from aejax.artefacts.locking import locked
+from aejax.artefacts.manifest import MANIFEST, SECONDS_TO_WAIT
+from aejax.artefacts.rules import Rule, check_all, check_shapes
+from aejax.artefacts.writing import atomic_path
 from aejax.base import Adversary, Model, PyTree
 
-MANIFEST = "artefact.json"
-_ARRAYS = re.compile(r"arrays-[0-9a-f]{12}\.safetensors")
+# Reading begins again where a writer has replaced the thing meanwhile.
+_MOST_READINGS = 100
 
 
 class Stored(NamedTuple):
@@ -52,6 +55,9 @@ class Codec(NamedTuple):
         upgrades: for each earlier version, Stored of that version -> Stored of the next.
         earlier: (path) -> Stored of version 1, or None where there is none: reads a folder or a file written before
             there was ``artefact.json``.
+        settings: what each setting may be, by name.
+        arrays: what each array may hold, by its name, such as ``scaler/scale``, or a pattern of names.
+        shapes: a letter for each axis of an array, by name or pattern; axes of the same letter are equally long.
     """
 
     kind: str
@@ -61,6 +67,9 @@ class Codec(NamedTuple):
     unpack: Callable[[Stored], Any]
     upgrades: Mapping[int, Callable[[Stored], Stored]] = {}
     earlier: Callable[[Path], Stored | None] | None = None
+    settings: Mapping[str, Rule] = {}
+    arrays: Mapping[str, Rule] = {}
+    shapes: Mapping[str, str] = {}
 
 
 _CODECS: dict[str, Codec] = {}
@@ -85,16 +94,6 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_CODECS))
 
 
-def is_part(name: str) -> bool:
-    """Whether ``save`` writes files of this name.
-
-    Example:
-        >>> is_part("artefact.json"), is_part("notes.txt")
-        (True, False)
-    """
-    return name == MANIFEST or _ARRAYS.fullmatch(name) is not None
-
-
 def save(folder: str | os.PathLike[str], thing: Any) -> None:
     """Writes a thing to a folder: a run, a monitor, a detector and the like.
 
@@ -105,20 +104,20 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
 
     Raises:
         TypeError: a thing of no registered kind.
-        ValueError: the folder holds a thing of another kind.
-        OSError: the folder cannot be written.
+        ValueError: the folder holds a thing of another kind, or numbers of the thing are out of their range.
+        OSError: the folder cannot be written, or another process is writing to it.
     """
     folder = Path(folder)
     codec = _codec_of(type(thing))
-    before = _files_to_replace(folder, codec)
+    check_folder(folder, type(thing))
     stored = codec.pack(thing)
     settings = json.loads(json.dumps(stored.settings, default=_plain))
-    content = safetensors.numpy.save(storage.as_numpy(stored.arrays))
-    digest = hashlib.sha256(content).hexdigest()
+    flat = storage.as_numpy(stored.arrays)
+    _check(codec, settings, flat)
+    packed = safetensors.numpy.save(flat)
+    digest = hashlib.sha256(packed).hexdigest()
     arrays = f"arrays-{digest[:12]}.safetensors"
-    with storage.atomic_path(folder / arrays) as partial:
-        partial.write_bytes(content)
-    manifest: dict[str, Json] = {
+    content: dict[str, Json] = {
         "kind": codec.kind,
         "version": codec.version,
         "settings": settings,
@@ -126,31 +125,70 @@ def save(folder: str | os.PathLike[str], thing: Any) -> None:
         "files": {arrays: digest},
         "environment": storage.environment(),
     }
-    storage.write_json(folder / MANIFEST, manifest | {"sha256": _digest(manifest)})
-    for name in before - {arrays}:
-        (folder / name).unlink(missing_ok=True)
+    with locked(folder, SECONDS_TO_WAIT):
+        before = _files_to_replace(folder, codec)
+        with atomic_path(folder / arrays) as partial:
+            partial.write_bytes(packed)
+        manifest.write(folder, content)
+        for path in folder.glob("arrays-*.safetensors"):
+            if path.name != arrays and (path.name in before or manifest.is_arrays(path)):
+                path.unlink()
 
 
-def check_folder(folder: str | os.PathLike[str], kind: type) -> None:
+def verify(folder: str | os.PathLike[str]) -> str:
+    """Reads all that belongs to the thing in a folder, and compares it with what was noted.
+
+    Args:
+        folder: that of the thing.
+
+    Returns:
+        Its kind.
+
+    Raises:
+        FileNotFoundError: the folder holds no such thing, or a file is not there.
+        ValueError: something in it is damaged or out of its range; the message says what.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        codec, stored = _read_earlier(folder, None)
+        codec.unpack(stored)
+        return codec.kind
+    found = manifest.read(folder)
+    if "unknown" in (found.get("model") or {}):  # a user's own: its variables cannot be compared with it
+        codec, stored = _content(folder, found)
+        _checked(codec, _upgraded(codec, stored, found["version"]))
+    else:
+        load(folder)
+    manifest.check_noted(folder, found)
+    return str(found["kind"])
+
+
+def check_folder(folder: str | os.PathLike[str], kind: type, beside: Iterable[str] = ()) -> None:
     """Refuses a folder that ``save`` would refuse, before the work is done.
 
     Args:
         folder: where a thing will be saved.
         kind: its type.
+        beside: names of files that will be written beside it: they replace those of an earlier thing, and no others.
 
     Raises:
-        ValueError: the folder holds a thing of another kind.
+        ValueError: the folder holds a thing of another kind, or one that cannot be read.
+        FileExistsError: files of these names are there, and no earlier thing.
     """
-    _files_to_replace(Path(folder), _codec_of(kind))
+    folder = Path(folder)
+    if not _files_to_replace(folder, _codec_of(kind)):
+        others = [name for name in beside if (folder / name).exists()]
+        if others:
+            raise FileExistsError(f"folder: {folder} holds {', '.join(others)} of somebody else's; choose another")
 
 
 def _files_to_replace(folder: Path, codec: Codec) -> set[str]:
     if not (folder / MANIFEST).is_file():
         return set()
-    found = _manifest(folder)
+    found = manifest.read(folder)
     if found["kind"] != codec.kind:
         raise ValueError(f"folder: {folder} holds a {found['kind']}, expected none or a {codec.kind}; choose another")
-    return {name for name in found["files"] if _ARRAYS.fullmatch(name)}
+    return {name for name in found["files"] if manifest.is_part(name)}
 
 
 def _plain(value: Any) -> Json:
@@ -187,7 +225,7 @@ def load(
     if expected is not None and not issubclass(codec.type, expected):
         raise ValueError(f"{folder} holds a {codec.kind}, expected a {_kind_of(expected)}")
     try:
-        return codec.unpack(stored)
+        return codec.unpack(_checked(codec, stored))
     except (KeyError, TypeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{folder} cannot be read as a {codec.kind}: {what}") from error
@@ -233,45 +271,57 @@ def fitted_variables(stored: Stored, model: Model | Adversary, batch: Any, name:
 
 
 def _read(folder: Path, model: Model | Adversary | None) -> tuple[Codec, Stored]:
-    manifest = _manifest(folder)
-    codec = _CODECS.get(manifest["kind"])
-    if codec is None:
-        raise ValueError(f"{folder} holds a {manifest['kind']!r}, expected one of {', '.join(kinds())}")
-    version = manifest["version"]
-    if version > codec.version:
-        raise ValueError(
-            f"{folder}: found version {version} of a {codec.kind}, expected at most {codec.version}; use a newer aejax"
-        )
-    arrays: dict[str, Any] = {}
-    if manifest.pop("sha256", None) != _digest(manifest):
-        raise _damaged(folder / MANIFEST)
-    for name, digest in manifest["files"].items():
-        content = storage.read(folder / Path(name).name, bytes)
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise _damaged(folder / name)
-        arrays |= safetensors.numpy.load(content)
-    description = manifest.get("model")
+    """A thing, though it may be replaced while it is read: all of the one, or all of the other."""
+    for _ in range(_MOST_READINGS):
+        found = manifest.read(folder)
+        try:
+            return _with_model(folder, found, model)
+        except (FileNotFoundError, ValueError):
+            if manifest.read(folder) == found:
+                raise
+    raise ValueError(f"{folder} is written again and again while it is read; wait until that has ended")
+
+
+def _with_model(folder: Path, found: dict[str, Any], model: Model | Adversary | None) -> tuple[Codec, Stored]:
+    codec, stored = _content(folder, found)
+    description = found.get("model")
     if model is None and description is not None:
         if "unknown" in description:
             raise ValueError(f"{folder}: {description['unknown']}; give the model to aejax.load(folder, model=...)")
         model = made(description)
-    return codec, _upgraded(codec, Stored(manifest["settings"], storage.unflatten(arrays), model), version)
+    return codec, _upgraded(codec, stored._replace(model=model), found["version"])
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    manifest = storage.read_json(folder / MANIFEST)
-    needed = {"kind": str, "version": int, "settings": dict, "files": dict}
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(k), t) for k, t in needed.items()):
-        raise ValueError(f"{folder / MANIFEST} cannot be read: expected the fields {', '.join(needed)}")
-    return manifest
+def _content(folder: Path, found: dict[str, Any]) -> tuple[Codec, Stored]:
+    """The codec of a thing, and its settings and arrays, unharmed."""
+    codec = _CODECS.get(found["kind"])
+    if codec is None:
+        raise ValueError(f"{folder} holds a {found['kind']!r}, expected one of {', '.join(kinds())}")
+    version = found["version"]
+    if not 1 <= version <= codec.version:
+        raise ValueError(
+            f"{folder}: found version {version} of a {codec.kind}, expected at most {codec.version}; use a newer aejax"
+        )
+    content = manifest.without_digest(folder, found)
+    arrays: dict[str, Any] = {}
+    for name, digest in content["files"].items():
+        packed = storage.read(folder / Path(name).name, bytes)
+        if hashlib.sha256(packed).hexdigest() != digest:
+            raise manifest.damaged(folder / name)
+        arrays |= safetensors.numpy.load(packed)
+    return codec, Stored(content["settings"], storage.unflatten(arrays))
 
 
-def _digest(manifest: Mapping[str, Json]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def _checked(codec: Codec, stored: Stored) -> Stored:
+    """What was read, once all of it is in its range."""
+    _check(codec, stored.settings, storage.flatten(stored.arrays))
+    return stored
 
 
-def _damaged(path: Path) -> ValueError:
-    return ValueError(f"{path} is damaged: its SHA-256 is not the one noted; restore it from a copy, or make it again")
+def _check(codec: Codec, settings: Mapping[str, Json], arrays: Mapping[str, Any]) -> None:
+    check_all(codec.settings, settings)
+    check_all(codec.arrays, arrays)
+    check_shapes(codec.shapes, arrays)
 
 
 def _read_earlier(folder: Path, expected: type | None) -> tuple[Codec, Stored]:

@@ -1,4 +1,4 @@
-"""Files that are written atomically: whole or not there. Arrays are safetensors, all else is JSON."""
+"""What is read and written: arrays as safetensors, all else as JSON."""
 
 import contextlib
 import json
@@ -15,39 +15,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from aejax.artefacts.writing import atomic_path
 from aejax.base import PyTree
 
 Parsed = TypeVar("Parsed")
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write to, which takes the place of ``path`` once all is written.
-
-    Whatever goes wrong, ``path`` holds what it held before or all of the new content. Its folder is made.
-
-    Args:
-        path: the file to write.
-
-    Yields:
-        A path beside it with the same ending.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> with atomic_path(folder / "numbers.txt") as path:
-        ...     _ = path.write_text("1 2 3")
-        >>> [file.name for file in folder.iterdir()]
-        ['numbers.txt']
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str]) -> None:
@@ -197,7 +168,7 @@ def read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed:
         )
     try:
         return parse(path.read_bytes())
-    except (ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError, safetensors.SafetensorError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 

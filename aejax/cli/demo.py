@@ -1,8 +1,6 @@
 """The main job on a simulated plant: what a new user sees first."""
 
 import dataclasses
-import hashlib
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +8,9 @@ import jax
 import numpy as np
 
 from aejax import metrics, plots, tables, tasks
-from aejax.artefacts import codecs, storage
+from aejax.artefacts import codecs, manifest, storage
+from aejax.artefacts.locking import is_leftover
+from aejax.cli.commands.training import BESIDE
 from aejax.data.columns.scalers import scale
 from aejax.data.formats.tables import Table, write_table
 from aejax.reports import pages
@@ -19,21 +19,16 @@ from aejax.reports.run import write_report
 from aejax.simulate import plant
 from aejax.tables.config import TrainConfig
 from aejax.tables.run import Record, Run, record_folder
-from aejax.training import Progress
+from aejax.training import Progress, checkpoint
 
 _TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
 _NUM_SAMPLES, _FAULT_START = 240, 60
 _COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
 
-# Written first: only a folder that holds it is an earlier demo, and only these names are ever deleted there.
+# Written first. It notes the SHA-256 of each table and page: only a folder that holds it is an earlier demo, and only
+# what nobody has changed since is replaced.
 _MARKER = "demo.json"
-_OF_EARLIER_VERSIONS = (
-    "scaler.json",
-    "history.jsonl",
-    *(f"{name}.safetensors" for name in ("calibration", "held_out", "variables")),
-)
-_FILES = frozenset((_MARKER, "plant.csv", "faults.csv", "config.json", "report.html", *_OF_EARLIER_VERSIONS))
-_FOLDERS = frozenset(("checkpoints", "record"))
+_WRITTEN_BY = "aejax demo"
 
 CONFIG = TrainConfig(
     model="vae",
@@ -52,7 +47,8 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
     """Simulates a plant, trains a conditional VAE on its normal operation, measures it on new trajectories.
 
     Args:
-        folder: the run folder. An earlier demo there is replaced; a folder that holds anything else is refused.
+        folder: the run folder. An earlier demo there is replaced, file by file; a folder that holds anything else is
+            refused.
         seed: of the plant and of the training.
         progress: as in ``aejax.fit``.
 
@@ -60,20 +56,23 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
         The results as text.
 
     Raises:
-        FileExistsError: the folder holds something that no demo wrote; nothing in it was changed.
+        FileExistsError: the folder holds something that no demo wrote, or that has changed since; nothing in it was
+            changed.
     """
     folder = Path(folder)
-    _remove_earlier_demo(folder)
-    storage.write_json(folder / _MARKER, {"written_by": "aejax demo", "seed": seed})
+    _refuse_others(folder)
+    checkpoint.remove(folder / "checkpoints")
+    _note(folder)
     train_key, test_key, fault_key = jax.random.split(jax.random.key(seed), 3)
     normal = _table(plant.plant(train_key, _TRAINING_TRAJECTORIES, _NUM_SAMPLES))
     write_table(folder / "plant.csv", _by_name(normal))
+    _note(folder, "plant.csv")
     run = tables.train(
         normal,
         dataclasses.replace(CONFIG, seed=seed),
         folder,
         path=str((folder / "plant.csv").resolve()),
-        sha256=hashlib.sha256((folder / "plant.csv").read_bytes()).hexdigest(),
+        sha256=manifest.file_digest(folder / "plant.csv"),
         progress=progress,
     )
     new = plant.plant(test_key, _TEST_TRAJECTORIES, _NUM_SAMPLES)
@@ -82,6 +81,7 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
         for fault, key in zip(plant.FAULTS[1:], jax.random.split(fault_key, len(plant.FAULTS) - 1), strict=True)
     }
     write_table(folder / "faults.csv", _labelled(faulty))
+    _note(folder, "faults.csv")
     overall, faults = _on_normal_operation(run, new), _on_faults(run, new, faulty)
     panels = [
         Panel(
@@ -98,35 +98,50 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
         *_pictures(run, faulty),
     ]
     write_report(folder / "report.html", run, codecs.load(record_folder(folder), Record), panels)
+    _note(folder, "report.html")
+    manifest.note_files(folder, (*BESIDE, "plant.csv", "faults.csv"))
     return (
         f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
         f"pictures in {folder / 'report.html'}; next: aejax detect {folder} {folder / 'faults.csv'}"
     )
 
 
-def _remove_earlier_demo(folder: Path) -> None:
-    """Deletes what an earlier demo wrote; refuses a folder that holds anything else."""
-    if not folder.exists():
-        return
-    found = sorted(folder.iterdir())
-    others = [path.name for path in found if not _is_own(path)]
-    if found and (others or not (folder / _MARKER).is_file()):
-        foreign = f"holds {', '.join(others[:3])}, which no demo wrote"
-        what = foreign if others else f"has no {_MARKER} of an earlier demo"
-        raise FileExistsError(f"out: {folder} {what}; choose another folder, or move its files away")
-    for path in found:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def _refuse_others(folder: Path) -> None:
+    """Refuses a folder that holds anything but an earlier demo as that wrote it."""
+    noted = _noted(folder)
+    found = sorted(folder.iterdir()) if folder.exists() else []
+    others = [path.name for path in found if not _is_own(path, noted)]
+    if others:
+        raise FileExistsError(
+            f"out: {folder} holds {', '.join(others[:3])}, which no demo wrote or which has changed since; choose "
+            "another folder, or move its files away"
+        )
 
 
-def _is_own(path: Path) -> bool:
-    if path.is_dir():
-        return path.name in _FOLDERS
-    # A demo that was killed may leave a file half written, .PID.partial.NAME.
-    name = path.name.split(".partial.")[-1]
-    return name in _FILES or codecs.is_part(name)
+def _is_own(path: Path, noted: dict[str, str] | None) -> bool:
+    """Whether a demo may replace a file; None is noted where no demo has been."""
+    if is_leftover(path.name):
+        return True
+    if noted is None:
+        return False
+    # What belongs to a run is replaced by the training, which knows its own.
+    if path.name in (_MARKER, "config.json", "record", "checkpoints") or manifest.is_part(path.name):
+        return True
+    return path.is_file() and noted.get(path.name) == manifest.file_digest(path)
+
+
+def _noted(folder: Path) -> dict[str, str] | None:
+    try:
+        found = storage.read_json(folder / _MARKER)
+    except (FileNotFoundError, ValueError):
+        return None
+    is_ours = isinstance(found, dict) and found.get("written_by") == _WRITTEN_BY
+    return dict(found.get("files", {})) if is_ours else None
+
+
+def _note(folder: Path, *names: str) -> None:
+    files = {**(_noted(folder) or {}), **{name: manifest.file_digest(folder / name) for name in names}}
+    storage.write_json(folder / _MARKER, {"written_by": _WRITTEN_BY, "files": files})
 
 
 def _table(data: plant.PlantData) -> Table:

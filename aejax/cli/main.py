@@ -1,5 +1,6 @@
 """The command line: typed options in, the functions of ``aejax.tables`` called, tables and reports out."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -13,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
-from aejax.cli.commands import denoising, imputation, inspection, inversion, monitoring, sections, surrogate, training
+from aejax.cli.commands import (
+    denoising,
+    imputation,
+    inspection,
+    inversion,
+    monitoring,
+    sections,
+    surrogate,
+    training,
+    verification,
+)
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, Reading
 from aejax.cli.commands.tables import read_table
@@ -114,7 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: always; 0 if all went well, 1 for an error that was explained, 2 for words that are not a command,
             130 after Ctrl-C.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = [word for word in given if word != "--debug"]
     try:
         if words == ["--version"]:
             import aejax
@@ -123,16 +135,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(0)
         command = _parse(words)
         _use_compilation_cache()
-        _RUNS[type(command)](command)
+        sys.exit(_run(command))
     except KeyboardInterrupt as interrupt:
         sys.exit(_say(str(interrupt) or "interrupted", 130))
     except BrokenPipeError:
         # The reader of our standard output (head, say) has gone; nothing is left to say to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(_say(f"error: {error}", 1))
-    sys.exit(0)
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        is_explained = isinstance(error, ValueError | OSError | RuntimeError | ImportError)
+        what = str(error) if is_explained else f"{type(error).__name__}: {error} (--debug shows where it happened)"
+        sys.exit(_say(f"error: {what}", 1))
+
+
+def _run(command: object) -> int:
+    """Does what a command says, alone in the folder that it writes."""
+    from aejax.artefacts.locking import locked
+
+    folder_of = _FOLDERS.get(type(command))
+    folder = folder_of(command) if folder_of else None
+    with contextlib.nullcontext() if folder is None else locked(folder):
+        return _RUNS[type(command)](command) or 0
 
 
 def _say(text: str, code: int) -> int:
@@ -153,7 +178,8 @@ def _parse(words: list[str]) -> object:
 
 _DESCRIPTION = """Learn compressed and generative representations of sensor tables.
 
-The compiled programs are kept in the user's cache folder; AEJAX_CACHE names another folder, AEJAX_CACHE=off none."""
+The compiled programs are kept in the user's cache folder; AEJAX_CACHE names another folder, AEJAX_CACHE=off none.
+Errors are one sentence; --debug shows where they happened."""
 
 
 def _use_compilation_cache() -> None:
@@ -257,7 +283,7 @@ def _monitor(command: monitoring.MonitorCommand) -> None:
     print(monitoring.run(command))
 
 
-_COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
+_COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "demo": (DemoCommand, _demo),
     "inspect": (inspection.InspectCommand, inspection.run),
     "train": (training.TrainCommand, training.train),
@@ -276,5 +302,16 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "surrogate-predict": (surrogate.SurrogatePredictCommand, surrogate.run_predict),
     "sections": (sections.TrainSectionsCommand, sections.train),
     "invert": (inversion.InvertCommand, inversion.invert),
+    "verify": (verification.VerifyCommand, verification.run),
 }
 _RUNS = dict(_COMMANDS.values())
+# The folder that a command writes; its lock is taken before anything is read.
+_FOLDERS: dict[type, Callable[[Any], Path | None]] = {
+    DemoCommand: lambda command: command.out,
+    training.TrainCommand: lambda command: command.resume or command.out,
+    training.ReportCommand: lambda command: command.run,
+    monitoring.MonitorCommand: lambda command: command.out,
+    denoising.DenoiseTrainCommand: lambda command: command.out,
+    surrogate.SurrogateCommand: lambda command: command.out,
+    sections.TrainSectionsCommand: lambda command: command.out,
+}

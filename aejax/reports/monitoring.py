@@ -10,6 +10,8 @@ from aejax.plots.monitoring import control_chart
 from aejax.tables.gaps import describe
 from aejax.tables.monitoring import TableMonitor, Watched
 
+PICTURES = ("control_chart.png", "contributions.png")
+
 
 def summary(monitor: TableMonitor, found: Watched) -> str:
     """Alarms, false alarm rates and the sensors that stand out, as lines of text.
@@ -74,7 +76,7 @@ def write_pictures(folder: str | Path, monitor: TableMonitor, found: Watched) ->
     label = "fall of T² and SPE in units of their limits if the sensor were free"
     normal = monitor.normal_contribution.tolist()
     bars = plots.contribution_bars(_shown(found), monitor.columns, 15, normal=normal, label=label)
-    figures = {"control_chart.png": charts[0].figure, "contributions.png": bars.figure}
+    figures = dict(zip(PICTURES, (charts[0].figure, bars.figure), strict=True))
     for name, figure in figures.items():
         storage.write_figure(Path(folder) / name, figure)
     return tuple(figures)

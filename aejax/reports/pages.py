@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aejax.artefacts.storage import atomic_path
+from aejax.artefacts.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -124,7 +124,7 @@ def _is_of_kind(value: object, kind: str) -> bool:
         return "None" in kind
     if isinstance(value, list | tuple):
         inner = int if "int" in kind else str
-        return "tuple" in kind and all(isinstance(item, inner) for item in value)
+        return "tuple" in kind and all(type(item) is inner for item in value)
     if "Literal" in kind:
         return repr(value) in kind.replace('"', "'")
     if "float" in kind:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from aejax.tables import config as configs
 from aejax.tables.config import TrainConfig
 from aejax.tables.profiles import Profile
 from aejax.tasks.anomaly import Calibration
+from aejax.training import checkpoint
 
 # The version before wrote the variables here, last of all.
 EARLIER_VARIABLES = "variables.safetensors"
@@ -121,6 +121,9 @@ def save_config(folder: str | Path, config: TrainConfig, source: Source) -> None
         folder: the run folder, made if it is not there.
         config: the resolved TrainConfig.
         source: the table.
+
+    Raises:
+        ValueError: a ``config.json`` is there that no training wrote.
     """
     content = {
         "format": _FORMAT,
@@ -128,6 +131,8 @@ def save_config(folder: str | Path, config: TrainConfig, source: Source) -> None
         "data": source._asdict(),
         "environment": storage.environment(),
     }
+    if _config_file(folder).exists():
+        load_config(folder)  # a file of that name which no training wrote is not replaced
     storage.write_json(_config_file(folder), content)
 
 
@@ -139,7 +144,7 @@ def discard(folder: str | Path) -> None:
     """
     folder = Path(folder)
     _config_file(folder).unlink(missing_ok=True)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    checkpoint.remove(folder / "checkpoints")
     with contextlib.suppress(OSError):
         folder.rmdir()
 

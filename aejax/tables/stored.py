@@ -8,6 +8,19 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
+from aejax.artefacts.rules import (
+    ANY,
+    FINITE,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    TEXT,
+    each,
+    fields,
+    numbers,
+    of_type,
+    optional,
+)
 from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.gross import Limits
 from aejax.data.columns.kinds import Column
@@ -17,7 +30,15 @@ from aejax.tables import run as runs
 from aejax.tables.monitoring import TableMonitor
 from aejax.tables.profiles import Profile, unknown_profile
 from aejax.tables.run import HeldOut, Record, Run
-from aejax.tasks.anomaly.stored import earlier_monitor, pack_monitor, unpack_calibration, unpack_monitor
+from aejax.tasks.anomaly.stored import (
+    MONITOR_ARRAYS,
+    MONITOR_SETTINGS,
+    MONITOR_SHAPES,
+    earlier_monitor,
+    pack_monitor,
+    unpack_calibration,
+    unpack_monitor,
+)
 
 _OF_TABLE = ("columns", "has_header", "normal_contribution")
 
@@ -178,11 +199,85 @@ def _earlier_monitor(path: Path) -> Stored | None:
     )
 
 
+_COLUMNS = {"columns": each(TEXT, 1), "has_header": FLAG}
+_RUN_SETTINGS = {
+    "train": of_type(dict, "the options of a training"),
+    "data": fields({"path": TEXT, "sha256": TEXT, **_COLUMNS}),
+    "diverged": optional(TEXT),
+}
 # Version 1 of a run had no profile and no calibration rows, version 1 of a monitor no second moment.
-codecs.register(Codec("run", Run, 2, _pack_run, _unpack_run, {1: _with_unknown_profile}, earlier=_earlier_run))
-codecs.register(Codec("record", Record, 1, _pack_record, _unpack_record, earlier=_earlier_record))
+_RUN_ARRAYS = {
+    "variables/*": FINITE,
+    "*scaler/mean": FINITE,
+    "*scaler/scale": POSITIVE,
+    # a row without any observed value has none
+    "calibration/score": numbers(nan=True, infinite=True, least=1),
+    "calibration/residual_scale": NOT_NEGATIVE,
+    "calibration/rows/x": numbers(nan=True),
+    "calibration/rows/cond": FINITE,
+    "limits/*": numbers(infinite=True),
+    "conditions/rows": FINITE,
+}
+_RECORD_ARRAYS = {
+    "history/*": ANY,  # NaN behind the last epoch of a member
+    "held_out/x": numbers(nan=True),
+    "held_out/*": ANY,
+}
+_RUN_SHAPES = {
+    "scaler/*": "c",
+    "limits/*": "c",
+    "cond_scaler/*": "k",
+    "conditions/rows": "qk",
+    "calibration/score": "m",
+    "calibration/rows/x": "rc",
+    "calibration/rows/cond": "rk",
+}
+_RECORD_SHAPES = {
+    "history/*": "e",
+    "held_out/x": "nc",
+    "held_out/reconstruction": "nc",
+    "held_out/explained_variance": "c",
+    "held_out/cond": "nk",
+    "held_out/code": "nd",
+}
+
 codecs.register(
     Codec(
-        "table monitor", TableMonitor, 2, _pack_monitor, _unpack_monitor, {1: lambda stored: stored}, _earlier_monitor
+        "run",
+        Run,
+        2,
+        _pack_run,
+        _unpack_run,
+        {1: _with_unknown_profile},
+        _earlier_run,
+        settings=_RUN_SETTINGS,
+        arrays=_RUN_ARRAYS,
+        shapes=_RUN_SHAPES,
+    )
+)
+codecs.register(
+    Codec(
+        "record",
+        Record,
+        1,
+        _pack_record,
+        _unpack_record,
+        earlier=_earlier_record,
+        arrays=_RECORD_ARRAYS,
+        shapes=_RECORD_SHAPES,
+    )
+)
+codecs.register(
+    Codec(
+        "table monitor",
+        TableMonitor,
+        2,
+        _pack_monitor,
+        _unpack_monitor,
+        {1: lambda stored: stored},
+        _earlier_monitor,
+        settings=MONITOR_SETTINGS | _COLUMNS,
+        arrays=MONITOR_ARRAYS | {"normal_contribution": NOT_NEGATIVE},
+        shapes=MONITOR_SHAPES | {"normal_contribution": "c"},
     )
 )

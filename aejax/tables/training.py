@@ -1,7 +1,6 @@
 """Training a model on a table, and its run folder."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from aejax.tables.config import TrainConfig
 from aejax.tables.preparation import Prepared, prepared
 from aejax.tables.run import HeldOut, Record, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
-from aejax.training import DivergenceError, Interrupted, Progress, fit, pretrain
+from aejax.training import DivergenceError, Interrupted, Progress, checkpoint, fit, pretrain
 from aejax.training.optimizers import Optimizer, adam
 from aejax.training.plans import steps_for
 
@@ -128,19 +127,20 @@ def train(
     if diverged:
         raise diverged
     # The run is complete, and its checkpoints are only weight.
-    shutil.rmtree(Path(folder) / "checkpoints", ignore_errors=True)
+    checkpoint.remove(Path(folder) / "checkpoints")
     return run
 
 
 @contextlib.contextmanager
 def _nothing_left(folder: str | Path) -> Iterator[None]:
-    """Leaves no folder behind where training fails; one that was interrupted can be resumed, and stays."""
+    """Leaves no folder behind where training fails before its first checkpoint; after that it can be resumed."""
     try:
         yield
     except Interrupted:
         raise
     except Exception:
-        runs.discard(folder)
+        if not checkpoint.exist(Path(folder) / "checkpoints"):
+            runs.discard(folder)
         raise
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from aejax.artefacts import codecs
 from aejax.artefacts.codecs import Stored
+from aejax.artefacts.rules import numbers
 from aejax.base import Array, ArrayLike, Batch, Latent, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
@@ -194,4 +195,4 @@ def _unpack(stored: Stored) -> Mixture:
     return mixture
 
 
-codecs.register(codecs.Codec("mixture", Mixture, 1, _pack, _unpack))
+codecs.register(codecs.Codec("mixture", Mixture, 1, _pack, _unpack, arrays={"*": numbers(least=1)}))

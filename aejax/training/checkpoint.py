@@ -1,5 +1,7 @@
 """Checkpoints between the parts of a run, written atomically by Orbax."""
 
+import contextlib
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.artefacts import storage
+from aejax.artefacts import manifest, storage
+from aejax.artefacts.locking import LOCK, locked
+from aejax.artefacts.writing import clear_leftovers, sync, sync_tree
 from aejax.base import Array, PyTree
 from aejax.training.engine import RunState
 from aejax.training.fingerprints import Fingerprint, differences
 from aejax.training.plans import Keys
 
 _FINGERPRINT = "begun_with.json"
+# The SHA-256 of each file of each checkpoint, written once they are on the disk.
+_FILES = "files.json"
+# Orbax writes it into each of its folders.
+_OF_ORBAX = "_CHECKPOINT_METADATA"
+_UNFINISHED = "*.orbax-checkpoint-tmp*"
 # Fields of a RunState whose structure is the algorithm's: they are stored leaf by leaf.
 _TREES = ("state", "kept", "best")
 
@@ -22,8 +31,14 @@ _TREES = ("state", "kept", "best")
 class Checkpoints:
     """The checkpoints of one run; the newest two are kept.
 
+    Nobody else writes them while this is open.
+
     Args:
         directory: their folder, made if it is not there.
+
+    Raises:
+        ValueError: it holds numbered folders that no run wrote.
+        FolderInUseError: another run writes its checkpoints there.
     """
 
     def __init__(self, directory: str | Path):
@@ -33,11 +48,17 @@ class Checkpoints:
         self.directory = Path(directory).resolve()
         self._ocp = ocp
         self._damaged: set[int] = set()
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
-            item_handlers=ocp.StandardCheckpointHandler(),  # without it the shapes are not known before a save
-        )
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(locked(self.directory))
+            _refuse_others(self.directory)
+            self._manager = ocp.CheckpointManager(
+                self.directory,
+                options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
+                item_handlers=ocp.StandardCheckpointHandler(),  # without it the shapes are not known before a save
+            )
+            opened.callback(self._manager.close)
+            self._closing = opened.pop_all()
 
     def begin(self, fingerprint: Fingerprint) -> None:
         """Writes down what a new run is begun with, before its first checkpoint."""
@@ -74,6 +95,12 @@ class Checkpoints:
             self._manager.delete(self._damaged.pop())
         if number not in self._manager.all_steps():
             self._manager.save(number, args=self._ocp.args.StandardSave(_to_arrays(run)))
+            sync_tree(self.directory / str(number))
+            sync(self.directory)
+            noted = _noted(self.directory) or {}
+            digests = {str(kept): noted.get(str(kept)) for kept in self._manager.all_steps()}
+            digests[str(number)] = _digests(self.directory / str(number))
+            storage.write_json(self.directory / _FILES, {kept: files for kept, files in digests.items() if files})
 
     def restore(self, template: RunState) -> RunState | None:
         """The newest run that can be read whole.
@@ -90,8 +117,14 @@ class Checkpoints:
             ValueError: the checkpoint belongs to a run with another key or of another model, or has more epochs behind
                 it than the template has room for.
         """
+        noted = _noted(self.directory)
         for number in sorted(self._manager.all_steps(), reverse=True):
+            if noted is not None and str(number) not in noted:  # it was being written when its run ended
+                self._damaged.add(number)
+                continue
             try:
+                if noted is not None:
+                    _compare(self.directory, str(number), noted)
                 shapes = _shapes(self._manager.item_metadata(number).tree)
                 restored = self._manager.restore(number, args=self._ocp.args.StandardRestore(shapes))
             # Whatever Orbax raises for a file that is cut or missing: no other error can come from here.
@@ -137,8 +170,110 @@ class Checkpoints:
         return not self._manager.all_steps()
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._manager.close()
+        """Waits for what is being written, and lets others write."""
+        self._closing.close()
+
+
+def are_in(directory: str | Path) -> bool:
+    """Whether a folder holds a checkpoint.
+
+    Args:
+        directory: the folder.
+    """
+    return any(_is_own(path) for path in _numbered_folders(Path(directory)))
+
+
+def verify(directory: str | Path) -> tuple[int, ...]:
+    """Compares checkpoints with what was noted when they were written.
+
+    Args:
+        directory: their folder.
+
+    Returns:
+        The steps of those that are whole.
+
+    Raises:
+        ValueError: one is damaged; the message names the file.
+    """
+    directory = Path(directory)
+    noted = _noted(directory) or {}
+    for number in noted:
+        _compare(directory, number, noted)
+    return tuple(sorted(map(int, noted)))
+
+
+def remove(directory: str | Path) -> None:
+    """Removes the checkpoints of a run that is complete. Other files in the folder stay, and so does the folder then.
+
+    Args:
+        directory: the folder; nothing happens where there is none.
+    """
+    directory = Path(directory)
+    if directory.is_symlink() or not directory.is_dir():
+        return
+    clear_leftovers(directory)
+    for path in (*filter(_is_own, _numbered_folders(directory)), *directory.glob(_UNFINISHED)):
+        shutil.rmtree(path)
+    for name in (_FINGERPRINT, _FILES, LOCK):
+        (directory / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+
+
+def exist(directory: str | Path) -> bool:
+    """Whether a folder holds a checkpoint that a run can be resumed from.
+
+    Args:
+        directory: the folder, which need not be there.
+
+    Returns:
+        Whether it does.
+    """
+    return any(map(_is_own, _numbered_folders(Path(directory))))
+
+
+def _numbered_folders(directory: Path) -> list[Path]:
+    return [path for path in directory.glob("*") if path.name.isdigit() and path.is_dir()]
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a run wrote a numbered folder, and not a user who keeps years in them.
+
+    Deleting may have been broken off, so that what Orbax wrote into the folder is no longer there.
+    """
+    if path.is_symlink():
+        return False
+    return (path / _OF_ORBAX).is_file() or any((path.parent / name).is_file() for name in (_FINGERPRINT, _FILES))
+
+
+def _refuse_others(directory: Path) -> None:
+    others = sorted(path.name for path in _numbered_folders(directory) if not _is_own(path))
+    if others:
+        raise ValueError(
+            f"checkpoint_dir: {directory} holds {', '.join(others[:3])}, which no run wrote and which would be taken "
+            "for checkpoints; choose another folder"
+        )
+
+
+def _noted(directory: Path) -> dict[str, dict[str, str]] | None:
+    """The SHA-256 of each file by checkpoint; None where nothing is noted, as in earlier versions."""
+    try:
+        found = storage.read_json(directory / _FILES)
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): manifest.file_digest(path) for path in files}
+
+
+def _compare(directory: Path, number: str, noted: Mapping[str, Mapping[str, str]]) -> None:
+    found = _digests(directory / number)
+    for name, digest in noted[number].items():
+        if found.get(name) != digest:
+            raise manifest.damaged(directory / number / name)
 
 
 def _is_key(leaf: Array) -> bool:

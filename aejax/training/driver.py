@@ -54,6 +54,8 @@ class DivergenceWarning(RuntimeWarning):
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C arrived; the running steps were finished, and a checkpoint written if there is a folder for it.
 
+    It is raised after the last steps of a run as well, whose result is then complete.
+
     Attributes:
         fitted: the result up to there.
     """
@@ -116,7 +118,7 @@ def drive(
     teller = _Teller(report, plan, place) if report else None
     saved = time.monotonic()
     with _interruptible() as interrupted:
-        while not place.is_over:
+        while not (place.is_over or interrupted.is_set()):
             until, num_blocks = pace.next_part(place.step - origin)
             until += origin
             reads, limit = blocks.at(place.step) if blocks else ((), until)
@@ -135,9 +137,12 @@ def drive(
                 saved = time.monotonic()
             if teller:
                 teller.tell(run, place)
-            if interrupted.is_set() and not place.is_over:
-                where = f"; checkpoint written to {checkpoints.directory}" if checkpoints else ""
-                raise Interrupted(f"interrupted after epoch {place.epoch}, step {place.step}{where}", fitted_of(run))
+        if checkpoints and interrupted.is_set():  # it may have come after the last part was saved
+            checkpoints.save(run)
+    if interrupted.is_set():
+        # After the last part too: what called this run would begin the next one otherwise.
+        where = f"; checkpoint written to {checkpoints.directory}" if checkpoints else ""
+        raise Interrupted(f"interrupted after epoch {place.epoch}, step {place.step}{where}", fitted_of(run))
     _raise_if_diverged(run, plan, origin)
     return fitted_of(run)
 

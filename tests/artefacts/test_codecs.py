@@ -13,6 +13,7 @@ import safetensors.numpy
 
 import aejax
 from aejax.artefacts import codecs
+from aejax.artefacts import manifest as manifests
 from aejax.artefacts.codecs import Codec, Stored
 from aejax.base import Batch, Model
 from aejax.kernels.recipes import origin
@@ -232,7 +233,7 @@ def test_only_arrays_that_save_wrote_are_ever_deleted(tmp_path):
     (tmp_path / "thesis.docx").write_text("mine")
     manifest = json.loads((tmp_path / "artefact.json").read_text())
     manifest["files"] = {"thesis.docx": "0", "artefact.json": "0"}
-    manifest["sha256"] = codecs._digest({name: value for name, value in manifest.items() if name != "sha256"})
+    manifest["sha256"] = manifests._digest({name: value for name, value in manifest.items() if name != "sha256"})
     (tmp_path / "artefact.json").write_text(json.dumps(manifest))
     aejax.save(tmp_path, thing)
     assert (tmp_path / "thesis.docx").read_text() == "mine"
@@ -244,3 +245,15 @@ def test_numbers_of_numpy_among_settings(tmp_path):
     aejax.save(tmp_path, monitor._replace(num_lags=np.int64(0), smoothing=np.float32(0.5)))
     found = aejax.load(tmp_path)
     assert (type(found.num_lags), found.smoothing) == (int, 0.5)
+
+
+def test_what_killed_writers_left_does_not_make_a_folder_taken(tmp_path):
+    assert manifests.is_free(tmp_path / "absent")
+    aejax.save(tmp_path, EXAMPLES["mixture"]())
+    assert not manifests.is_free(tmp_path)
+    (tmp_path / "artefact.json").unlink()
+    assert manifests.is_free(tmp_path)
+    (tmp_path / "arrays-000000000000.safetensors").write_text("mine")
+    assert not manifests.is_free(tmp_path)
+    aejax.save(tmp_path, EXAMPLES["mixture"]())
+    assert (tmp_path / "arrays-000000000000.safetensors").read_text() == "mine"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aejax.artefacts import storage
+from aejax.artefacts import storage, writing
 
 
 def test_a_failed_write_leaves_the_older_file(tmp_path):
@@ -10,7 +10,7 @@ def test_a_failed_write_leaves_the_older_file(tmp_path):
     path.write_text("old")
 
     def fail():
-        with storage.atomic_path(path) as partial:
+        with writing.atomic_path(path) as partial:
             partial.write_text("ne")
             raise RuntimeError
 

@@ -7,6 +7,7 @@ import pytest
 from aejax.cli import demo
 from aejax.reports import pages
 from aejax.simulate import plant
+from aejax.training import checkpoint
 
 
 @pytest.mark.slow
@@ -33,16 +34,27 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "chapter 1"
 
 
-def test_a_folder_of_the_users_is_no_demo_for_holding_a_table_of_that_name(tmp_path):
+def earlier_demo(folder):
+    """What a demo leaves, without the training."""
+    folder.mkdir(exist_ok=True)
+    (folder / "plant.csv").write_text("a,b\n1,2\n")
+    demo._note(folder, "plant.csv")
+    return folder
+
+
+@pytest.mark.parametrize("marker", [None, "{}", "[]", '{"written_by": "somebody"}'])
+def test_a_folder_of_the_users_is_no_demo_for_holding_a_table_of_that_name(tmp_path, marker):
     (tmp_path / "plant.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(FileExistsError, match=r"has no demo.json of an earlier demo"):
+    if marker:
+        (tmp_path / "demo.json").write_text(marker)
+    with pytest.raises(FileExistsError, match=r"holds .*plant.csv, which no demo wrote"):
         demo.demo(tmp_path)
     assert (tmp_path / "plant.csv").read_text() == "a,b\n1,2\n"
 
 
-@pytest.mark.parametrize("foreign", ["notes.txt", "results/scores.csv", "plant.csv/mine.txt"])
+@pytest.mark.parametrize("foreign", ["notes.txt", "results/scores.csv", "report.html"])
 def test_what_was_put_beside_a_demo_is_kept(tmp_path, foreign):
-    (tmp_path / "demo.json").write_text("{}")
+    earlier_demo(tmp_path)
     (tmp_path / foreign).parent.mkdir(exist_ok=True)
     (tmp_path / foreign).write_text("mine")
     with pytest.raises(FileExistsError, match=f"holds {foreign.split('/')[0]}, which no demo wrote"):
@@ -51,13 +63,19 @@ def test_what_was_put_beside_a_demo_is_kept(tmp_path, foreign):
     assert (tmp_path / "demo.json").exists()
 
 
-def test_a_link_in_an_earlier_demo_is_removed_and_what_it_points_to_is_not(tmp_path):
-    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "demo"
-    elsewhere.mkdir()
-    folder.mkdir()
-    (elsewhere / "results.csv").write_text("mine")
-    (folder / "demo.json").write_text("{}")
+def test_a_table_of_an_earlier_demo_that_was_changed_is_kept(tmp_path):
+    earlier_demo(tmp_path)
+    demo._refuse_others(tmp_path)
+    (tmp_path / "plant.csv").write_text("my own rows")
+    with pytest.raises(FileExistsError, match=r"plant.csv, which .* has changed since"):
+        demo.demo(tmp_path)
+    assert (tmp_path / "plant.csv").read_text() == "my own rows"
+
+
+def test_what_a_link_in_an_earlier_demo_points_to_is_kept(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", earlier_demo(tmp_path / "demo")
+    (elsewhere / "17").mkdir(parents=True)
+    (elsewhere / "17" / "results.csv").write_text("mine")
     (folder / "checkpoints").symlink_to(elsewhere)
-    demo._remove_earlier_demo(folder)
-    assert list(folder.iterdir()) == []
-    assert (elsewhere / "results.csv").read_text() == "mine"
+    checkpoint.remove(folder / "checkpoints")
+    assert (elsewhere / "17" / "results.csv").read_text() == "mine"

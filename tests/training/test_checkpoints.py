@@ -1,5 +1,8 @@
 """Checkpoints: resumed runs are whole ones, and what does not belong to a run is refused."""
 
+import contextlib
+import json
+import threading
 import warnings
 
 import chex
@@ -8,9 +11,8 @@ import optax
 import pytest
 
 from aejax import models
-from aejax.training import (
-    fit,
-)
+from aejax.artefacts.locking import FolderInUseError
+from aejax.training import checkpoint, fit
 from tests.conftest import REGISTRY
 
 VAE = REGISTRY["vae"]
@@ -110,3 +112,64 @@ def test_checkpoints_that_do_not_say_what_they_were_begun_with_are_resumed(rows,
     (tmp_path / "begun_with.json").unlink()
     resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
     chex.assert_trees_all_equal(resumed.variables, whole.variables)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_numbered_folders_of_a_user_are_not_taken_for_checkpoints(rows, key, tmp_path, resume):
+    for year in ("2023", "2024"):
+        (tmp_path / year).mkdir()
+        (tmp_path / year / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 2023, 2024, which no run wrote"):
+        fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=resume)
+    assert (tmp_path / "2024" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_checkpoint_that_was_not_noted_is_passed_over(rows, key, tmp_path):
+    """It was being written when the run ended, so that nothing says whether it is whole."""
+    newest = _checkpointed(key, rows, tmp_path)[-1]
+    noted = json.loads((tmp_path / "files.json").read_text())
+    del noted[newest.name]
+    (tmp_path / "files.json").write_text(json.dumps(noted))
+    (newest / "default" / "_METADATA").write_text("{}")
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=6).variables)
+    assert newest.name in json.loads((tmp_path / "files.json").read_text())
+
+
+def test_a_deletion_that_was_broken_off_is_no_hindrance(rows, key, tmp_path):
+    oldest = _checkpointed(key, rows, tmp_path)[0]
+    for path in oldest.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.warns(UserWarning, match="skipped"):
+        resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=6).variables)
+
+
+def test_only_checkpoints_are_removed(rows, key, tmp_path):
+    directory = tmp_path / "checkpoints"
+    _checkpointed(key, rows, directory)
+    assert checkpoint.verify(directory)
+    (directory / "notes.txt").write_text("mine")
+    checkpoint.remove(directory)
+    assert [path.name for path in directory.iterdir()] == ["notes.txt"]
+    (directory / "notes.txt").unlink()
+    _checkpointed(key, rows, directory)
+    checkpoint.remove(directory)
+    checkpoint.remove(directory)
+    assert not directory.exists()
+
+
+def test_two_runs_do_not_share_their_checkpoints(rows, key, tmp_path):
+    with contextlib.closing(checkpoint.Checkpoints(tmp_path)):
+        done = []
+
+        def second():
+            with pytest.raises(FolderInUseError, match="is being written by process"):
+                fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path)
+            done.append(True)
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert done

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from aejax.training import driver, ensemble, fit
+from aejax import models
+from aejax.training import driver, ensemble, fit, pretrain
 from tests.conftest import REGISTRY
 from tests.training.parts import one_step_at_a_time
 
@@ -146,3 +147,37 @@ def test_a_second_ctrl_c_breaks_off(rows, key):
     with pytest.raises(KeyboardInterrupt) as caught:
         fit(key, VAE, rows, num_epochs=50, progress=press_twice)
     assert not isinstance(caught.value, driver.Interrupted)
+
+
+@pytest.mark.parametrize("last", [50, 49])
+def test_ctrl_c_in_the_last_part_is_not_lost(rows, key, tmp_path, last):
+    """What called the run would begin the next one: the next round, layer or fold."""
+
+    def press(report):
+        if report.epoch == last:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(driver.Interrupted, match=r"after epoch 50, .*checkpoint written") as caught:
+        fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, progress=press)
+    whole = fit(key, VAE, rows, num_epochs=50)
+    chex.assert_trees_all_equal(caught.value.fitted.variables, whole.variables)
+    resumed = fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, whole.variables)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_ends_pretraining_and_not_only_one_layer(rows, key, monkeypatch):
+    model, begun = models.deep_autoencoder((6,), 2, hidden_dims=(4, 3)), []
+    place = driver._place
+
+    def pressed(*arguments):
+        found = place(*arguments)
+        begun.append(found)
+        if found.is_over:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(driver, "_place", pressed)
+    with pytest.raises(driver.Interrupted):
+        pretrain(key, model, rows, num_epochs=2)
+    assert sum(found.is_over for found in begun) == 1

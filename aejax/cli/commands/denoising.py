@@ -12,6 +12,9 @@ from aejax.cli.commands.options import Quiet
 if TYPE_CHECKING:
     import numpy as np
 
+# What is written beside a denoiser.
+_BESIDE = ("training.json", "history.jsonl")
+
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseTrainCommand:
@@ -82,11 +85,11 @@ def _train(command: DenoiseTrainCommand) -> None:
     import jax
     import numpy as np
 
-    from aejax.artefacts import codecs, storage
+    from aejax.artefacts import codecs, manifest, storage
     from aejax.data.formats.traces import read_events
     from aejax.tasks.denoising import NUM_SAMPLES, fit_to_catalogue
 
-    if command.out.exists() and any(command.out.iterdir()):
+    if not manifest.is_free(command.out, *(_BESIDE if _is_unfinished(command.out) else ())):
         raise FileExistsError(f"out: {command.out} is not empty; choose another folder")
     events = read_events(command.events)
     try:
@@ -109,7 +112,6 @@ def _train(command: DenoiseTrainCommand) -> None:
     if fitted.held_out:
         count, names = len(np.unique(events.group)), ", ".join(fitted.held_out)
         note(f"held out of training, {len(fitted.held_out)} of {count} stations: {names}", command.quiet)
-    codecs.save(command.out, fitted.denoiser)
     training = {
         "held_out_groups": fitted.held_out,
         "measured_on_held_out_groups": fitted.measured,
@@ -117,9 +119,19 @@ def _train(command: DenoiseTrainCommand) -> None:
     }
     storage.write_json(command.out / "training.json", training)
     storage.write_history(command.out / "history.jsonl", fitted.history)
+    codecs.save(command.out, fitted.denoiser)
+    manifest.note_files(command.out, _BESIDE)
     for name, value in fitted.measured.items():
         print(f"{name}: {value:.4g}")
     print(f"written to {command.out}")
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether a training was killed while it wrote its results: the denoiser comes last."""
+    from aejax.artefacts import storage
+
+    path = folder / _BESIDE[0]
+    return path.is_file() and "measured_on_held_out_groups" in storage.read_json(path)
 
 
 def _denoise(command: DenoiseCommand) -> None:

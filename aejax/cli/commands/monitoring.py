@@ -81,7 +81,7 @@ def run(command: MonitorCommand) -> str:
     from aejax.reports import monitoring as report
 
     storage.check_no_input(command.out / "rows.csv", command.normal, command.new)
-    codecs.check_folder(command.out, tables.TableMonitor)
+    codecs.check_folder(command.out, tables.TableMonitor, ("rows.csv", *report.PICTURES))
     monitor = _monitor(command)
     notice = functools.partial(note, quiet=command.quiet)
     new, _ = read_table(command.new, command.reading, command.drop_columns, monitor.columns, notice=notice)

@@ -21,7 +21,7 @@ class SurrogateCommand:
     """NPZ file with the arrays S (n, q, e), Q (q,) in 1/Å and E (e,) in meV, and what is named below. E may begin below
     0, energy gain; spectra without momentum are S (n, 1, e) with a single Q. The unit of S does not matter."""
     out: Path
-    """Folder to write; it must not be there yet."""
+    """Folder to write; it must not hold anything yet."""
     properties: tuple[str, ...] = ()
     """Arrays (n,) or (n, k) of the file to predict maps from; none learns compression only."""
     group: str | None = None
@@ -71,12 +71,12 @@ def run(command: SurrogateCommand) -> None:
     """Learns from a file and writes the folder; prints R² on groups held out, where there are groups."""
     import jax
 
-    from aejax.artefacts import codecs
+    from aejax.artefacts import codecs, manifest
     from aejax.tasks.surrogate import caution, fit_surrogate
     from aejax.tasks.surrogate.held_out import COVERAGE, INSIDE
 
-    if command.out.exists():
-        raise ValueError(f"--out: {command.out} is there already; choose another folder, or delete it")
+    if not manifest.is_free(command.out):
+        raise ValueError(f"--out: {command.out} is not empty; choose another folder, or delete it")
     of_rows = (*command.properties, *([command.group] if command.group else []))
     arrays = _read(command.data, ("S", "Q", "E", *of_rows))
     for name in of_rows:

@@ -17,6 +17,9 @@ from aejax.tables.config import TrainConfig
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
 
+# What belongs to a run beside the run itself; ``aejax verify`` compares it.
+BESIDE = ("config.json", "record/artefact.json", "report.html")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainCommand:
@@ -75,6 +78,7 @@ def train(command: TrainCommand) -> None:
         RuntimeError: training diverged.
         KeyboardInterrupt: it was interrupted; the message says how to resume it.
     """
+    from aejax.artefacts import manifest
     from aejax.tables import run as runs
 
     folder = command.resume or command.out
@@ -86,11 +90,12 @@ def train(command: TrainCommand) -> None:
         config, source = runs.load_config(folder)
         _say_what_is_ignored(command, config)
         if _is_finished(folder):
+            _finish(folder)
             print(f"{folder} is complete: nothing is left to train")
             return
         path = path or source.path
     else:
-        if any(folder.glob("*")):
+        if not manifest.is_free(folder):
             raise FileExistsError(
                 f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
             )
@@ -140,13 +145,32 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
 
 
 def _is_finished(folder: Path) -> bool:
-    """Whether nothing is left to train; refuses a run that diverged."""
+    """Whether nothing is left to train; refuses a run that diverged, and gives up one that is damaged."""
+    from aejax.artefacts import manifest
     from aejax.tables import run as runs
+    from aejax.training import checkpoint
 
-    run = runs.finished(folder)
+    try:
+        run = runs.finished(folder)
+    except (ValueError, FileNotFoundError) as error:
+        if not checkpoint.are_in(folder / "checkpoints"):
+            raise
+        note(f"{error}. The training is resumed from its checkpoints", quiet=False)
+        manifest.discard(folder)
+        return False
     if run and run.diverged:
         raise RuntimeError(f"{folder} cannot be resumed, its training diverged: {run.diverged}")
     return run is not None
+
+
+def _finish(folder: Path) -> None:
+    """Does what a training that was killed at its very end has left undone."""
+    from aejax.artefacts import manifest
+    from aejax.training import checkpoint
+
+    checkpoint.remove(folder / "checkpoints")
+    if not all(manifest.is_noted(folder, name) for name in BESIDE):
+        _write_report(folder)
 
 
 def report(command: ReportCommand) -> None:
@@ -162,11 +186,14 @@ def report(command: ReportCommand) -> None:
 def _write_report(folder: Path) -> str:
     """Writes the report of a run, and returns its summary."""
     import aejax
+    from aejax.artefacts import manifest
     from aejax.reports.run import summary, write_report
     from aejax.tables import run as runs
 
     run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
     write_report(folder / "report.html", run, record)
+    if (folder / manifest.MANIFEST).is_file():  # a folder of an earlier version has none
+        manifest.note_files(folder, BESIDE)
     return summary(run, record)
 
 

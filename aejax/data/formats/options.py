@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from aejax.artefacts.rules import FLAG, TEXT, check_all, each, optional, whole
+
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
@@ -31,6 +33,12 @@ class ReadOptions:
     rename_duplicates: bool = False
 
 
+_RULES = {
+    **dict.fromkeys(("header_row", "skip_rows"), optional(whole(0, 1_000_000_000))),
+    **dict.fromkeys(("separator", "decimal", "thousands", "time_column"), optional(TEXT)),
+    **dict.fromkeys(("missing", "keep_columns"), each(TEXT)),
+    "rename_duplicates": FLAG,
+}
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _DECIMALS = {"point": ".", "comma": ","}
 _THOUSANDS = {"space": " ", "point": ".", "comma": ",", "apostrophe": "'", "none": "none"}
@@ -85,7 +93,7 @@ def from_json(values: Any, where: str) -> ReadOptions:
     """The options of a JSON object.
 
     Raises:
-        ValueError: no object, or an unknown option.
+        ValueError: no object, an unknown option, or a value of another kind.
 
     Example:
         >>> from_json({"missing": ["Bad"]}, "config").missing
@@ -94,6 +102,9 @@ def from_json(values: Any, where: str) -> ReadOptions:
     known = {field.name for field in dataclasses.fields(ReadOptions)}
     if not isinstance(values, dict) or not set(values) <= known:
         raise ValueError(f"{where}: found {values!r}, expected an object of {', '.join(sorted(known))}")
+    check_all(
+        {f"{where}.{name}": rule for name, rule in _RULES.items()}, {f"{where}.{k}": v for k, v in values.items()}
+    )
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return ReadOptions(**given)
 

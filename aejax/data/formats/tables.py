@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from aejax.artefacts.storage import atomic_path
+from aejax.artefacts.writing import atomic_path
 from aejax.base import ArrayLike
 from aejax.data.formats.contents import contents, nearest
 from aejax.data.formats.joining import joined

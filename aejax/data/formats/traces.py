@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aejax.artefacts.storage import atomic_path, open_npz
+from aejax.artefacts.storage import open_npz
+from aejax.artefacts.writing import atomic_path
 from aejax.base import ArrayLike
 from aejax.data.formats.trace_files.registry import (
     Recording,

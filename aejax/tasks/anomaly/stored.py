@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
+from aejax.artefacts.rules import FINITE, POSITIVE, each, fields, number, numbers, optional, whole
 from aejax.base import Array, Batch, Model
 from aejax.data.columns.scalers import Scaler
 from aejax.tasks.anomaly.detection import Calibration
@@ -25,6 +26,42 @@ from aejax.tasks.anomaly.statistics import Statistics, Whitening
 # What the version before called its file, and wrote into it.
 _EARLIER_FILE, _EARLIER_FORMAT = "monitor.safetensors", "2"
 _MOST_CONDITIONS = 64
+
+MONITOR_SETTINGS = {
+    "num_lags": whole(0, 100_000),
+    "smoothing": number(0, 1),
+    "alarm_rule": each(whole(1, 1_000_000), 2, 2),
+    "rate": fields({name: number(0, 1) for name in ObtainedRate._fields}),
+    "num_conditions": optional(whole(0, 100_000)),
+}
+# numbers that must be there: limits of nothing would call everything normal.
+_SCORES = numbers(nan=True, infinite=True, least=1)
+MONITOR_ARRAYS = {
+    "variables/*": FINITE,
+    "scaler/mean": FINITE,
+    "scaler/scale": POSITIVE,
+    "whitening/*": FINITE,
+    "held_out/*": _SCORES,
+    "limit/*": numbers(low=0, infinite=True, least=1),
+}
+MONITOR_SHAPES = {
+    "scaler/*": "c",
+    "whitening/code_mean": "d",
+    "whitening/code": "dd",
+    "whitening/residual_mean": "D",
+    "whitening/residual": "DD",
+    "held_out/*": "n",
+    "limit/*": "",
+}
+_DETECTOR_SHAPES = {"scaler/*": "c", "references/*/code": "md", "references/*/residual": "mD", "held_out": "n"}
+_DETECTOR_ARRAYS = {
+    "variables/*": FINITE,
+    "references/*": numbers(least=1),
+    "scaler/mean": FINITE,
+    "scaler/scale": POSITIVE,
+    "held_out": numbers(nan=True),  # none before calibrate_detector
+    "held_out_rows": numbers(nan=True),
+}
 
 
 def pack_monitor(monitor: Monitor) -> Stored:
@@ -173,5 +210,30 @@ def unpack_calibration(arrays: Mapping[str, Any]) -> Calibration:
 
 
 # Version 1 of a monitor had no moment, version 1 of a detector no rows.
-codecs.register(Codec("monitor", Monitor, 2, pack_monitor, unpack_monitor, {1: lambda stored: stored}, _earlier))
-codecs.register(Codec("detector", Detector, 2, _pack_detector, _unpack_detector, {1: lambda stored: stored}))
+codecs.register(
+    Codec(
+        "monitor",
+        Monitor,
+        2,
+        pack_monitor,
+        unpack_monitor,
+        {1: lambda stored: stored},
+        _earlier,
+        MONITOR_SETTINGS,
+        MONITOR_ARRAYS,
+        MONITOR_SHAPES,
+    )
+)
+codecs.register(
+    Codec(
+        "detector",
+        Detector,
+        2,
+        _pack_detector,
+        _unpack_detector,
+        {1: lambda stored: stored},
+        settings={"num_members": whole(1, 10_000)},
+        arrays=_DETECTOR_ARRAYS,
+        shapes=_DETECTOR_SHAPES,
+    )
+)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Stored
+from aejax.artefacts.rules import FINITE, number, whole
 from aejax.base import Batch
 from aejax.models.masking import masking_autoencoder
 from aejax.tasks.denoising.denoiser import Denoiser
@@ -17,7 +18,7 @@ def _pack(denoiser: Denoiser) -> Stored:
 
 
 def _unpack(stored: Stored) -> Denoiser:
-    num_samples, sampling_rate = int(stored.settings["num_samples"]), float(stored.settings["sampling_rate"])
+    num_samples, sampling_rate = stored.settings["num_samples"], float(stored.settings["sampling_rate"])
     model = codecs.stored_model(stored)
     variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, num_samples))))
     return Denoiser(model, variables, num_samples, sampling_rate)
@@ -38,4 +39,6 @@ def _earlier(folder: Path) -> Stored | None:
     return Stored(settings, {"variables": variables}, masking_autoencoder((num_samples,)))
 
 
-codecs.register(codecs.Codec("denoiser", Denoiser, 1, _pack, _unpack, earlier=_earlier))
+_SETTINGS = {"num_samples": whole(1, 1 << 24), "sampling_rate": number(1e-9, 1e12)}
+
+codecs.register(codecs.Codec("denoiser", Denoiser, 1, _pack, _unpack, {}, _earlier, _SETTINGS, {"variables/*": FINITE}))

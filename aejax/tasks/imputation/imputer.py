@@ -10,6 +10,7 @@ import numpy as np
 
 from aejax.artefacts import codecs
 from aejax.artefacts.codecs import Codec, Stored
+from aejax.artefacts.rules import FINITE, POSITIVE
 from aejax.base import Array, ArrayLike, Batch, Model, PyTree, Variables, required
 from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows, unscale
 from aejax.models import vae
@@ -214,4 +215,6 @@ def _unpack(stored: Stored) -> Imputer:
     return Imputer(model, variables, scaler)
 
 
-codecs.register(Codec("imputer", Imputer, 1, _pack, _unpack))
+_ARRAYS = {"variables/*": FINITE, "scaler/mean": FINITE, "scaler/scale": POSITIVE}
+
+codecs.register(Codec("imputer", Imputer, 1, _pack, _unpack, arrays=_ARRAYS, shapes={"scaler/*": "c"}))

@@ -7,6 +7,7 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Stored
+from aejax.artefacts.rules import FINITE, each, numbers, whole
 from aejax.base import Batch
 from aejax.tasks.inversion.sections import Sections, section_vae
 
@@ -18,7 +19,7 @@ def _pack(sections: Sections) -> Stored:
 
 
 def _unpack(stored: Stored) -> Sections:
-    patch_shape, latent_dim = tuple(map(int, stored.settings["patch_shape"])), int(stored.settings["latent_dim"])
+    patch_shape, latent_dim = tuple(stored.settings["patch_shape"]), stored.settings["latent_dim"]
     model = codecs.stored_model(stored)
     variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, *patch_shape))))
     x, z = stored.arrays["held_out"]["x"], stored.arrays["held_out"]["z"]
@@ -48,4 +49,7 @@ def _earlier(folder: Path) -> Stored | None:
     return Stored(settings, arrays, section_vae(patch_shape, latent_dim))
 
 
-codecs.register(codecs.Codec("sections", Sections, 1, _pack, _unpack, earlier=_earlier))
+_SETTINGS = {"patch_shape": each(whole(1, 1 << 16), 2, 2), "latent_dim": whole(1, 1 << 16)}
+_ARRAYS = {"variables/*": FINITE, "held_out/x": numbers(low=0, high=1, least=1), "held_out/z": numbers(least=1)}
+
+codecs.register(codecs.Codec("sections", Sections, 1, _pack, _unpack, {}, _earlier, _SETTINGS, _ARRAYS))

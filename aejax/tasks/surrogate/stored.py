@@ -1,5 +1,6 @@
 """A surrogate in a folder."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Stored
+from aejax.artefacts.rules import FINITE, POSITIVE, TEXT, each, fields, number, numbers
 from aejax.base import Array, Batch, Model, Variables
 from aejax.models.subspaces import local_subspaces
 from aejax.tasks.surrogate.compression import Compression
@@ -102,4 +104,20 @@ def _earlier(folder: Path) -> Stored | None:
     return Stored(settings, arrays, model)
 
 
-codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, earlier=_earlier))
+_SETTINGS = {
+    "names": each(TEXT),
+    "measured": fields({"*": number(-math.inf, math.inf)}),
+    "widening": each(number(0, 1e30), len(Widening._fields), len(Widening._fields)),
+}
+_ARRAYS = {
+    "momentum": numbers(least=1),
+    "energy": numbers(least=1),
+    "codes/scale": POSITIVE,
+    "properties/scale": POSITIVE,
+    "properties/least": numbers(infinite=True),  # the first folders kept no range
+    "properties/most": numbers(infinite=True),
+    "*": FINITE,
+}
+_SHAPES = {"momentum": "q", "energy": "e", "codes/*": "d", "properties/*": "p"}
+
+codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, {}, _earlier, _SETTINGS, _ARRAYS, _SHAPES))

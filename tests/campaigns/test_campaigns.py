@@ -1,0 +1,32 @@
+"""The campaigns in their short form."""
+
+import pytest
+
+from tests.campaigns import cuts, edits, races
+
+
+def assert_no_faults(figures):
+    assert figures.faults == [], str(figures)
+    assert figures.count > 0
+
+
+def test_edits():
+    assert_no_faults(edits.edits(120))
+
+
+@pytest.mark.parametrize("kind", ["mixture", "table monitor"])
+def test_saves_cut(monkeypatch, kind):
+    assert_no_faults(cuts.saves(monkeypatch, 40, [kind]))
+
+
+def test_trainings_cut(monkeypatch):
+    assert_no_faults(cuts.trainings(monkeypatch, 3))
+
+
+def test_saves_at_once():
+    assert_no_faults(races.saves(4))
+
+
+@pytest.mark.slow
+def test_trainings_at_once():
+    assert_no_faults(races.trainings(3))
