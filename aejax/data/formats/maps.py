@@ -7,6 +7,7 @@ import numpy as np
 
 from aejax.artefacts.storage import atomic_path
 from aejax.base import ArrayLike
+from aejax.data.formats.contents import files_of
 from aejax.data.formats.map_files.registry import MAP_FORMATS, MapFormat, MapOptions, Maps
 from aejax.data.units import MEV, PER_ANGSTROM
 
@@ -24,7 +25,8 @@ def read_maps(
     """Reads maps from one file or several, of the formats in ``aejax.data.formats.map_files``.
 
     Args:
-        paths: the files; their content decides which format they are of. All have the same axes.
+        paths: a file, a folder, a pattern such as ``"run_*.nxspe"``, or several of these. The content of a file decides
+            which format it is of. All have the same axes.
         energy_unit: such as ``"THz"`` or ``"cm-1"``, in place of what a file says; meV where it says nothing.
         momentum_unit: such as ``"1/nm"`` or ``"1/bohr"``, likewise; 1/Å where a file says nothing.
         momentum: (q,) in 1/Å, evenly spaced, to which the detectors of NXSPE are binned; those of the first file if
@@ -52,7 +54,7 @@ def read_maps(
         ...     read_maps(path).energy.round(3)
         array([2.068, 4.136, 6.204])
     """
-    files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    files = [file for path in ([paths] if isinstance(paths, str | Path) else paths) for file in files_of(path)]
     if num_momenta < 1:
         raise ValueError(f"num_momenta: found {num_momenta}, expected a positive whole number")
     given = None if momentum is None else np.asarray(momentum, float)
@@ -67,7 +69,7 @@ def read_maps(
             options = options._replace(momentum=maps.momentum)
         read.append(maps)
     if not read:
-        raise ValueError("paths: found no file, expected at least one")
+        raise ValueError("paths: found none, expected at least one")
     errors = [maps.errors for maps in read]
     if any(one is None for one in errors) and any(one is not None for one in errors):
         raise ValueError("paths: found errors in some of the files, expected them in all or in none")

@@ -11,7 +11,7 @@ from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Stored
 from aejax.base import Array, Batch, Model, Variables
 from aejax.models.subspaces import local_subspaces
-from aejax.tasks.surrogate.compression import Compression
+from aejax.tasks.surrogate.codes import Compression
 from aejax.tasks.surrogate.prediction import Predictor, predictor_model
 from aejax.tasks.surrogate.spread import Widening
 from aejax.tasks.surrogate.surrogate import Surrogate
@@ -25,6 +25,8 @@ def _pack(surrogate: Surrogate) -> Stored:
         "energy": surrogate.energy,
         "compression": surrogate.compression.variables,
     }
+    if surrogate.compression.spread is not None:
+        arrays["spread"] = surrogate.compression.spread
     if predictor is not None:
         settings["widening"] = [float(number) for number in predictor.widening]
         frozen = predictor.variables["frozen"]
@@ -43,7 +45,8 @@ def _unpack(stored: Stored) -> Surrogate:
     settings, arrays, model = stored.settings, stored.arrays, codecs.stored_model(stored)
     momentum, energy = arrays["momentum"], arrays["energy"]
     rows = Batch(jnp.zeros((1, len(momentum), len(energy))))
-    compression = Compression(model, codecs.fitted_variables(stored, model, rows, "compression"))
+    variables = codecs.fitted_variables(stored, model, rows, "compression")
+    compression = Compression(model, variables, arrays.get("spread"))
     names, measured = tuple(settings["names"]), dict(settings["measured"])
     if not names:
         nothing = np.zeros(0)
@@ -102,4 +105,11 @@ def _earlier(folder: Path) -> Stored | None:
     return Stored(settings, arrays, model)
 
 
-codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, earlier=_earlier))
+def _without_spread(stored: Stored) -> Stored:
+    """Version 1 knew nothing of how large the numbers of a code are."""
+    return stored
+
+
+codecs.register(
+    codecs.Codec("surrogate", Surrogate, 2, _pack, _unpack, upgrades={1: _without_spread}, earlier=_earlier)
+)
