@@ -37,7 +37,8 @@ def local_subspaces(
     and the encoder takes the region r and the coefficients c with the least squared error in y over the observed
     elements, in closed form. The coefficients scale with the data, so that a factor costs no number of the code. On the
     scale ``"sqrt"`` the output max(y, 0)^2 cannot be negative, and the squared error is that of counts whose variance
-    is their mean, up to a constant (Anscombe 1948); zero is then its own image, so there is no offset.
+    is their mean, up to a constant (Anscombe 1948); zero is then its own image, so there is no offset. Noise below 0
+    has a root below 0, so that on average it adds nothing to what is dark.
 
     ``init`` draws bases at random; ``aejax.tasks.surrogate.fit_compression`` computes them for spectra, and ``fit``
     can train them further. With one region on the identity scale the optimum is the principal subspace of the data
@@ -71,7 +72,7 @@ def local_subspaces(
         raise ValueError(f'scale: found {scale!r}, expected "identity" or "sqrt"')
 
     def transform(x: Array) -> Array:
-        return jnp.sqrt(jnp.maximum(x, 0)) if scale == "sqrt" else x
+        return jnp.sign(x) * jnp.sqrt(jnp.abs(x)) if scale == "sqrt" else x
 
     def init(key: Array, batch: Batch) -> Variables:
         complete(batch.x[:1], event_shape)

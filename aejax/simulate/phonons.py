@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from aejax.base import ArrayLike
+from aejax.simulate.scattering import scatterers
 
 if TYPE_CHECKING:
     from phonopy import Phonopy
-
-# Bound coherent scattering lengths in fm, isotopes and spins averaged (Sears 1992, Neutron News 3, 26).
-SCATTERING_LENGTHS: dict[str, float] = {
-    **{"Ag": 5.922, "Al": 3.449, "B": 5.30, "Ba": 5.07, "C": 6.646, "Ca": 4.70, "Cd": 4.87, "Cl": 9.577},
-    **{"Cr": 3.635, "Cu": 7.718, "Er": 7.79, "F": 5.654, "Ge": 8.185, "Hf": 7.77, "Hg": 12.692, "I": 5.28},
-    **{"In": 4.065, "K": 3.67, "Li": -1.90, "Mg": 5.375, "N": 9.36, "Na": 3.63, "Nb": 7.054, "Ni": 10.3},
-    **{"O": 5.803, "Rb": 7.09, "Re": 9.2, "S": 2.847, "Sb": 5.57, "Sc": 12.29, "Si": 4.1491, "Sr": 7.02},
-    **{"Te": 5.80, "Ti": -3.438, "Tl": 8.776, "Yb": 12.43, "Zn": 5.680, "Zr": 7.16},
-}
 
 _MEV_PER_THZ = 4.135667696
 _MEV_PER_KELVIN = 0.0861733326
@@ -49,11 +41,15 @@ class Modes(NamedTuple):
     properties: dict[str, float]
 
 
-def read_force_constants(path: str | Path) -> "Phonopy":
+def read_force_constants(path: str | Path, calculator: str | None = None) -> "Phonopy":
     """A crystal from a self-contained phonopy file, compressed or not.
+
+    Lengths and force constants are in the units of the calculator that the file names: bohr and rydberg for Quantum
+    ESPRESSO, say.
 
     Args:
         path: of a ``phonopy_params.yaml`` file with force constants, or with displacements and forces; ``.xz`` as well.
+        calculator: as phonopy calls it, such as ``"qe"`` or ``"abinit"``, in place of the one that the file names.
 
     Returns:
         The ``phonopy.Phonopy`` object, without its correction for long-range dipoles (see ``powder_map``).
@@ -61,15 +57,27 @@ def read_force_constants(path: str | Path) -> "Phonopy":
     Raises:
         ImportError: phonopy is not installed.
         FileNotFoundError: no such file.
-        ValueError: a file without force constants.
+        ValueError: a file without force constants, an unknown calculator, or lengths in a unit that is not the
+            calculator's.
     """
     try:
         import phonopy
+        from phonopy.interface.calculator import calculator_info
     except ImportError as error:
         raise ImportError('reading force constants needs phonopy: pip install "aejax[phonons]"') from error
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    crystal = phonopy.load(str(path), log_level=0)
+    if calculator is not None and calculator not in calculator_info:
+        raise ValueError(f"calculator: found {calculator!r}, expected one of {', '.join(sorted(calculator_info))}")
+    try:
+        crystal = phonopy.load(str(path), log_level=0, calculator=calculator)
+    except ValueError as error:
+        if "physical_unit" not in str(error):
+            raise
+        raise ValueError(
+            f"{path}: physical_unit: found {' '.join(str(error).splitlines()[1:])}, expected the units of the "
+            'calculator; write the right one under "phonopy:", such as "calculator: qe"'
+        ) from error
     if crystal.force_constants is None:
         raise ValueError(f"{path}: found no force constants, expected them or displacements with forces")
     crystal.nac_params = None
@@ -82,21 +90,24 @@ def phonon_modes(
     *,
     num_directions: int = 100,
     seed: int = 0,
+    isotopes: Mapping[str, int] | None = None,
     mass_factors: Mapping[str, float] | None = None,
     scattering_lengths: Mapping[str, float] | None = None,
 ) -> Modes:
     """Diagonalises the dynamical matrix at momentum transfers of given lengths in directions all over the sphere.
 
-    The directions are a Fibonacci lattice, turned at random for each length. ``mass_factors`` and
-    ``scattering_lengths`` make isotopes, or stand-ins for other elements with the same force constants.
+    The directions are a Fibonacci lattice, turned at random for each length. Scattering lengths are those of the
+    natural elements, or of the isotopes that ``isotopes`` names or whose mass an atom has. ``mass_factors`` and
+    ``scattering_lengths`` make stand-ins for other elements with the same force constants.
 
     Args:
         crystal: from ``read_force_constants``.
         momentum: (q,) in 1/Å.
         num_directions: d; a cell of many atoms needs fewer, as its many modes average as well.
         seed: of the turns and of the points in the zone.
+        isotopes: by element the mass number, such as ``{"H": 2}``: mass and scattering length are then its own.
         mass_factors: by element, what to multiply its mass by.
-        scattering_lengths: by element, in fm, in place of ``SCATTERING_LENGTHS``.
+        scattering_lengths: by element, in fm, in place of the tabulated ones.
 
     Returns:
         The Modes. Their ``properties`` are what a map may be predicted from: ``mean_mass`` (amu), ``light_mass`` and
@@ -105,18 +116,16 @@ def phonon_modes(
         ``acoustic_share``, the share of modes below half the largest energy.
 
     Raises:
-        ValueError: an element without scattering length.
+        ImportError: periodictable is not installed.
+        ValueError: an element without scattering length, or one that the crystal does not have.
+
+    Warns:
+        UserWarning: the mass of an atom is that of an isotope, or far from that of its element.
     """
-    cell, symbols = crystal.primitive.cell, list(crystal.primitive.symbols)
-    lengths = {**SCATTERING_LENGTHS, **(scattering_lengths or {})}
-    unknown = sorted(set(symbols) - set(lengths))
-    if unknown:
-        raise ValueError(
-            f"scattering_lengths: found none for {', '.join(unknown)}, expected one in fm for each element"
-        )
-    b = np.array([lengths[symbol] for symbol in symbols])
+    cell, symbols = _cell_in_angstrom(crystal), [_element(symbol) for symbol in crystal.primitive.symbols]
     given_mass = np.array(crystal.primitive.masses, float)
-    mass = given_mass * np.array([(mass_factors or {}).get(symbol, 1.0) for symbol in symbols])
+    nuclei = scatterers(symbols, given_mass, isotopes, mass_factors, scattering_lengths)
+    mass, b = nuclei.mass, nuclei.length
     momentum, rng = np.asarray(momentum, float), np.random.default_rng(seed)
     sphere = _directions(num_directions)
     vectors = np.stack([length * sphere @ np.linalg.qr(rng.normal(size=(3, 3)))[0] for length in momentum])
@@ -260,6 +269,18 @@ def map_properties(crystal: Mapping[str, float], temperature: ArrayLike, force_c
     fixed = [np.log(crystal[name]) for name in positive]
     fixed += [crystal[name] for name in ("mean_length", "length_spread", "acoustic_share")]
     return np.stack([*varying, *(np.full(len(temperature), value) for value in fixed)], axis=1)
+
+
+def _cell_in_angstrom(crystal: "Phonopy") -> np.ndarray:
+    """(3, 3) vectors of the primitive cell, which phonopy has in the unit of the calculator."""
+    from phonopy.physical_units import get_calculator_physical_units
+
+    return np.asarray(crystal.primitive.cell) * get_calculator_physical_units(crystal.calculator).distance_to_A
+
+
+def _element(symbol: str) -> str:
+    """The element of an atom that phonopy labels by it and a number, as in Fe1."""
+    return symbol.rstrip("0123456789")
 
 
 def _rows(array: np.ndarray) -> np.ndarray:

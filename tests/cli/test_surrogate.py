@@ -8,10 +8,12 @@ from aejax.cli.commands.surrogate import (
     SurrogateCommand,
     SurrogateCompressCommand,
     SurrogatePredictCommand,
+    _Units,
     run,
     run_compress,
     run_predict,
 )
+from aejax.data.formats.maps import read_maps, write_maps
 from aejax.tasks.mixture import Mixture
 from aejax.tasks.surrogate import Widening
 
@@ -117,9 +119,10 @@ def compression(data, tmp_path):
     ("change", "message"),
     [
         ({"E": np.arange(2, 41, 2.0)}, r"E: found 20 values from 2 to 40, expected those of training, 20 .* 1 to 39"),
-        ({"Q": np.linspace(0.5, 4, 7)}, "Q: found 7 values"),
-        ({"S": np.ones((2, 6, 5))}, r"S: found shape \(2, 6, 5\), expected \(n, 6, 20\)"),
-        ({"S": np.full((2, 6, 20), -3)}, r"S: found -3, expected intensities of at least 0; subtract"),
+        ({"E": np.arange(1, 40, 2.0) / 4.135667696}, r"differ by a factor of 4.13567, as of THz"),
+        ({"Q": np.linspace(0.5, 4, 5), "S": np.ones((2, 5, 20))}, "Q: found 5 values"),
+        ({"S": np.ones((2, 6, 5))}, r"E: found shape \(20,\), expected \(5,\) as the maps have"),
+        ({"S": np.full((2, 6, 20), -3)}, r"maps: found a sum of -360 in map 0"),
         ({"S": np.full((2, 6, 20), "a")}, r"S: found \['a' 'a'\]\.\.\., expected numbers"),
     ],
 )
@@ -153,6 +156,7 @@ def test_a_result_does_not_take_the_place_of_its_data(data, compression):
         ({"crystal": np.ones((40, 2))}, r"crystal: found shape \(40, 2\), expected \(40,\), a group each"),
         ({"place": 3.0}, "place: found a single value, expected an array"),
         ({"crystal": np.full(40, None)}, "found no NPZ file of arrays of numbers or text"),
+        ({"S": np.ones((40, 6, 20)), "errors": np.ones((40, 6, 3))}, r"errors: found shape \(40, 6, 3\)"),
     ],
 )
 def test_properties_and_groups_that_do_not_fit_are_named(data, tmp_path, change, message):
@@ -186,3 +190,76 @@ def test_bad_input_is_named(data, tmp_path):
     next((tmp_path / "run").glob("arrays-*")).write_bytes(b"nothing")
     with pytest.raises(ValueError, match="is damaged"):
         run_compress(SurrogateCompressCommand(tmp_path / "run", data, tmp_path / "out.npz"))
+
+
+def written_as(ending, maps, folder):
+    """Maps in a file of each format; NXSPE is written by h5py, with detectors that see them."""
+    path = folder / f"given{ending}"
+    if ending != ".nxspe":
+        write_maps(path, maps)
+        return path
+    h5py = pytest.importorskip("h5py")
+    polar = np.linspace(2, 140, 300)
+    half = (maps.energy[1] - maps.energy[0]) / 2
+    with h5py.File(path, "w") as file:
+        for index in range(len(maps.values)):
+            entry = file.create_group(f"sample_{index}")
+            entry["NXSPE_info/fixed_energy"], entry["NXSPE_info/ki_over_kf_scaling"] = [60.0], [1]
+            entry["instrument/fermi/energy"] = [60.0]
+            shape = len(polar), len(maps.energy)
+            entry["data/data"], entry["data/error"] = np.ones(shape), np.ones(shape)
+            entry["data/energy"], entry["data/polar"] = np.append(maps.energy - half, maps.energy[-1] + half), polar
+    write_maps(path.with_name("seen.nxspe"), maps, path)
+    return path.with_name("seen.nxspe")
+
+
+@pytest.mark.parametrize("ending", [".nxs", ".json", ".nxspe", ".npz"])
+def test_maps_of_any_format_are_compressed_and_written(data, compression, tmp_path, capsys, ending):
+    pytest.importorskip("h5py")
+    given = read_maps(data)
+    path = written_as(ending, given._replace(values=given.values[:3]), tmp_path)
+    out = tmp_path / f"decoded{ending}"
+    run_compress(SurrogateCompressCommand(compression, path, tmp_path / "codes.npz", maps=out))
+    assert f"written to {out}" in capsys.readouterr().out
+    codes = np.load(tmp_path / "codes.npz")
+    again = read_maps(out, momentum=given.momentum)
+    seen = np.isfinite(again.values)
+    assert seen.mean() > 0.6
+    # Detectors of NXSPE are binned, and a bin is wide where the intensity goes with the square of momentum.
+    tolerance = 0.15 * given.values.max() if ending == ".nxspe" else 1e-6
+    np.testing.assert_allclose(again.values[seen], codes["S"][seen], atol=tolerance)
+    np.testing.assert_allclose(codes["S"][seen], given.values[:3][seen], atol=0.2 * given.values.max())
+
+
+def test_endings_are_checked_before_anything_is_computed(data, tmp_path):
+    with pytest.raises(ValueError, match=r"codes\.csv: found the ending '\.csv', expected \.npz"):
+        run_compress(SurrogateCompressCommand(tmp_path / "nowhere", data, tmp_path / "codes.csv"))
+    with pytest.raises(ValueError, match="NXSPE holds detectors"):
+        run_compress(SurrogateCompressCommand(tmp_path / "nowhere", data, tmp_path / "a.npz", tmp_path / "b.nxspe"))
+    with pytest.raises(ValueError, match=r"found the ending '\.txt', expected"):
+        run_predict(SurrogatePredictCommand(tmp_path / "nowhere", data, tmp_path / "out.txt"))
+
+
+def test_a_folder_of_measured_maps_in_other_units(data, tmp_path, capsys):
+    """Two files in THz and 1/nm, with gaps, noise below zero and errors: units, gaps and errors are all taken up."""
+    arrays = dict(np.load(data))
+    rng = np.random.default_rng(3)
+    size = 0.05 * arrays["S"].mean()
+    noisy = arrays["S"] + size * rng.standard_normal(arrays["S"].shape)
+    noisy[rng.random(noisy.shape) < 0.3] = np.nan
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name, rows in (("a", slice(20)), ("b", slice(20, 40))):
+        axes = {"Q": arrays["Q"] * 10, "Q_unit": "1/nm", "E": arrays["E"] / 4.135667696}
+        np.savez(folder / f"{name}.npz", S=noisy[rows], errors=np.full_like(noisy[rows], size), **axes)
+    command = SurrogateCommand(folder, tmp_path / "run", num_numbers=4, units=_Units(energy_unit="THz"))
+    run(command)
+    said = capsys.readouterr().err
+    assert "E: converted from THz to meV" in said
+    assert "Q: converted from 1/nm to 1/angstrom" in said
+    surrogate = codecs.load(tmp_path / "run")
+    np.testing.assert_allclose(surrogate.energy, arrays["E"], rtol=1e-6)
+    np.testing.assert_allclose(surrogate.momentum, arrays["Q"], rtol=1e-6)
+    run_compress(SurrogateCompressCommand(tmp_path / "run", data, tmp_path / "codes.npz", quiet=True))
+    decoded = np.load(tmp_path / "codes.npz")["S"]
+    assert np.mean((decoded - arrays["S"]) ** 2) < 0.05 * arrays["S"].var()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from aejax.simulate.phonons import map_properties, phonon_modes, powder_map, read_force_constants
+from aejax.simulate.scattering import scattering_length
 
 FOLDER = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron"
 ENERGY = np.arange(1, 192, 2.0)
@@ -72,6 +73,65 @@ def test_heavier_atoms_are_slower():
     np.testing.assert_allclose(light.energy, 2 * heavy.energy, rtol=1e-4, atol=1e-3)
     assert light.properties["max_energy"] == pytest.approx(2 * heavy.properties["max_energy"], rel=1e-4)
     assert map_properties(light.properties, [100, 300], [1, 1.1]).shape == (2, 13)
+
+
+def saved_as(crystal, calculator, path):
+    """The crystal in a phonopy file in the units of another calculator."""
+    from phonopy import Phonopy
+    from phonopy.physical_units import get_calculator_physical_units
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    theirs, ours = (get_calculator_physical_units(name) for name in (calculator, crystal.calculator))
+    cell = crystal.unitcell
+    other = Phonopy(
+        PhonopyAtoms(cell.symbols, cell=cell.cell / theirs.distance_to_A, scaled_positions=cell.scaled_positions),
+        crystal.supercell_matrix,
+        primitive_matrix=crystal.primitive_matrix,
+        calculator=calculator,
+    )
+    other.force_constants = crystal.force_constants * (ours.factor / theirs.factor) ** 2
+    other.save(path, settings={"force_constants": True})
+    return path
+
+
+def calculators():
+    try:
+        from phonopy.interface.calculator import calculator_info
+    except ImportError:
+        return []
+    return sorted(calculator_info)
+
+
+@pytest.mark.parametrize("calculator", calculators())
+def test_lengths_are_in_the_unit_of_the_calculator(calculator, tmp_path):
+    crystal = real("C2_diamond")
+    expected = phonon_modes(crystal, [1.0, 2.0], num_directions=5)
+    again = read_force_constants(saved_as(crystal, calculator, tmp_path / "phonopy.yaml"))
+    found = phonon_modes(again, [1.0, 2.0], num_directions=5)
+    np.testing.assert_allclose(found.energy, expected.energy, atol=1e-3)
+    assert found.properties["volume_per_atom"] == pytest.approx(5.698, abs=1e-3)
+
+
+def test_units_without_their_calculator_are_refused(tmp_path):
+    path = saved_as(real("C2_diamond"), "qe", tmp_path / "phonopy.yaml")
+    text = path.read_text().replace("  calculator: qe\n", "")
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r'found YAML: length_unit = au .* such as "calculator: qe"'):
+        read_force_constants(path)
+    begin, end = text.index("physical_unit:"), text.index("space_group:")
+    path.write_text(text[:begin] + text[end:])
+    modes = phonon_modes(read_force_constants(path, "qe"), [1.0], num_directions=3)
+    assert modes.properties["volume_per_atom"] == pytest.approx(5.698, abs=1e-3)
+    with pytest.raises(ValueError, match="calculator: found 'espresso', expected one of abacus, "):
+        read_force_constants(path, "espresso")
+
+
+def test_isotopes_scatter_and_weigh_as_themselves():
+    crystal = real("C2_diamond")
+    natural, heavy = (phonon_modes(crystal, [1.0], num_directions=3, isotopes=given) for given in (None, {"C": 13}))
+    np.testing.assert_allclose(heavy.energy, natural.energy * np.sqrt(12.0107 / 13.00335), rtol=1e-4, atol=1e-3)
+    for modes, isotope in ((natural, None), (heavy, 13)):
+        assert modes.properties["mean_length"] == pytest.approx(scattering_length("C", isotope))
 
 
 def test_bad_input_is_named(diamond, tmp_path):

@@ -277,15 +277,25 @@ def test_twenty_numbers_beat_twenty_components_on_crystals_not_seen():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda maps: -maps, "at least 0"),
-        (lambda maps: np.where(maps > 1, np.nan, maps), "missing or infinite"),
+        (lambda maps: -maps, r"found a sum of -.* in map 0 .* some intensity above 0; subtract less background"),
+        (lambda maps: np.where(maps > 1, np.inf, maps), "found infinite values"),
+        (
+            lambda maps: np.where(np.arange(160)[:, None, None] == 3, np.nan, maps),
+            "the first in row 3; leave these out",
+        ),
         (lambda maps: maps[:, :3], "expected \\(n, 6, 20\\)"),
-        (lambda maps: np.zeros_like(maps), "zero everywhere"),
+        (lambda maps: np.zeros_like(maps), "found a sum of 0 in map 0"),
     ],
 )
 def test_bad_maps_are_named(change, message, maps):
     with pytest.raises(ValueError, match=message):
         fit_compression(jax.random.key(0), change(maps), MOMENTUM, ENERGY, num_widened=100)
+
+
+def test_edges_of_bins_are_named_as_such(maps, key):
+    edges = np.append(ENERGY - 1, ENERGY[-1] + 1)
+    with pytest.raises(ValueError, match=r"energy seems to be edges of bins: give their centres, \(energy\[1:\]"):
+        fit_compression(key, maps, MOMENTUM, edges)
 
 
 def test_what_cannot_work_is_refused(maps, properties, compression, key):
@@ -334,6 +344,7 @@ def test_a_surrogate_comes_back_as_it_was_saved(surrogate, maps, properties, tmp
     codecs.save(tmp_path, surrogate)
     found = codecs.load(tmp_path, Surrogate)
     assert found.compression.model is surrogate.compression.model
+    np.testing.assert_array_equal(found.compression.spread, surrogate.compression.spread)
     assert (found.names, found.measured) == (surrogate.names, surrogate.measured)
     assert found.predictor.widening == surrogate.predictor.widening != Widening()
     for name in ("momentum", "energy", "least", "most"):

@@ -1,8 +1,8 @@
 """Maps of spectra: compressed to few numbers, and predicted from properties."""
 
 from aejax.tasks.surrogate import stored  # noqa: F401  (registers the kind "surrogate")
-from aejax.tasks.surrogate.codes import compress, expand
-from aejax.tasks.surrogate.compression import Compression, fit_compression
+from aejax.tasks.surrogate.codes import Compression, compress, expand
+from aejax.tasks.surrogate.compression import fit_compression
 from aejax.tasks.surrogate.prediction import Prediction, Predictor, fit_predictor, predict, predictor_model
 from aejax.tasks.surrogate.quality import explained, through_components
 from aejax.tasks.surrogate.spread import Widening, widening

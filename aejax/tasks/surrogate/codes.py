@@ -1,6 +1,6 @@
 """Codes of maps that fit the decoder and not only the encoder, and maps of codes."""
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,29 @@ from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
-from aejax.tasks.surrogate.compression import Compression
+from aejax.tasks.surrogate.observed import Observed, misfit
 
 Error = Literal["intensity", "sqrt"]
 
 _DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-6, 1e6
 _LEAST_INTENSITY = 1e-10  # of a map's largest
 _ROWS_AT_A_TIME = 8  # Jacobians in memory
+
+
+class Compression(NamedTuple):
+    """A fitted model of maps.
+
+    Attributes:
+        model: any Model with an encoder and a decoder; from ``fit_compression`` a ``local_subspaces`` Model on the
+            scale of square roots.
+        variables: its variables.
+        spread: (d,), how large each number of a code is as a rule, for a map whose intensities sum to 1; inf where that
+            is not to be counted on. None where nothing is known of it.
+    """
+
+    model: Model
+    variables: Variables
+    spread: np.ndarray | None = None
 
 
 def compress(compression: Compression, x: RowsLike, *, error: Error = "sqrt", num_steps: int = 10) -> np.ndarray:
@@ -32,7 +48,7 @@ def compress(compression: Compression, x: RowsLike, *, error: Error = "sqrt", nu
 
     Args:
         compression: the Compression.
-        x: (n, *event), NaN where missing, or a Batch with conditions or a mask.
+        x: (n, *event), NaN where missing, or a Batch with conditions, a mask, or weights of the squared differences.
         error: ``"sqrt"`` for squared differences of square roots, which suit counts and give weak bands their weight;
             ``"intensity"`` for squared differences as they are, which any data allow.
         num_steps: of refinement; 0 leaves the encoder's codes.
@@ -72,6 +88,13 @@ def codes_and_metrics(
     Raises:
         ValueError: as in ``compress``.
     """
+    return _codes_and_metrics(compression, x, error=error, num_steps=num_steps)
+
+
+def _codes_and_metrics(
+    compression: Compression, x: RowsLike, *, error: Error, num_steps: int, spread: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """``codes_and_metrics``; with a spread, codes are drawn to 0 as much as errors of 1 leave them open."""
     check_encodes(compression.model)
     if error not in ("intensity", "sqrt"):
         raise ValueError(f'error: found {error!r}, expected "intensity" or "sqrt"')
@@ -83,7 +106,45 @@ def codes_and_metrics(
             f'x: found {np.nanmin(rows):.3g}, expected at least 0 for square roots; give error="intensity" for '
             "data that may be negative"
         )
-    return over_rows(_refine, *compression, x, error=error, num_steps=num_steps)
+    arguments = compression.variables, spread
+    return over_rows(_refine, compression.model, arguments, x, error=error, num_steps=num_steps)
+
+
+def observed_codes(
+    compression: Compression, observed: Observed, *, num_steps: int = 10
+) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of maps as they were observed, and what changing them costs.
+
+    Without errors, differences of square roots are minimised. With errors, differences are weighted by one over their
+    variance: the square of the error, and the misfit that a first fit leaves beyond the errors. Where errors are small
+    that comes to differences of square roots again.
+
+    Args:
+        compression: the Compression.
+        observed: the Observed.
+        num_steps: as in ``compress``.
+
+    Returns:
+        (n, d) codes and (n, d, d) metrics, as ``codes_and_metrics`` does.
+    """
+    if observed.errors is None:
+        return codes_and_metrics(compression, observed.maps, num_steps=num_steps)
+    noise = np.square(observed.errors)
+    codes, _ = _weighted_codes(compression, observed, noise, num_steps)
+    left = misfit(observed, expand(compression, codes))
+    return _weighted_codes(compression, observed, noise + left, num_steps)
+
+
+def _weighted_codes(
+    compression: Compression, observed: Observed, variance: np.ndarray, num_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    # In units in which the weights are near 1, whatever the unit of the maps.
+    unit = np.nanmedian(variance)
+    weight: Any = np.nan_to_num(unit / variance).astype(np.float32)
+    maps: Any = observed.maps
+    spread = None if compression.spread is None else (compression.spread / np.sqrt(unit)).astype(np.float32)
+    rows = Batch(maps, weight=weight)
+    return _codes_and_metrics(compression, rows, error="intensity", num_steps=num_steps, spread=spread)
 
 
 def expand(compression: Compression, z: ArrayLike, cond: ArrayLike | None = None) -> np.ndarray:
@@ -106,19 +167,26 @@ def expand(compression: Compression, z: ArrayLike, cond: ArrayLike | None = None
     """
     check_encodes(compression.model)
     z = np.asarray(z, np.float32)
-    maps = np.array(over_rows(_decode, *compression, Batch(z, cond=cond)))  # type: ignore[arg-type]
+    rows: Any = Batch(z, cond=cond)  # type: ignore[arg-type]
+    maps = np.array(over_rows(_decode, compression.model, compression.variables, rows))
     maps[np.isnan(z).any(axis=1)] = np.nan
     return maps
 
 
-def _refine(model: Model, variables: Variables, batch: Batch, *, error: Error, num_steps: int) -> tuple[Array, Array]:
+def _refine(
+    model: Model, arguments: tuple[Variables, Array | None], batch: Batch, *, error: Error, num_steps: int
+) -> tuple[Array, Array]:
+    variables, spread = arguments
     mask = losses.observed(batch)
     x = batch.x if mask is None else jnp.where(mask, batch.x, jnp.nan)
+    if batch.weight is not None:  # what counts for nothing does not mislead the encoder either
+        x = jnp.where(batch.weight > 0, x, jnp.nan)
     z = required(model.encode, "encode")(variables, x, batch.cond).mean
 
-    def refined(row: tuple[Array, Array, Array | None]) -> tuple[Array, Array]:
-        x, z, cond = row
+    def refined(row: tuple[Array, Array, Array | None, Array | None]) -> tuple[Array, Array]:
+        x, z, cond, weight = row
         seen = ~jnp.isnan(x)
+        share = 1.0 if weight is None else jnp.sqrt(weight)
         # The gradient of a square root is infinite at 0, where much of a map is.
         least = _LEAST_INTENSITY * jnp.max(jnp.where(seen, x, 0)) + jnp.finfo(x.dtype).tiny
 
@@ -130,28 +198,34 @@ def _refine(model: Model, variables: Variables, batch: Batch, *, error: Error, n
         def residual(z: Array) -> Array:
             given = None if cond is None else cond[None]
             decoded = required(model.decode, "decode")(variables, z[None], given)[0]
-            return jnp.where(seen, target - transform(decoded), 0).ravel()
+            return jnp.where(seen, share * (target - transform(decoded)), 0).ravel()
+
+        def residual_and_prior(z: Array) -> Array:
+            if spread is None:
+                return residual(z)
+            size = jnp.sqrt(jnp.maximum(jnp.sum(jnp.where(seen, x, 0)), least))
+            return jnp.concatenate([residual(z), z / (spread * size)])
 
         def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
             z, damping, squares = carry
-            left, jacobian = residual(z), jax.jacfwd(residual)(z)
+            left, jacobian = residual_and_prior(z), jax.jacfwd(residual_and_prior)(z)
             # Each number of the code by its own scale: a coefficient has the unit of the data, a region has none.
             sizes = jnp.linalg.norm(jacobian, axis=0)
             sizes = jnp.where(sizes > 0, sizes, 1)
             jacobian = jacobian / sizes[None, :]
             gram = jacobian.T @ jacobian + damping * jnp.eye(z.size, dtype=z.dtype)
             moved = z - jnp.linalg.solve(gram, jacobian.T @ left) / sizes
-            now = jnp.sum(jnp.square(residual(moved)))
+            now = jnp.sum(jnp.square(residual_and_prior(moved)))
             better = now < squares
             damping = jnp.clip(jnp.where(better, damping / 4, damping * 6), _LEAST_DAMPING, _MOST_DAMPING)
             return (jnp.where(better, moved, z), damping, jnp.where(better, now, squares)), None
 
-        begin = (z, jnp.asarray(_DAMPING, z.dtype), jnp.sum(jnp.square(residual(z))))
+        begin = (z, jnp.asarray(_DAMPING, z.dtype), jnp.sum(jnp.square(residual_and_prior(z))))
         z = jax.lax.scan(step, begin, None, length=num_steps)[0][0]
         jacobian = jax.jacfwd(residual)(z)
         return jnp.where(jnp.any(seen), z, jnp.nan), jacobian.T @ jacobian
 
-    return jax.lax.map(refined, (x, z, batch.cond), batch_size=_ROWS_AT_A_TIME)
+    return jax.lax.map(refined, (x, z, batch.cond, batch.weight), batch_size=_ROWS_AT_A_TIME)
 
 
 def _decode(model: Model, variables: Variables, batch: Batch) -> Array:

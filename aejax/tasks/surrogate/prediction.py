@@ -13,8 +13,8 @@ from aejax.data.batches import RowsLike, as_batch
 from aejax.data.columns.scalers import fit_scaler
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
-from aejax.tasks.surrogate.codes import Error, codes_and_metrics
-from aejax.tasks.surrogate.compression import Compression
+from aejax.tasks.surrogate.codes import Compression, Error, codes_and_metrics, observed_codes
+from aejax.tasks.surrogate.observed import observe
 from aejax.tasks.surrogate.spread import Widening
 from aejax.training import ensemble
 from aejax.training.optimizers import adam
@@ -64,6 +64,7 @@ def fit_predictor(
     properties: ArrayLike,
     x: RowsLike,
     *,
+    errors: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     error: Error = "sqrt",
     num_members: int = 5,
@@ -88,6 +89,8 @@ def fit_predictor(
         compression: of the maps, from ``fit_compression`` or of any fitted Model with encoder and decoder.
         properties: (n, p), complete. Positive ones that span decades, such as masses, are better given as logarithms.
         x: (n, *event) maps, NaN where a pixel is missing, or a Batch with a mask.
+        errors: (n, *event), the standard deviation of each pixel, by which differences are weighted, in place of
+            ``error``; 0 where a pixel is missing.
         groups: (n,), which family each row is of, numbers or text; None where each row stands for itself.
         error: ``"sqrt"``, or ``"intensity"`` for data that may be negative.
         num_members: of the ensemble.
@@ -111,7 +114,7 @@ def fit_predictor(
         >>> predict(predictor, maps[:3, :2]).mean.shape
         (3, 6)
     """
-    model, variables = compression
+    model, variables = compression.model, compression.variables
     check_encodes(model)
     batch = as_batch(x)
     if batch.cond is not None:
@@ -122,7 +125,10 @@ def fit_predictor(
             raise ValueError(f"{name}: found {number}, expected a positive whole number")
     if groups is not None:
         groups = _checked_groups(groups, len(properties))
-    codes, metrics = codes_and_metrics(compression, batch, error=error)
+    if errors is None:
+        codes, metrics = codes_and_metrics(compression, batch, error=error)
+    else:
+        codes, metrics = observed_codes(compression, observe(_with_gaps(batch), errors))
     if np.isnan(codes).any():
         empty = np.flatnonzero(np.isnan(codes).any(axis=1))
         raise ValueError(
@@ -189,6 +195,12 @@ def predict(predictor: Predictor, properties: ArrayLike) -> Prediction:
         maps.append(image)
     factor, floor = predictor.widening
     return Prediction(np.mean(maps, axis=0), factor * np.hypot(np.std(maps, axis=0), floor), np.stack(codes))
+
+
+def _with_gaps(batch: Batch) -> np.ndarray:
+    """The rows, NaN where they are not observed."""
+    mask, rows = losses.observed(batch), np.asarray(batch.x)
+    return rows if mask is None else np.where(mask, rows, np.nan)
 
 
 def _checked(properties: ArrayLike, num_rows: int | None, num_columns: int | None = None) -> np.ndarray:

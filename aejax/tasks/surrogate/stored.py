@@ -13,7 +13,7 @@ from aejax.artefacts.codecs import Stored
 from aejax.artefacts.rules import FINITE, POSITIVE, TEXT, each, fields, number, numbers
 from aejax.base import Array, Batch, Model, Variables
 from aejax.models.subspaces import local_subspaces
-from aejax.tasks.surrogate.compression import Compression
+from aejax.tasks.surrogate.codes import Compression
 from aejax.tasks.surrogate.prediction import Predictor, predictor_model
 from aejax.tasks.surrogate.spread import Widening
 from aejax.tasks.surrogate.surrogate import Surrogate
@@ -27,6 +27,8 @@ def _pack(surrogate: Surrogate) -> Stored:
         "energy": surrogate.energy,
         "compression": surrogate.compression.variables,
     }
+    if surrogate.compression.spread is not None:
+        arrays["spread"] = surrogate.compression.spread
     if predictor is not None:
         settings["widening"] = [float(number) for number in predictor.widening]
         frozen = predictor.variables["frozen"]
@@ -45,7 +47,8 @@ def _unpack(stored: Stored) -> Surrogate:
     settings, arrays, model = stored.settings, stored.arrays, codecs.stored_model(stored)
     momentum, energy = arrays["momentum"], arrays["energy"]
     rows = Batch(jnp.zeros((1, len(momentum), len(energy))))
-    compression = Compression(model, codecs.fitted_variables(stored, model, rows, "compression"))
+    variables = codecs.fitted_variables(stored, model, rows, "compression")
+    compression = Compression(model, variables, arrays.get("spread"))
     names, measured = tuple(settings["names"]), dict(settings["measured"])
     if not names:
         nothing = np.zeros(0)
@@ -120,4 +123,12 @@ _ARRAYS = {
 }
 _SHAPES = {"momentum": "q", "energy": "e", "codes/*": "d", "properties/*": "p"}
 
-codecs.register(codecs.Codec("surrogate", Surrogate, 1, _pack, _unpack, {}, _earlier, _SETTINGS, _ARRAYS, _SHAPES))
+
+def _without_spread(stored: Stored) -> Stored:
+    """Version 1 knew nothing of how large the numbers of a code are."""
+    return stored
+
+
+codecs.register(
+    codecs.Codec("surrogate", Surrogate, 2, _pack, _unpack, {1: _without_spread}, _earlier, _SETTINGS, _ARRAYS, _SHAPES)
+)

@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.base import Array, ArrayLike
-from aejax.tasks.surrogate.codes import compress, expand
-from aejax.tasks.surrogate.compression import Compression, check_maps, fit_compression
+from aejax.data.formats.maps import check_axis
+from aejax.tasks.surrogate.codes import Compression, expand, observed_codes
+from aejax.tasks.surrogate.compression import check_maps, fit_observed
 from aejax.tasks.surrogate.held_out import R2_OF_PREDICTION, measure_on_groups
+from aejax.tasks.surrogate.observed import mean_observed, observe
 from aejax.tasks.surrogate.prediction import Prediction, Predictor, fit_predictor, predict
-from aejax.tasks.surrogate.quality import explained
+from aejax.tasks.surrogate.quality import explained, share_within
 from aejax.tasks.surrogate.spread import Widening
 from aejax.training import Progress
 
@@ -52,6 +54,7 @@ def fit_surrogate(
     energy: ArrayLike,
     properties: Mapping[str, ArrayLike] | None = None,
     *,
+    errors: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     num_numbers: int = 20,
     num_regions: int = 24,
@@ -69,10 +72,11 @@ def fit_surrogate(
 
     Args:
         key: PRNG key.
-        maps: (n, q, e) intensities, at least 0, complete.
+        maps: (n, q, e) intensities, NaN or masked where a pixel is missing.
         momentum: (q,) evenly spaced, in 1/Å.
         energy: (e,) evenly spaced, in meV.
         properties: by name (n,) or (n, k), to predict maps from; none learns compression only.
+        errors: (n, q, e), the standard deviation of each pixel; 0 where it is missing.
         groups: (n,), such as crystals; None measures nothing.
         num_numbers: as in ``fit_compression``.
         num_regions: as in ``fit_compression``.
@@ -99,22 +103,16 @@ def fit_surrogate(
         >>> predict_maps(surrogate, {"mass": [2.0, 3.5]}).mean.shape
         (2, 3, 9)
     """
-    maps, momentum, energy = check_maps(maps, momentum, energy)
+    observed, momentum, energy = check_maps(maps, momentum, energy, errors)
+    maps = observed.maps
     columns = _columns(properties, tuple(properties)) if properties else None
     if columns is not None and len(columns) != len(maps):
         raise ValueError(f"properties: found {len(columns)} rows, expected {len(maps)} as maps have")
     groups = None if groups is None else np.asarray(groups)
 
     def learn(rows: np.ndarray) -> tuple[Compression, Predictor | None]:
-        compression = fit_compression(
-            key,
-            maps[rows],
-            momentum,
-            energy,
-            num_numbers=num_numbers,
-            num_regions=num_regions,
-            num_widened=num_widened,
-        )
+        part = observed.of(rows)
+        compression = fit_observed(key, part, momentum, energy, num_numbers, num_regions, num_widened)
         if columns is None:
             return compression, None
         is_enough = groups is not None and len(np.unique(groups[rows])) >= _LEAST_GROUPS
@@ -122,7 +120,8 @@ def fit_surrogate(
             key,
             compression,
             columns[rows],
-            maps[rows],
+            part.maps,
+            errors=part.errors,
             groups=groups[rows] if groups is not None and is_enough else None,
             num_members=num_members,
             hidden_dims=hidden_dims,
@@ -134,7 +133,7 @@ def fit_surrogate(
     measured: dict[str, float] = {}
     widening = Widening()
     if groups is not None:
-        measured, widening = measure_on_groups(maps, columns, groups, num_folds, num_numbers, learn)
+        measured, widening = measure_on_groups(observed, columns, groups, num_folds, num_numbers, learn)
     compression, predictor = learn(np.arange(len(maps)))
     if columns is None:
         nothing = np.zeros(0)
@@ -148,37 +147,41 @@ def fit_surrogate(
 
 
 def compress_maps(
-    surrogate: Surrogate, maps: ArrayLike, momentum: ArrayLike | None = None, energy: ArrayLike | None = None
+    surrogate: Surrogate,
+    maps: ArrayLike,
+    momentum: ArrayLike | None = None,
+    energy: ArrayLike | None = None,
+    *,
+    errors: ArrayLike | None = None,
 ) -> np.ndarray:
     """Codes of maps, whose axes are those of training.
 
     Args:
         surrogate: the Surrogate.
-        maps: (n, q, e), NaN where a pixel is missing.
+        maps: (n, q, e), NaN or masked where a pixel is missing; values below 0 are noise.
         momentum: (q,), to be compared with that of training; taken as the same if None.
         energy: (e,), likewise.
+        errors: (n, q, e), the standard deviation of each pixel; 0 where it is missing.
 
     Returns:
         (n, d); NaN for a map of which nothing is observed.
 
     Raises:
-        ValueError: other axes, another shape, or negative intensities.
+        ValueError: other axes, another shape, or a map without intensity.
+
+    Warns:
+        UserWarning: values below 0 without errors, and errors of 0.
     """
     for name, found, expected in (
         ("momentum, Q", momentum, surrogate.momentum),
         ("energy, E", energy, surrogate.energy),
     ):
         if found is not None:
-            _check_axis(name, np.asarray(found), expected)
-    maps, shape = np.asarray(maps, np.float32), (len(surrogate.momentum), len(surrogate.energy))
-    if maps.shape[1:] != shape:
-        raise ValueError(f"maps, S: found shape {maps.shape}, expected (n, {shape[0]}, {shape[1]})")
-    if np.nanmin(maps, initial=0) < 0:
-        raise ValueError(
-            f"maps, S: found {np.nanmin(maps):.3g}, expected intensities of at least 0; subtract less background, or "
-            "give 0 in their place, or NaN for a pixel that is missing"
-        )
-    return compress(surrogate.compression, maps)
+            check_axis(name, np.asarray(found, float), expected, "those of training")
+    shape = (len(surrogate.momentum), len(surrogate.energy))
+    if np.shape(maps)[1:] != shape:
+        raise ValueError(f"maps, S: found shape {np.shape(maps)}, expected (n, {shape[0]}, {shape[1]})")
+    return observed_codes(surrogate.compression, observe(maps, errors))[0]
 
 
 def predict_maps(surrogate: Surrogate, properties: Mapping[str, ArrayLike]) -> Prediction:
@@ -229,34 +232,44 @@ def caution(surrogate: Surrogate) -> str:
 
 
 def evaluate_surrogate(
-    surrogate: Surrogate, maps: ArrayLike, properties: Mapping[str, ArrayLike] | None = None
+    surrogate: Surrogate,
+    maps: ArrayLike,
+    properties: Mapping[str, ArrayLike] | None = None,
+    *,
+    errors: ArrayLike | None = None,
 ) -> dict[str, float]:
     """Measures a surrogate on maps that it was not trained on.
 
     Args:
         surrogate: the Surrogate.
-        maps: (n, q, e), complete, at least two.
+        maps: (n, q, e), at least two, NaN or masked where a pixel is missing.
         properties: those of the maps, to measure predictions.
+        errors: (n, q, e), the standard deviation of each pixel.
 
     Returns:
-        R² against the mean of these maps: of the compression, also on the scale of square roots; with ``properties``
-        of the prediction, and the share of the pixels within two spreads.
+        R² of the observed pixels against the mean of these maps: of the compression, also on the scale of square roots
+        where nothing is below 0; with ``properties`` of the prediction, and the share of the pixels within two spreads.
 
     Raises:
         ValueError: a single map, or as in ``compress_maps`` and ``predict_maps``.
     """
-    maps = np.asarray(maps, np.float32)
-    if len(maps) < 2:
-        raise ValueError(f"maps: found {len(maps)}, expected at least two, whose mean is what R2 compares with")
-    through = expand(surrogate.compression, compress_maps(surrogate, maps))
-    measured = {
-        "R2 of compression": explained(maps, through, maps.mean(axis=0)),
-        "R2 of compression, of square roots": explained(np.sqrt(maps), np.sqrt(through), np.sqrt(maps).mean(axis=0)),
-    }
+    if len(np.asarray(maps)) < 2:
+        raise ValueError(f"maps: found {len(np.asarray(maps))}, expected at least two, whose mean R2 compares with")
+    codes = compress_maps(surrogate, maps, errors=errors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the same maps
+        observed = observe(maps, errors)
+    through = expand(surrogate.compression, codes)
+    maps = observed.maps
+    mean = mean_observed(maps)
+    measured = {"R2 of compression": explained(maps, through, mean)}
+    if np.nanmin(maps) >= 0:
+        roots = np.sqrt(maps)
+        measured["R2 of compression, of square roots"] = explained(roots, np.sqrt(through), mean_observed(roots))
     if properties:
         prediction = predict_maps(surrogate, properties)
-        measured["R2 of prediction"] = explained(maps, prediction.mean, maps.mean(axis=0))
-        measured["pixels within two spreads"] = float(np.mean(np.abs(maps - prediction.mean) <= 2 * prediction.spread))
+        measured["R2 of prediction"] = explained(maps, prediction.mean, mean)
+        measured["pixels within two spreads"] = share_within(maps, prediction.mean, prediction.spread)
     return measured
 
 
@@ -288,11 +301,3 @@ def _outside(surrogate: Surrogate, properties: Mapping[str, ArrayLike], columns:
         for label, column, least, most in ranges
         if column.min() < least or column.max() > most
     ]
-
-
-def _check_axis(name: str, found: np.ndarray, expected: np.ndarray) -> None:
-    if found.shape != expected.shape or not np.allclose(found, expected):
-        spans = [f"{axis.size} values from {axis.min():g} to {axis.max():g}" for axis in (found, expected)]
-        raise ValueError(
-            f"{name}: found {spans[0]}, expected those of training, {spans[1]}; interpolate the maps to these"
-        )
