@@ -100,6 +100,8 @@ def test_archives(tmp_path):
         (zipped({"a.csv": b"a,b\n1,2\n"})[:-30], "found a damaged ZIP"),
         (gzip.compress(b"\x89PNG\0\0"), "found binary data, expected one of CSV"),
     ],
+    # An archive holds the time at which it was made, which must not be in the test's name: processes share names.
+    ids=["several files", "cut gz", "cut zip", "no table"],
 )
 def test_archives_that_are_refused(packed, message, tmp_path):
     path = tmp_path / "packed.bin"
