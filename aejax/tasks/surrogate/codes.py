@@ -27,8 +27,8 @@ class Compression(NamedTuple):
         model: any Model with an encoder and a decoder; from ``fit_compression`` a ``local_subspaces`` Model on the
             scale of square roots.
         variables: its variables.
-        spread: (d,), how large each number of a code is as a rule, for a map whose intensities sum to 1; inf where that
-            is not to be counted on. None where nothing is known of it.
+        spread: (d,), how large each number of a code is where it is largest, for maps whose intensities sum to 1; inf
+            where that is not to be counted on. None where nothing is known of it.
     """
 
     model: Model

@@ -14,6 +14,7 @@ from aejax.tasks.surrogate.observed import Observed, completed, observe, product
 _PRIOR_MAPS = 400.0
 _REACH = 0.3  # in log energy: a standard deviation, over which a map counts for a region
 _SPARE_DIRECTIONS, _NUM_ITERATIONS = 10, 6
+_TINY = float(np.finfo(np.float32).tiny)
 _NUM_COMPLETIONS = 2  # the third changes little
 _SHARE_WIDENED = 0.25  # of the maps, for subspaces that only complete maps
 
@@ -138,9 +139,9 @@ def _subspaces(
             left, _, right = np.linalg.svd(bases[-1] @ basis.T)
             basis = left @ right @ basis
         bases.append(basis)
-        squares.append(np.square(both @ basis.T).sum(axis=0) / np.square(both).sum())
+        squares.append(np.square(both @ basis.T).sum(axis=0) / max(np.square(both).sum(), _TINY))
     basis = np.stack(bases).reshape(num_regions, num_directions, *maps.shape[1:])
-    spread = np.sqrt(np.mean(squares, axis=0))
+    spread = np.maximum(np.sqrt(np.max(squares, axis=0)), np.finfo(np.float32).eps)
     variables = {"params": {"basis": jnp.asarray(basis, jnp.float32)}}
     return Compression(model, variables, np.concatenate([[np.inf], spread]).astype(np.float32))
 
