@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aejax.data.formats.map_files.registry import library
+from aejax.data.formats.libraries import library
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OLD_SIGNATURE = b"\x0e\x03\x13\x01"
@@ -21,7 +21,7 @@ def opened(path: Path, mode: str = "r") -> Iterator[Any]:
         ValueError: a file that is damaged.
         ImportError: h5py is not installed.
     """
-    h5py = library("h5py", "NeXus")
+    h5py = library("h5py", "NeXus", "spectra")
     try:
         file = h5py.File(path, mode)
     except OSError as error:

@@ -1,10 +1,8 @@
 """What a format of maps is, the formats that there are, and what they share."""
 
-import importlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,24 +138,3 @@ def observed(values: Any) -> np.ndarray:
 def known(errors: np.ndarray) -> np.ndarray | None:
     """Errors, or None where a file has only NaN in their place."""
     return errors if np.isfinite(errors).any() else None
-
-
-def library(name: str, kind: str) -> ModuleType:
-    """A library, imported where it is needed.
-
-    Args:
-        name: of the module.
-        kind: the format that needs it.
-
-    Returns:
-        The module.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'{kind} needs {name}: install the extra that has it, pip install "aejax[spectra]"'
-        ) from error

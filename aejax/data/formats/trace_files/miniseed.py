@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from aejax.data.formats.libraries import library
 from aejax.data.formats.trace_files.registry import (
     Recording,
     TraceFormat,
     beginning,
     check_lengths,
-    library,
     register,
 )
 
@@ -58,7 +58,7 @@ def _of_numbers(stream: Any, path: Path) -> list[Any]:
 
 
 def _read_stream(path: Path) -> Any:
-    obspy = library("obspy", "miniSEED")
+    obspy = library("obspy", "miniSEED", "seismic")
     try:
         return obspy.read(str(path), format="MSEED")
     except (TypeError, ValueError, obspy.core.util.obspy_types.ObsPyException) as error:

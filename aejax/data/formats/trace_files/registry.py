@@ -1,9 +1,7 @@
 """What a format of traces is, the formats that there are, and what they share."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -89,24 +87,3 @@ def check_lengths(traces: Sequence[np.ndarray], expected: list[int], source: Pat
 def is_real(array: np.ndarray) -> bool:
     """Whether an array holds real numbers."""
     return np.issubdtype(array.dtype, np.number) and not np.iscomplexobj(array)
-
-
-def library(name: str, kind: str) -> ModuleType:
-    """A library, imported where it is needed.
-
-    Args:
-        name: of the module.
-        kind: the format that needs it.
-
-    Returns:
-        The module.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'{kind} needs {name}: install the extra that has it, pip install "aejax[seismic]"'
-        ) from error

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from aejax.data.formats.libraries import library
 from aejax.data.formats.trace_files.registry import (
     Recording,
     TraceFormat,
     beginning,
     check_lengths,
-    library,
     register,
 )
 
@@ -36,7 +36,7 @@ def _write(path: Path, source: Path, traces: Sequence[np.ndarray]) -> None:
 
 
 def _open(path: Path, mode: str = "r") -> Any:
-    segyio = library("segyio", "SEG-Y")
+    segyio = library("segyio", "SEG-Y", "seismic")
     endian = _endian(beginning(path)) or "big"
     try:
         return segyio.open(str(path), mode, ignore_geometry=True, endian=endian)
@@ -46,7 +46,7 @@ def _open(path: Path, mode: str = "r") -> Any:
 
 def _interval(file: Any, path: Path) -> float:
     """The sampling interval in microseconds, from the binary header or that of the first trace."""
-    interval = float(library("segyio", "SEG-Y").tools.dt(file, fallback_dt=0.0))
+    interval = float(library("segyio", "SEG-Y", "seismic").tools.dt(file, fallback_dt=0.0))
     if interval <= 0:
         raise ValueError(f"{path}: found no sampling interval in its headers, expected one; set it, in microseconds")
     return interval
