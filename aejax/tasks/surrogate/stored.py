@@ -116,6 +116,7 @@ _ARRAYS = {
     "momentum": numbers(least=1),
     "energy": numbers(least=1),
     "codes/scale": POSITIVE,
+    "spread": numbers(low=0, infinite=True),  # infinite where a number of the code may be of any size
     "properties/scale": POSITIVE,
     "properties/least": numbers(infinite=True),  # the first folders kept no range
     "properties/most": numbers(infinite=True),
