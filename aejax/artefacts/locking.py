@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import filelock
 from aejax.artefacts.writing import clear_leftovers, is_partial, make_folder
 
 LOCK = ".aejax.lock"
+_SECONDS_BETWEEN = 0.02
+# Who holds a lock writes so a moment after.
+_MOST_READINGS = 50
 
 
 class FolderInUseError(OSError):
@@ -43,7 +47,7 @@ def locked(folder: str | os.PathLike[str], seconds: float = 0.0) -> Iterator[Non
     made = make_folder(folder)
     lock = filelock.FileLock(folder / LOCK, is_singleton=True)
     try:
-        lock.acquire(timeout=seconds, poll_interval=0.02)
+        lock.acquire(timeout=seconds, poll_interval=_SECONDS_BETWEEN)
     except filelock.Timeout:
         raise FolderInUseError(f"{folder} is being written by {_holder(folder)}; wait until it has ended") from None
     try:
@@ -80,8 +84,10 @@ def _say_who_holds(folder: Path) -> None:
 
 
 def _holder(folder: Path) -> str:
-    try:
-        found = json.loads((folder / LOCK).read_text())
-        return f"process {found['pid']} on {found['host']}, since {found['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+    for _ in range(_MOST_READINGS):
+        try:
+            found = json.loads((folder / LOCK).read_text())
+            return f"process {found['pid']} on {found['host']}, since {found['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            time.sleep(_SECONDS_BETWEEN)
+    return "another process"

@@ -86,3 +86,14 @@ def test_one_waits_for_another(tmp_path):
     with locked(tmp_path, seconds=30):
         assert done == [False]
     thread.join()
+
+
+def test_who_has_just_taken_the_lock_is_named_all_the_same(tmp_path, holder):
+    """The holder says who it is a moment after it has taken the lock."""
+    said = (tmp_path / LOCK).read_text()
+    (tmp_path / LOCK).write_text("")
+    timer = threading.Timer(0.2, lambda: (tmp_path / LOCK).write_text(said))
+    timer.start()
+    with pytest.raises(FolderInUseError, match=f"process {holder.pid} on"), locked(tmp_path):
+        pass
+    timer.join()

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.campaigns.figures import Figures
 from tests.campaigns.runs import assert_whole, options, state_of, table_file
 
-MODELS = ("vae", "autoencoder", "wgan_gp", "vq_vae")
+MODELS = ("vae", "autoencoder", "gan", "vq_autoencoder")
 _NUM_EPOCHS = 60
 
 

@@ -76,11 +76,13 @@ def test_verify_says_where_nothing_is(tmp_path, capsys):
     assert "there is no such folder" in said
 
 
-@pytest.mark.parametrize("what", ["report.html", "report unfinished", "checkpoints"])
+@pytest.mark.parametrize("what", ["report.html", "report unfinished", "checkpoints", "lock"])
 def test_resuming_a_complete_run_does_what_was_left_undone(copied, what):
     folder, state, kept = copied
     if what == "checkpoints":
         shutil.copytree(kept, folder / "checkpoints")
+    elif what == "lock":
+        (folder / "record" / ".aejax.lock").write_text("")
     elif what == "report.html":
         (folder / what).unlink()
     else:

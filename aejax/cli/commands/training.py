@@ -166,9 +166,13 @@ def _is_finished(folder: Path) -> bool:
 def _finish(folder: Path) -> None:
     """Does what a training that was killed at its very end has left undone."""
     from aejax.artefacts import manifest
+    from aejax.artefacts.locking import locked
+    from aejax.tables import run as runs
     from aejax.training import checkpoint
 
     checkpoint.remove(folder / "checkpoints")
+    with locked(runs.record_folder(folder)):
+        pass  # which removes what a killed writer left there
     if not all(manifest.is_noted(folder, name) for name in BESIDE):
         _write_report(folder)
 
