@@ -61,6 +61,7 @@ def _in_words(low: float, high: float) -> str:
 
 FINITE = numbers()
 POSITIVE = numbers(low=_SMALLEST)
+POSITIVE_OR_INFINITE = numbers(low=_SMALLEST, infinite=True)
 NOT_NEGATIVE = numbers(low=0.0)
 ANY = numbers(nan=True, infinite=True)
 

@@ -177,7 +177,8 @@ def test_bad_input_is_named(data, tmp_path):
     with pytest.raises(ValueError, match="expected crystals as well"):
         run(SurrogateCommand(data, tmp_path / "run", group="crystals"))
     (tmp_path / "there").mkdir()
-    with pytest.raises(ValueError, match="is there already"):
+    (tmp_path / "there" / "notes.txt").touch()
+    with pytest.raises(ValueError, match="there is not empty"):
         run(SurrogateCommand(data, tmp_path / "there"))
     with pytest.raises(FileNotFoundError, match="there does not hold a surrogate"):
         run_predict(SurrogatePredictCommand(tmp_path / "there", data, tmp_path / "out.npz"))

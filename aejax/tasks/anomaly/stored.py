@@ -13,7 +13,17 @@ import safetensors.numpy
 
 from aejax.artefacts import codecs, storage
 from aejax.artefacts.codecs import Codec, Stored
-from aejax.artefacts.rules import FINITE, POSITIVE, each, fields, number, numbers, optional, whole
+from aejax.artefacts.rules import (
+    FINITE,
+    POSITIVE,
+    POSITIVE_OR_INFINITE,
+    each,
+    fields,
+    number,
+    numbers,
+    optional,
+    whole,
+)
 from aejax.base import Array, Batch, Model
 from aejax.data.columns.scalers import Scaler
 from aejax.tasks.anomaly.detection import Calibration
@@ -39,7 +49,7 @@ _SCORES = numbers(nan=True, infinite=True, least=1)
 MONITOR_ARRAYS = {
     "variables/*": FINITE,
     "scaler/mean": FINITE,
-    "scaler/scale": POSITIVE,
+    "scaler/scale": POSITIVE_OR_INFINITE,  # infinite where a column was constant, which is then ignored
     "whitening/*": FINITE,
     "held_out/*": _SCORES,
     "limit/*": numbers(low=0, infinite=True, least=1),
