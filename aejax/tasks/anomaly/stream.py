@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Array, Model, Variables
+from aejax.base import Array, Batch, Model, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.columns.scalers import scale
+from aejax.data.windows import lagged
 from aejax.tasks.anomaly.charts import Chart
 from aejax.tasks.anomaly.limits import p_values
 from aejax.tasks.anomaly.monitor import Monitor, excess
 from aejax.tasks.anomaly.rows_in_time import as_rows
-from aejax.tasks.anomaly.statistics import Statistics, Whitening, row_statistics
+from aejax.tasks.anomaly.statistics import Statistics, Whitening, statistics, whitened
 
 # Rows are scanned in pieces of these lengths, filled up where that at most doubles the work, so that few programs are
 # compiled. A scan of one row would be compiled into another program, with other roundings.
@@ -56,18 +57,19 @@ def watch(monitor: Monitor, x: RowsLike, state: StreamState | None = None) -> tu
     rows, cond = as_rows(x, len(monitor.scaler.mean), monitor.num_conditions)
     scaled = scale(monitor.scaler, rows).astype(np.float32)
     state = start(monitor) if state is None else state
+    given = _of_windows_with_gaps(monitor, state, scaled, cond)
     parts = []
     begin = 0
     while begin < len(rows):
         size = _piece(len(rows) - begin)
         length = min(len(rows) - begin, size)
         is_row = np.arange(size) < length
-        piece, piece_cond = (
+        piece, piece_cond, piece_given = (
             None if array is None else np.resize(array[begin : begin + length], (size, *array.shape[1:]))
-            for array in (scaled, cond)
+            for array in (scaled, cond, given)
         )
         arguments = (monitor.variables, monitor.whitening, monitor.smoothing, monitor.limit)
-        arrays = jax.device_put((arguments, state, piece, piece_cond, is_row))
+        arrays = jax.device_put((arguments, state, piece, piece_cond, piece_given, is_row))
         result, state = _scan(monitor.model, monitor.num_lags, monitor.alarm_rule, *arrays)
         parts.append([np.asarray(array)[:length] for array in result])
         begin += length
@@ -105,20 +107,21 @@ def _scan(
     state: StreamState,
     rows: Array,
     cond: Array | None,
+    given: Array,
     is_row: Array,
 ) -> tuple[tuple[Array, Array, Array], StreamState]:
     variables, whitening, smoothing, limit = arguments
 
     def step(
-        state: StreamState, inputs: tuple[Array, Array | None, Array]
+        state: StreamState, inputs: tuple[Array, Array | None, Array, Array]
     ) -> tuple[StreamState, tuple[Array, Array, Array]]:
-        row, row_cond, is_row = inputs
+        row, row_cond, given, is_row = inputs
         past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
         window = jnp.concatenate([row[None], past])
-        flat = window.reshape(-1)
-        seen = ~jnp.isnan(flat)
-        values = row_statistics(model, variables, whitening, jnp.where(seen, flat, 0), seen, row_cond)
-        is_seen = jnp.any(seen[: row.shape[0]])
+        batch = Batch(jnp.nan_to_num(window).reshape(1, -1), cond=None if row_cond is None else row_cond[None])
+        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
+        values = jnp.where(jnp.isnan(given), jnp.stack([2 * code, 2 * residual, code + residual]), given)
+        is_seen = ~jnp.all(jnp.isnan(row))
         average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
         is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
         # A row of which nothing is observed has no vote.
@@ -128,8 +131,32 @@ def _scan(
         after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
         return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
 
-    state, result = jax.lax.scan(step, state, (rows, cond, is_row))
+    state, result = jax.lax.scan(step, state, (rows, cond, given, is_row))
     return result, state
+
+
+def _of_windows_with_gaps(
+    monitor: Monitor, state: StreamState, scaled: np.ndarray, cond: np.ndarray | None
+) -> np.ndarray:
+    """(n, 3) statistics of the rows in whose window something is missing; NaN for all others.
+
+    They follow from the rows alone, not from the averages, and take far longer than those of a whole window.
+    """
+    given = np.full((len(scaled), 3), np.nan, np.float32)
+    past = np.asarray(state.past)[::-1]
+    if np.asarray(state.num_rows) == 0:
+        past = np.broadcast_to(scaled[:1], past.shape)
+    if not (np.isnan(scaled).any() or np.isnan(past).any()):
+        return given
+    windows = lagged(np.concatenate([past, scaled]), monitor.num_lags)
+    numbers = np.flatnonzero(np.isnan(windows).any(axis=1) & ~np.isnan(scaled).all(axis=1))
+    if len(numbers):
+        # One row alone would be compiled into another program, with other roundings.
+        chosen = np.resize(numbers, max(len(numbers), 2))
+        batch = Batch(windows[chosen], cond=None if cond is None else cond[chosen])  # type: ignore[arg-type]
+        found = statistics(monitor.model, monitor.variables, monitor.whitening, batch)
+        given[numbers] = np.stack(found, axis=1)[: len(numbers)]
+    return given
 
 
 def _piece(num_rows: int) -> int:
