@@ -39,8 +39,9 @@ NUM_COLUMNS = 6
 
 # One small instance of every model in the registry; a new model is tested by being registered.
 REGISTRY = {name: factory((NUM_COLUMNS,), 2, hidden_dims=(8,)) for name, factory in sorted(models.MODELS.items())}
-_num_tests = 0
 CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)]
+_OPTIMISED = engine.program
+_num_tests = 0
 
 
 def pytest_configure(config):
@@ -53,13 +54,20 @@ def pytest_configure(config):
     _optimise(AS_USERS)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Long trainings, and the fixtures that they set up, are optimised."""
+    _optimise(AS_USERS or any(item.get_closest_marker(name) for name in ("optimised", "slow")))
+    try:
+        return (yield)
+    finally:
+        _optimise(AS_USERS)
+
+
 def _optimise(on):
     """Whether LLVM takes its time: programs are compiled in half of it without, and are slower."""
     jax.config.update("jax_disable_most_optimizations", not on)
     engine.program = _OPTIMISED if on else _unoptimised
-
-
-_OPTIMISED = engine.program
 
 
 @functools.cache
@@ -104,14 +112,6 @@ def _few_programs_at_a_time():
     _num_tests += 1
     if _num_tests % 100 == 0:
         jax.clear_caches()
-
-
-@pytest.fixture
-def optimised():
-    """For trainings that take longer than compiling them does."""
-    _optimise(True)
-    yield
-    _optimise(AS_USERS)
 
 
 @pytest.fixture(params=list(REGISTRY))

@@ -47,7 +47,7 @@ def test_a_linear_gaussian_vae_reaches_the_likelihood_of_probabilistic_pca(key):
     assert bound <= log_likelihood + 3 * float(draws.std()) / np.sqrt(20)
 
 
-@pytest.mark.usefixtures("optimised")
+@pytest.mark.optimised
 def test_samples_of_a_linear_gaussian_vae_have_the_covariance_of_the_data(key):
     x, _ = rows_of(key, 4000)
     model = models.vae((6,), 2, hidden_dims=())

@@ -72,7 +72,7 @@ def test_l1_is_not_for_a_decoder_of_ones_own():
     models.sparse_autoencoder((6,), 8, penalty="l1", encoder=nets.mlp((4,), (8,)))
 
 
-@pytest.mark.usefixtures("optimised")
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("options", "learning_rate", "most_dead"),
     # TopK leaves 8 % of its units dead on average (notebook 05, 5 keys); L1 and JumpReLU hardly any.
