@@ -17,9 +17,11 @@ from aejax.artefacts.rules import (
     TEXT,
     each,
     fields,
+    number,
     numbers,
     of_type,
     optional,
+    whole,
 )
 from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.gross import Limits
@@ -200,10 +202,15 @@ def _earlier_monitor(path: Path) -> Stored | None:
 
 
 _COLUMNS = {"columns": each(TEXT, 1), "has_header": FLAG}
+_COLUMN = fields({"kind": TEXT, "facts": of_type(dict, "what is known of a column")})
 _RUN_SETTINGS = {
     "train": of_type(dict, "the options of a training"),
     "data": fields({"path": TEXT, "sha256": TEXT, **_COLUMNS}),
     "diverged": optional(TEXT),
+    "columns": each(_COLUMN),
+    "conditions": each(_COLUMN),
+    "num_gross": each(whole(0, 2**63)),
+    "standing_out": number(0, 1),
 }
 # Version 1 of a run had no profile and no calibration rows, version 1 of a monitor no second moment.
 _RUN_ARRAYS = {
@@ -277,7 +284,7 @@ codecs.register(
         {1: lambda stored: stored},
         _earlier_monitor,
         settings=MONITOR_SETTINGS | _COLUMNS,
-        arrays=MONITOR_ARRAYS | {"normal_contribution": NOT_NEGATIVE},
-        shapes=MONITOR_SHAPES | {"normal_contribution": "c"},
+        arrays=MONITOR_ARRAYS | {"normal_contribution": NOT_NEGATIVE, "longest_still": NOT_NEGATIVE},
+        shapes=MONITOR_SHAPES | {"normal_contribution": "c", "longest_still": "c"},
     )
 )

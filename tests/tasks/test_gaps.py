@@ -65,10 +65,9 @@ def test_the_code_follows_from_what_was_observed(model, data, key):
     whole = aejax.reconstruct(model, fitted.variables, data)[:, 2]
     error, of_whole = (np.mean(np.square(part - data.x[:, 2])) for part in (rebuilt, whole))
     if of_whole < 0.5:
-        assert error < 0.8
+        assert error < np.var(data.x[:, 2])
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_false_alarms_are_as_asked_for_whatever_the_model(member, data, key):
     """Conformal limits need no good model: an untrained one has them too, for each pattern of gaps."""
     variables = member.init(key, as_batch(data))
