@@ -16,8 +16,13 @@ def test_the_control_chart_names_each_fault(tmp_path, monkeypatch):
         monkeypatch.setattr(demo, name, number)
     monkeypatch.setattr(demo, "CONFIG", dataclasses.replace(demo.CONFIG, num_epochs=1, hidden_dims=(8,)))
     written = {}
-    keep = lambda path, title, panels, subtitle: written.update({part.title: part for part in panels})  # noqa: E731
-    monkeypatch.setattr(pages, "write_page", keep)
+    write_page = pages.write_page
+
+    def kept(path, title, panels, subtitle):
+        written.update({part.title: part for part in panels})
+        write_page(path, title, panels, subtitle)
+
+    monkeypatch.setattr(pages, "write_page", kept)
     text = demo.demo(tmp_path / "demo")
     (chart,) = written["Control chart"].figure.axes
     labels = [label.get_text().replace("\n", "_") for label in chart.get_xticklabels()]
