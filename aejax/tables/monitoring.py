@@ -7,6 +7,7 @@ import numpy as np
 
 from aejax.base import Array
 from aejax.data.columns.sentinels import find_sentinels
+from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables.columns import Notice, chosen_names
 from aejax.tables.gaps import Gaps, describe, find_gaps
@@ -32,6 +33,7 @@ class TableMonitor(NamedTuple):
         normal_contribution: (c,), what each column contributes on average to the rows that it was fitted to.
         longest_still: (c,), in how many of these rows in sequence a column had one value at most; None in what
             earlier versions saved.
+        reading: how the table was read; new tables are read so too.
     """
 
     monitor: Monitor
@@ -39,6 +41,7 @@ class TableMonitor(NamedTuple):
     has_header: bool
     normal_contribution: np.ndarray
     longest_still: np.ndarray | None = None
+    reading: ReadOptions = ReadOptions()
 
 
 class Watched(NamedTuple):

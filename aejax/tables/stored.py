@@ -27,6 +27,7 @@ from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.gross import Limits
 from aejax.data.columns.kinds import Column
 from aejax.data.columns.scalers import Scaler
+from aejax.data.formats import options
 from aejax.tables import config as configs
 from aejax.tables import run as runs
 from aejax.tables.monitoring import TableMonitor
@@ -176,6 +177,7 @@ def _earlier_record(folder: Path) -> Stored | None:
 def _pack_monitor(monitor: TableMonitor) -> Stored:
     stored = pack_monitor(monitor.monitor)
     table = {"columns": list(monitor.columns), "has_header": monitor.has_header}
+    table["reading"] = dataclasses.asdict(monitor.reading)
     arrays = {"normal_contribution": monitor.normal_contribution, "longest_still": monitor.longest_still}
     kept = {name: array for name, array in arrays.items() if array is not None}
     return stored._replace(settings=stored.settings | table, arrays=stored.arrays | kept)
@@ -187,7 +189,8 @@ def _unpack_monitor(stored: Stored) -> TableMonitor:
     if not len(columns) == len(contribution) == len(monitor.scaler.mean):
         raise ValueError(f"columns: found {len(columns)}, expected {len(monitor.scaler.mean)}, those of its scaler")
     longest_still = stored.arrays.get("longest_still")
-    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution, longest_still)
+    reading = options.from_json(stored.settings.get("reading", {}), "reading")
+    return TableMonitor(monitor, columns, stored.settings["has_header"], contribution, longest_still, reading)
 
 
 def _earlier_monitor(path: Path) -> Stored | None:

@@ -1,12 +1,14 @@
 """``aejax monitor``: tables in, a table and pictures out."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tyro
 
 from aejax.cli.commands.monitoring import MonitorCommand, run
+from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import read_table
 
 
@@ -74,6 +76,25 @@ def test_options_that_an_earlier_monitor_makes_void_are_noted(tables, tmp_path, 
     run(MonitorCommand(earlier, tables[1], tmp_path / "out"))
     run(MonitorCommand(earlier, tables[1], tmp_path / "out", num_lags=5, quiet=True))
     assert not capsys.readouterr().err
+
+
+def test_an_earlier_monitor_reads_new_tables_as_it_read_its_own(tables, tmp_path):
+    def german(path):
+        lines = Path(path).read_text().replace(",", ";").replace(".", ",").splitlines()
+        lines[1] = lines[1].rsplit(";", 1)[0] + ";aus"
+        file = tmp_path / f"german_{path.rsplit('/', 1)[-1]}"
+        file.write_text("\n".join(lines) + "\n")
+        return str(file)
+
+    normal, new = map(german, tables)
+    told = ReadOptions(decimal="comma", missing=("aus",))
+    run(MonitorCommand(normal, new, tmp_path / "out", num_epochs=1, reading=told, quiet=True))
+    run(MonitorCommand(str(tmp_path / "out"), new, tmp_path / "again", quiet=True))
+    assert (tmp_path / "again/rows.csv").read_bytes() == (tmp_path / "out/rows.csv").read_bytes()
+    dotted = tmp_path / "dotted.csv"
+    dotted.write_text(Path(new).read_text().replace(",", "."))
+    run(MonitorCommand(str(tmp_path / "out"), str(dotted), tmp_path / "dots", reading=ReadOptions(decimal="point")))
+    assert (tmp_path / "dots/rows.csv").read_bytes() == (tmp_path / "out/rows.csv").read_bytes()
 
 
 def test_errors_name_what_is_wrong(tables, tmp_path):

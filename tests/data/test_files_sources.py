@@ -139,10 +139,18 @@ def test_a_sheet(above):
     assert dict(units.reading.units) == {"T": "degC", "p": "bar"}
 
 
+def test_one_of_several_sheets_is_named():
+    pytest.importorskip("python_calamine")
+    book = [["note"], ["made on Monday"]], [["when", "T", "p"], *sheet_rows()]
+    check(read_table(sheet(*book), ReadOptions(sheet="S1")))
+
+
 def test_sheets_that_are_refused():
     pytest.importorskip("python_calamine")
     with pytest.raises(ValueError, match=r"found 2 sheets with something in them \(S0, S1\), expected one"):
         read_table(sheet([["a"], [1]], [["a"], [1]]))
+    with pytest.raises(ValueError, match=r"sheet: found 'S_1', expected one of S0, S1"):
+        read_table(sheet([["a"], [1]], [["a"], [1]]), ReadOptions(sheet="S_1"))
     with pytest.raises(ValueError, match=r"column 'b': found 'Bad' in row 2 .*--missing Bad"):
         read_table(sheet([["a", "b"], [1, 2], [2, "Bad"], [5, 3], [4, 2]]))
 

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 from aejax.cli.commands.notes import note, warnings_noted
 from aejax.cli.commands.options import Quiet, Reading, flags_that_differ
 from aejax.cli.commands.tables import read_table
-from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.options import ReadOptions, told_last
 
 if TYPE_CHECKING:
     from aejax.tables import TableMonitor
@@ -84,7 +84,8 @@ def run(command: MonitorCommand) -> str:
     codecs.check_folder(command.out, tables.TableMonitor, ("rows.csv", *report.PICTURES))
     monitor = _monitor(command)
     notice = functools.partial(note, quiet=command.quiet)
-    new, _ = read_table(command.new, command.reading, command.drop_columns, monitor.columns, notice=notice)
+    reading = told_last(command.reading, monitor.reading)
+    new, _ = read_table(command.new, reading, command.drop_columns, monitor.columns, notice=notice)
     found = tables.watch(monitor, new, notice)
     aejax.save(command.out, monitor)
     columns = {**new.labels, **found.chart._asdict(), "top_sensor": found.top_sensor}
@@ -109,7 +110,7 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
     notice = functools.partial(note, quiet=command.quiet)
     normal, _ = read_table(command.normal, command.reading, command.drop_columns, notice=notice)
     with warnings_noted(command.quiet):
-        return tables.fit_monitor(
+        fitted = tables.fit_monitor(
             jax.random.key(command.seed),
             normal,
             functools.partial(note, quiet=command.quiet),
@@ -122,3 +123,4 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
             num_epochs=command.num_epochs,
             progress=not command.quiet,
         )
+    return fitted._replace(reading=command.reading)

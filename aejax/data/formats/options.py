@@ -20,6 +20,7 @@ class ReadOptions:
         time_column: column that is a time, or a number of the row, whatever it holds; it is not modelled.
         keep_columns: columns to model though they look like a clock, a counter or an id.
         rename_duplicates: number columns that have one name: T, T_2, T_3.
+        sheet: name of the sheet of a spreadsheet; by default the only one with something in it.
     """
 
     header_row: int | None = None
@@ -31,11 +32,12 @@ class ReadOptions:
     time_column: str | None = None
     keep_columns: tuple[str, ...] = ()
     rename_duplicates: bool = False
+    sheet: str | None = None
 
 
 _RULES = {
     **dict.fromkeys(("header_row", "skip_rows"), optional(whole(0, 1_000_000_000))),
-    **dict.fromkeys(("separator", "decimal", "thousands", "time_column"), optional(TEXT)),
+    **dict.fromkeys(("separator", "decimal", "thousands", "time_column", "sheet"), optional(TEXT)),
     **dict.fromkeys(("missing", "keep_columns"), each(TEXT)),
     "rename_duplicates": FLAG,
 }

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import datetime
 import io
+from typing import Any
 
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.table_files.registry import Content, TableFormat, register
@@ -11,7 +12,10 @@ from aejax.data.formats.text.reader import read_text
 
 
 def _read(data: bytes, options: ReadOptions) -> Content:
-    """The only sheet that holds something; a decimal mark is that of text cells, numbers need none."""
+    """The sheet that is named, or the only one that holds something.
+
+    A decimal mark is that of text cells; numbers need none.
+    """
     try:
         from python_calamine import CalamineError, CalamineWorkbook
     except ModuleNotFoundError:
@@ -23,13 +27,8 @@ def _read(data: bytes, options: ReadOptions) -> Content:
         sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
     except CalamineError as error:
         raise ValueError(f"found a damaged Excel file ({error}), expected a whole one") from None
-    filled = {name: rows for name, rows in sheets.items() if any(cell != "" for row in rows for cell in row)}
-    if len(filled) != 1:
-        raise ValueError(
-            f"found {len(filled)} sheets with something in them ({', '.join(filled) or 'none'}), expected one; "
-            "save the one that is meant as CSV"
-        )
-    ((name, rows),) = filled.items()
+    name = _chosen(sheets, options.sheet)
+    rows = sheets[name]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_text(cell) for cell in row] for row in rows)
     # Numbers are numbers here, whatever marks the sheet shows them with.
@@ -37,6 +36,20 @@ def _read(data: bytes, options: ReadOptions) -> Content:
     content = read_text(text.getvalue().encode(), options)
     header = {"sheet": name, "header": content.dialect["header"].replace("line", "row")}
     return content._replace(dialect=header)
+
+
+def _chosen(sheets: dict[str, list[list[Any]]], asked: str | None) -> str:
+    if asked is not None:
+        if asked not in sheets:
+            raise ValueError(f"sheet: found {asked!r}, expected one of {', '.join(sheets)}")
+        return asked
+    filled = [name for name, rows in sheets.items() if any(cell != "" for row in rows for cell in row)]
+    if len(filled) != 1:
+        raise ValueError(
+            f"found {len(filled)} sheets with something in them ({', '.join(filled) or 'none'}), expected one; "
+            "name the one that is meant with --sheet (ReadOptions(sheet=...))"
+        )
+    return filled[0]
 
 
 def _text(cell: object) -> str:
