@@ -189,8 +189,9 @@ def fits(full: bool) -> Iterator[Timing]:
         aejax.score(KEY, model, found.variables, new)
         return unexplained(aejax.reconstruct(model, found.variables, new))
 
-    autoencoder = models.autoencoder((52,), 8, hidden_dims=(64, 32), activation="relu")
-    vae = models.vae((52,), 8, hidden_dims=(64, 32), likelihood=losses.gaussian(0.1), activation="relu")
+    autoencoder = models.autoencoder((52,), 8, hidden_dims=(64, 32), activation="relu", shortcut=False)
+    gaussian = losses.gaussian(0.1)
+    vae = models.vae((52,), 8, hidden_dims=(64, 32), likelihood=gaussian, activation="relu", shortcut=False)
     work = {"rows": 9000, "epochs": num_epochs}
     for name, model, pyod_name in (("autoencoder", autoencoder, "AutoEncoder"), ("vae", vae, "VAE")):
         contest = [

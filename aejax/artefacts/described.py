@@ -1,15 +1,20 @@
 """Models, likelihoods and networks as JSON: the name of the factory that made each, and its arguments."""
 
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
-from aejax.kernels.recipes import FACTORIES, origin
+from aejax.kernels.recipes import FACTORIES, Origin, origin
 
 Json: TypeAlias = Any  # a value that the module json writes and reads
+
+# Defaults as they are now, and as they were for descriptions that do not name the argument.
+_EARLIER = {"shortcut": (None, False), "activation": ("gelu", "tanh")}
+_EARLIER_OF = {"deep_autoencoder": {"activation": "sigmoid"}}
 
 
 def describe(value: Any, name: str = "model") -> Json:
@@ -43,7 +48,7 @@ def describe(value: Any, name: str = "model") -> Json:
         description = {
             "factory": _name(found.factory, name),
             "args": [describe(item, name) for item in found.args],
-            "kwargs": {key: describe(item, f"{name}: {key}") for key, item in found.kwargs.items()},
+            "kwargs": {key: describe(item, f"{name}: {key}") for key, item in _all_options(found).items()},
         }
         if found.replaced:
             description["replaced"] = {key: describe(item, f"{name}.{key}") for key, item in found.replaced.items()}
@@ -78,12 +83,33 @@ def made(description: Json) -> Any:
     try:
         args = [made(item) for item in description["args"]]
         kwargs = {key: made(item) for key, item in description["kwargs"].items()}
-        value = _factory(description["factory"])(*args, **kwargs)
+        factory = _factory(description["factory"])
+        value = factory(*args, **earlier_defaults(factory) | kwargs)
         for key, item in description.get("replaced", {}).items():
             value = value._replace(**{key: _like(getattr(value, key), item)})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"found {description!r}, expected a factory of aejax and its arguments: {error}") from error
     return value
+
+
+def earlier_defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+    """What a factory's arguments were by default before those were changed.
+
+    Example:
+        >>> from aejax.models import vae
+        >>> earlier_defaults(vae)
+        {'shortcut': False, 'activation': 'tanh'}
+    """
+    defaults = {each.name: each.default for each in inspect.signature(factory).parameters.values()}
+    found = {name: before for name, (now, before) in _EARLIER.items() if name in defaults and defaults[name] == now}
+    return found | _EARLIER_OF.get(factory.__name__, {})
+
+
+def _all_options(found: Origin) -> dict[str, Any]:
+    """The arguments by name, those left at their defaults too: a later version may have others."""
+    parameters = inspect.signature(found.factory).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    return {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty} | found.kwargs
 
 
 def _like(field: Any, description: Json) -> Any:

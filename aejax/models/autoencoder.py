@@ -21,7 +21,7 @@ class AutoencoderOptions(DenseOptions, total=False):
     """The options of ``autoencoder``, for type checkers."""
 
     likelihood: losses.Likelihood | None
-    shortcut: bool
+    shortcut: bool | None
 
 
 @factory
@@ -31,7 +31,7 @@ def autoencoder(
     latent_dim: int,
     *,
     likelihood: losses.Likelihood | None = None,
-    shortcut: bool = False,
+    shortcut: bool | None = None,
     **options: Unpack[DenseOptions],
 ) -> Model:
     """An autoencoder: x -> z -> x, trained on the squared error (Rumelhart, Hinton & Williams 1986).
@@ -46,9 +46,9 @@ def autoencoder(
         latent_dim: size of the code.
         likelihood: what the decoder's output means; the squared error if None.
         shortcut: whether encoder and decoder each have a linear map beside them, whose sum with the network begins as
-            the map alone. It helps where rows are few or new ones lie elsewhere: porosity of another part of a
-            reservoir in 16 numbers is rebuilt to 0.319 standard deviations where the network alone has 0.387 and
-            PCA 0.326; on nine tables it explains 0.00 to 0.17 more of new rows, on two 0.01 less.
+            the map alone: the principal components of the training rows, or of some thousand of them. So what the
+            rows cannot teach the network costs little (docs/defaults.md). By default dense networks with hidden layers
+            have it where the likelihood is one of standardised values; with others the maps begin as cosines.
         options: as in ``dense_networks``.
 
     Returns:

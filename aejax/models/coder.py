@@ -8,8 +8,13 @@ import jax.numpy as jnp
 
 from aejax import losses, nets
 from aejax.base import Adversary, Array, Batch, Encode, Model, Score, Variables
+from aejax.models.principal import begun
 
 Conditional = TypeVar("Conditional", Model, Adversary)
+
+
+# Of dense networks where none are asked for.
+HIDDEN_DIMS = (64, 32)
 
 
 class Coder(NamedTuple):
@@ -56,8 +61,8 @@ def dense_networks(
     code_size: int,
     likelihood: losses.Likelihood,
     *,
-    hidden_dims: Sequence[int] = (64, 32),
-    activation: str = "tanh",
+    hidden_dims: Sequence[int] = HIDDEN_DIMS,
+    activation: str = "gelu",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
     precision: nets.Precision = "float32",
@@ -71,9 +76,8 @@ def dense_networks(
         code_size: size of the encoder's output.
         likelihood: p(x | output of the decoder).
         hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
-        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``. On the two
-            processes in docs/results.md tanh explains more held-out variance than the source texts' ReLU, though not on
-            every table.
+        activation: name of the hidden activation, one of ``aejax.nets.ACTIVATIONS``; docs/defaults.md has others beside
+            it.
         dropout_rate: share of hidden units silenced in training.
         batch_norm: whether hidden layers are normalised.
         precision: ``"bfloat16"`` has the layers compute in it, which is faster on accelerators; parameters and losses
@@ -107,7 +111,7 @@ def coder(
     *,
     code_size: int,
     likelihood: losses.Likelihood,
-    shortcut: bool = False,
+    shortcut: bool | None = False,
     **options: Unpack[DenseOptions],
 ) -> Coder:
     """Puts encoder, decoder and likelihood together.
@@ -117,7 +121,9 @@ def coder(
         latent_dim: size of the decoder's input.
         code_size: size of the encoder's output (a Gaussian posterior has two numbers a dimension).
         likelihood: p(x | output).
-        shortcut: whether each has a linear map beside it, ``nets.with_shortcut``.
+        shortcut: whether each has a linear map beside it, ``nets.with_shortcut``, which begins as the principal
+            components of the first rows where the likelihood is one of standardised values; None for such
+            likelihoods and dense networks with hidden layers.
         options: as in ``dense_networks``.
 
     Returns:
@@ -130,6 +136,10 @@ def coder(
     encoder, decoder = dense_networks(event_shape, code_size, likelihood, **options)
     event_shape = tuple(event_shape)
     code_shape, decoded_shape = (code_size,), output_shape(event_shape, likelihood)
+    begins_linear = likelihood.scaling == "standardised"
+    if shortcut is None:
+        is_dense = options.get("encoder") is None and options.get("decoder") is None
+        shortcut = begins_linear and is_dense and len(options.get("hidden_dims", HIDDEN_DIMS)) > 0
     if shortcut:
         encoder = nets.with_shortcut(encoder, code_shape)
         decoder = nets.with_shortcut(decoder, decoded_shape)
@@ -140,11 +150,16 @@ def coder(
         encoder_key, decoder_key = jax.random.split(key)
         cond = None if batch.cond is None else batch.cond[:1]
         params = likelihood.init(event_shape)
-        return nets.join(
-            encoder=encoder.init(encoder_key, complete(batch.x, event_shape)[:1], cond),
+        x = complete(batch.x, event_shape)
+        variables = nets.join(
+            encoder=encoder.init(encoder_key, x[:1], cond),
             decoder=decoder.init(decoder_key, jnp.zeros((1, latent_dim), jnp.float32), cond),
             likelihood={"params": params} if params else {},
         )
+        if not (shortcut and begins_linear):
+            return variables
+        rows = batch._replace(x=x if batch.target is None else complete(batch.target, event_shape))
+        return {**variables, "params": begun(variables["params"], rows, latent_dim, code_size == 2 * latent_dim)}
 
     def encode(
         variables: Variables,

@@ -73,14 +73,20 @@ def _filled(encode: Encode, decode: Decode, variables: Variables, batch: Batch, 
     if mask is None or mask.shape != batch.x.shape:  # nothing, or nothing but whole rows, is missing
         return batch
 
-    def rows(z: Array) -> Array:
-        return jnp.where(mask, batch.x, (1 - _SHRINKAGE) * decode(variables, z, batch.cond))
+    def rows(decoded: Array) -> Array:
+        return jnp.where(mask, batch.x, (1 - _SHRINKAGE) * decoded)
 
     def again(z: Array) -> Array:
-        return encode(variables, rows(z), batch.cond).mean
+        return encode(variables, rows(decode(variables, z, batch.cond)), batch.cond).mean
+
+    def misfit(decoded: Array) -> Array:
+        left = jnp.where(mask, jnp.square(batch.x - decoded), 0)
+        return jnp.sum(left, axis=tuple(range(1, left.ndim)), keepdims=True)
 
     first = encode(variables, jnp.where(mask, batch.x, 0), batch.cond).mean
-    return batch._replace(x=rows(_fixed_point(again, first, num_steps)))
+    plain, found = (decode(variables, z, batch.cond) for z in (first, _fixed_point(again, first, num_steps)))
+    # An untrained model may have its fixed point far from all rows.
+    return batch._replace(x=rows(jnp.where(misfit(found) <= misfit(plain), found, plain)))
 
 
 def _fixed_point(function: Callable[[Array], Array], z: Array, num_steps: int) -> Array:

@@ -33,6 +33,7 @@ def vae(
     beta: float = 1.0,
     num_importance_samples: int = 1,
     likelihood: losses.Likelihood | None = None,
+    shortcut: bool | None = None,
     **options: Unpack[DenseOptions],
 ) -> Model:
     """A variational autoencoder with a standard normal prior (Kingma & Welling 2014; Rezende et al. 2014).
@@ -52,6 +53,8 @@ def vae(
         num_importance_samples: draws of z for each row and step. More than one makes the loss the importance-weighted
             bound with so many samples (Burda et al. 2016), with the weights' p(z) / q(z | x) to the power beta.
         likelihood: p(x | z); a Gaussian with a learned scale for each element if None.
+        shortcut: whether encoder and decoder each have a linear map beside them, as in ``autoencoder``; they begin as
+            probabilistic PCA.
         options: as in ``dense_networks``.
 
     Returns:
@@ -76,6 +79,7 @@ def vae(
         latent_dim,
         code_size=2 * latent_dim,
         likelihood=likelihood or losses.gaussian(),
+        shortcut=shortcut,
         **options,
     )
 

@@ -1,5 +1,6 @@
 """A linear map beside a network."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -15,7 +16,8 @@ from aejax.nets.network import Network, join, select
 def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
     """A linear map plus the network, whose share is a learned factor that begins at zero (Bachlechner et al. 2021).
 
-    Training begins from a linear model, and what the rows cannot teach the network costs little.
+    Training begins from a linear model, and what the rows cannot teach the network costs little. The map begins as
+    cosines over its input, orthonormal and the same for every key.
 
     Args:
         network: the Network.
@@ -35,7 +37,10 @@ def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
     def init(key: Array, x: Array, cond: Array | None = None) -> Variables:
         linear_key, layers_key = jax.random.split(key)
         collections = join(linear=linear.init(linear_key, x, cond), layers=network.init(layers_key, x, cond))
-        collections["params"]["linear"]["share"] = jnp.zeros((), jnp.float32)
+        params = collections["params"]["linear"]
+        # Drawing numbers that are soon replaced would take longer to compile than all else.
+        params["layer_0"]["kernel"] = _cosines(params["layer_0"]["kernel"].shape)
+        params["share"] = jnp.zeros((), jnp.float32)
         return collections
 
     def apply(
@@ -46,3 +51,12 @@ def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
         return straight + collections["params"]["linear"]["share"] * bent, join(layers=updated)
 
     return Network(init, apply)
+
+
+def _cosines(shape: Sequence[int]) -> Array:
+    """The first cosines of the discrete transform of type II, orthonormal along the longer axis."""
+    length, number = max(shape), min(shape)
+    place, frequency = jnp.arange(length, dtype=jnp.float32) + 0.5, jnp.arange(number, dtype=jnp.float32)
+    waves = jnp.cos(jnp.pi / length * place[:, None] * frequency[None, :]) * math.sqrt(2 / length)
+    waves = waves * jnp.where(frequency[None, :] == 0, math.sqrt(0.5), 1.0)
+    return waves if shape[0] == length else waves.T

@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, Literal
 
 from aejax import losses
+from aejax.artefacts import described
 from aejax.base import Adversary, Model
 from aejax.data.formats import options as reading_options
 from aejax.data.formats.options import ReadOptions
@@ -250,6 +251,8 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
                 f"likelihood: found {config.likelihood!r} for {config.model}, which takes none; leave it out"
             )
         options["likelihood"] = losses.likelihood(config.likelihood)
+    if config.pretrain_epochs:  # the units of Boltzmann machines are logistic
+        options["activation"] = "sigmoid"
     for option in config.options:
         name, separator, text = option.partition("=")
         if not separator or name not in known:
@@ -261,6 +264,19 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
         return factory((num_columns,), config.latent_dim, **options)
     except TypeError as error:
         raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
+
+
+def earlier_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
+    """``build_model`` with the defaults of the versions that did not store a model.
+
+    Example:
+        >>> earlier_model(TrainConfig("vae", latent_dim=2), 5) is build_model(TrainConfig("vae", latent_dim=2), 5)
+        False
+    """
+    told = {option.partition("=")[0] for option in config.options}
+    before = described.earlier_defaults(MODELS[config.model])
+    added = tuple(f"{name}={json.dumps(value)}" for name, value in before.items() if name not in told)
+    return build_model(dataclasses.replace(config, options=(*config.options, *added)), num_columns)
 
 
 def _value(name: str, text: str, default: object) -> object:

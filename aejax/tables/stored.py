@@ -89,7 +89,7 @@ def _unpack_run(stored: Stored) -> Run:
     configs.check(config)
     source = runs.source_of(stored.settings["data"])
     num_columns, num_conditions = len(runs.modelled_columns(config, source)), len(config.condition_columns)
-    model = configs.build_model(config, num_columns) if stored.model is None else stored.model
+    model = configs.earlier_model(config, num_columns) if stored.model is None else stored.model
     arrays = stored.arrays
     calibration = unpack_calibration(arrays["calibration"])
     sizes = {

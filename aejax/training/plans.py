@@ -12,8 +12,14 @@ from aejax.base import Array, Batch, PyTree
 from aejax.kernels.shuffling import permuted
 from aejax.training.sources import take
 
+# Where no number of epochs is asked for.
+DEFAULT_EPOCHS = 100
+_LEAST_STEPS, _MOST_STEPS = 5_000, 20_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 20, 1000
 # What is evaluated at once: so many rows, or fewer where these have many elements.
 _EVALUATION_ROWS, _EVALUATION_ELEMENTS = 4096, 2**22
+# What variables may begin from, likewise.
+_FIRST_ROWS, _FIRST_ELEMENTS = 16_384, 2**22
 
 
 class Plan(NamedTuple):
@@ -90,6 +96,20 @@ def steps_for(num_rows: int, batch_size: int) -> int:
     return math.ceil(num_rows / batch_size)
 
 
+def default_epochs(steps_per_epoch: int) -> int:
+    """The length of a run where none is asked for.
+
+    A small table is trained for longer than a hundred epochs and a large one for fewer: 5,000 steps at least and
+    20,000 at most, within 20 to 1000 epochs.
+
+    Example:
+        >>> [default_epochs(steps) for steps in (1, 15, 100, 400, 10_000)]
+        [1000, 334, 100, 50, 20]
+    """
+    least, most = (math.ceil(steps / steps_per_epoch) for steps in (_LEAST_STEPS, _MOST_STEPS))
+    return min(max(min(max(DEFAULT_EPOCHS, least), most), _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
 def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
     """What a step sees: a pure function of the run's keys and the step's number.
 
@@ -127,7 +147,7 @@ def validation_rows(plan: Plan, keys: Keys, index: Array) -> Array:
 
 
 def first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
-    """A row, for the shapes that variables depend on.
+    """Training rows that variables may begin from: enough of them to estimate a covariance.
 
     Args:
         plan: the Plan.
@@ -135,12 +155,14 @@ def first_rows(plan: Plan, keys: Keys, data: Data) -> Batch:
         data: the Data.
 
     Returns:
-        The Batch of one row.
+        The Batch: some thousand rows, fewer where they are large; the first batch of what is drawn or streams in.
     """
     if plan.source == "rows":
-        return plan.read(data.train, training_rows(plan, keys, jnp.zeros(1, jnp.int32)))
+        one_row = jax.eval_shape(lambda: plan.read(data.train, jnp.zeros(1, jnp.int32)).x)
+        num_rows = min(plan.num_train, _FIRST_ROWS, max(1, _FIRST_ELEMENTS // max(1, one_row.size)))
+        return plan.read(data.train, training_rows(plan, keys, jnp.arange(num_rows, dtype=jnp.int32)))
     first = data.train[0] if plan.source == "stream" else jnp.zeros((), jnp.int32)
-    return jax.tree.map(lambda array: array[:1], batch_at(plan, keys, data, first))
+    return batch_at(plan, keys, data, first)
 
 
 def batch_shapes(plan: Plan, data: Data) -> Batch:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from aejax.base import Array, Batch, Model, PyTree, Variables
 from aejax.data.batches import RowsLike, as_batch
+from aejax.kernels.recipes import origin
 from aejax.models.deep import unroll
 from aejax.models.rbm import RBM, Units, rbm
 from aejax.training.algorithms import contrastive_divergence
@@ -34,7 +35,8 @@ def pretrain(
 
     Args:
         key: PRNG key.
-        model: a dense autoencoder with logistic hidden units and a linear code: ``aejax.models.deep_autoencoder``.
+        model: a dense autoencoder with logistic hidden units and a linear code:
+            ``aejax.models.deep_autoencoder(..., activation="sigmoid")``.
         x: (n, *event) training rows; in [0, 1] for Bernoulli units, standardised for Gaussian ones. A missing value
             enters as zero, as it does in the encoder.
         visible: kind of the units of the data.
@@ -49,13 +51,13 @@ def pretrain(
         The variables.
 
     Raises:
-        ValueError: a model with other layers, or rows out of range.
+        ValueError: a model with other layers or another activation, or rows out of range.
         RuntimeError: a machine diverged; the message names its layer and rate.
 
     Example:
         >>> from aejax.models import deep_autoencoder
         >>> x = jax.random.normal(jax.random.key(0), (50, 6))
-        >>> model = deep_autoencoder((6,), 2, hidden_dims=(4,))
+        >>> model = deep_autoencoder((6,), 2, hidden_dims=(4,), activation="sigmoid")
         >>> start = pretrain(jax.random.key(1), model, x, num_epochs=1)
         >>> fitted = fit(jax.random.key(2), model, x, variables=start, num_epochs=1)
     """
@@ -70,6 +72,13 @@ def pretrain(
     layers = [encoder[name] for name in sorted(encoder, key=lambda name: (len(name), name))]  # layer_10 after layer_9
     if not layers or any("kernel" not in layer or layer["kernel"].ndim != 2 for layer in layers):
         raise ValueError("model: found an encoder that is not dense, expected aejax.models.deep_autoencoder")
+    made = origin(model)
+    activation = "sigmoid" if made is None else made.kwargs.get("activation", "sigmoid")
+    if activation != "sigmoid":
+        raise ValueError(
+            f"model: found the activation {activation!r}, expected 'sigmoid', as the units of Boltzmann machines are "
+            "logistic; give deep_autoencoder(..., activation='sigmoid')"
+        )
     sizes = [layer["kernel"].shape for layer in layers]
     v = rows.reshape(rows.shape[0], -1)
     stack = []

@@ -165,7 +165,9 @@ def _cost(
 
 def _largest(batch_size: int, precision: nets.Precision) -> Contestant:
     """The VAE's step at a large batch."""
-    model = aejax.models.vae((15,), theirs.LATENT_DIM, hidden_dims=(128, 64), precision=precision)
+    model = aejax.models.vae(
+        (15,), theirs.LATENT_DIM, hidden_dims=(128, 64), activation="tanh", shortcut=False, precision=precision
+    )
     variables = _variables(theirs.vae())
     x = jnp.asarray(theirs.rows((15,), batch_size))
     _engine()

@@ -102,7 +102,7 @@ def test_denoising_draws_new_noise_at_each_step(rows, key):
 
 
 def test_dropout_acts_in_training_only(rows, key):
-    model = models.autoencoder((6,), 2, dropout_rate=0.5)
+    model = models.autoencoder((6,), 2, dropout_rate=0.5, shortcut=False)
     variables = model.init(key, Batch(rows))
     first, second = jax.random.split(key)
     train = [model.loss(k, variables, Batch(rows), model.hparams)[0] for k in (first, second)]

@@ -81,7 +81,7 @@ def test_a_gaussian_machine_finds_the_mean_of_its_data(key):
 
 def test_unrolling_is_up_and_down_the_stack(key):
     x = jax.random.uniform(key, (60, 5))
-    model = models.deep_autoencoder((5,), 2, hidden_dims=(4, 3), visible="bernoulli")
+    model = models.deep_autoencoder((5,), 2, hidden_dims=(4, 3), visible="bernoulli", activation="sigmoid")
     start = pretrain(key, model, x, visible="bernoulli", num_epochs=1, batch_size=20)
     encoder, decoder = start["params"]["encoder"], start["params"]["decoder"]
     for up, down in zip(("layer_0", "layer_1", "layer_2"), ("layer_2", "layer_1", "layer_0"), strict=True):
@@ -93,7 +93,7 @@ def test_unrolling_is_up_and_down_the_stack(key):
 
 
 def test_fit_begins_from_the_variables_given(rows, key):
-    model = models.deep_autoencoder((6,), 2, hidden_dims=(4,))
+    model = models.deep_autoencoder((6,), 2, hidden_dims=(4,), activation="sigmoid")
     start = pretrain(key, model, rows, num_epochs=1)
     still = fit(key, model, rows, variables=start, learning_rate=0.0, num_epochs=1)
     jax.tree.map(np.testing.assert_array_equal, still.variables, start)
@@ -110,5 +110,13 @@ def test_what_cannot_be_pretrained_says_so(rows, key):
         pretrain(key, models.deep_autoencoder((6,), 2), rows, visible="bernoulli")
     with pytest.raises(ValueError, match="an encoder that is not dense"):
         pretrain(key, models.convolutional_autoencoder((6,), 2, hidden_dims=(4,)), rows)
-    with pytest.raises(RuntimeError, match="layer 0 diverged in epoch"):
-        pretrain(key, models.deep_autoencoder((6,), 2), 100 * rows, gaussian_learning_rate=10.0, num_epochs=20)
+    with pytest.raises(ValueError, match=r"found the activation 'gelu', expected 'sigmoid'"):
+        pretrain(key, models.deep_autoencoder((6,), 2), rows)
+    with pytest.raises(RuntimeError, match="layer 0 diverged in epoch"), pytest.warns(UserWarning, match="scale"):
+        pretrain(
+            key,
+            models.deep_autoencoder((6,), 2, activation="sigmoid"),
+            100 * rows,
+            gaussian_learning_rate=10.0,
+            num_epochs=20,
+        )

@@ -14,13 +14,19 @@ def squared(x, y):
     return ((x - y) ** 2).flatten(1).sum(1)
 
 
+# As the modules are.
+PLAIN = {"activation": "tanh", "shortcut": False}
+
+
 def plain(module, x, cond=None):
     return module.decode(module.encode(x, cond), cond)
 
 
 def autoencoder(num_columns=10, latent_dim=2, hidden_dims=(64, 32)):
     return Peer(
-        models.autoencoder((num_columns,), latent_dim, hidden_dims=hidden_dims, activation="relu", batch_norm=True),
+        models.autoencoder(
+            (num_columns,), latent_dim, hidden_dims=hidden_dims, activation="relu", batch_norm=True, shortcut=False
+        ),
         networks.Pair(
             networks.dense(num_columns, hidden_dims, latent_dim, "relu", True),
             networks.dense(latent_dim, hidden_dims[::-1], num_columns, "relu", True),
@@ -41,7 +47,7 @@ def denoising(corruption, emphasis, num_columns=10, latent_dim=3, hidden_dims=(1
 
     return Peer(
         models.denoising_autoencoder(
-            (num_columns,), latent_dim, hidden_dims=hidden_dims, corruption=corruption, emphasis=emphasis
+            (num_columns,), latent_dim, hidden_dims=hidden_dims, corruption=corruption, emphasis=emphasis, **PLAIN
         ),
         networks.Pair(
             networks.dense(num_columns, hidden_dims, latent_dim),
@@ -89,6 +95,7 @@ def vae(beta=1.0, num_importance_samples=1, num_columns=10, latent_dim=4, hidden
             hidden_dims=hidden_dims,
             beta=beta,
             num_importance_samples=num_importance_samples,
+            **PLAIN,
         ),
         networks.Pair(
             networks.dense(num_columns, hidden_dims, 2 * latent_dim),
@@ -110,7 +117,7 @@ def conditional_vae(num_columns=5, latent_dim=2, hidden_dims=(16,)):
         return (nll + 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum(1)).mean()
 
     return Peer(
-        models.conditional_vae((num_columns,), latent_dim, hidden_dims=hidden_dims),
+        models.conditional_vae((num_columns,), latent_dim, hidden_dims=hidden_dims, **PLAIN),
         networks.Pair(
             networks.dense(num_columns + 1, hidden_dims, 2 * latent_dim),
             networks.dense(latent_dim + 1, hidden_dims[::-1], 2 * num_columns),
@@ -226,7 +233,9 @@ def convolutional(
 
 def deep_autoencoder(num_columns=20, latent_dim=3, hidden_dims=(16, 8)):
     return Peer(
-        models.deep_autoencoder((num_columns,), latent_dim, hidden_dims=hidden_dims, visible="bernoulli"),
+        models.deep_autoencoder(
+            (num_columns,), latent_dim, hidden_dims=hidden_dims, visible="bernoulli", activation="sigmoid"
+        ),
         networks.Pair(
             networks.dense(num_columns, hidden_dims, latent_dim, "sigmoid"),
             networks.dense(latent_dim, hidden_dims[::-1], num_columns, "sigmoid"),

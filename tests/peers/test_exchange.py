@@ -26,7 +26,7 @@ def test_a_module_with_two_heads_and_other_names_goes_over_and_back(tmp_path):
     module = Theirs()
     path = tmp_path / "theirs.safetensors"
     save_file(module.state_dict(), path)
-    model = models.vae((10,), 4, hidden_dims=(32,))
+    model = models.vae((10,), 4, hidden_dims=(32,), activation="tanh", shortcut=False)
     names = {"encoder": "trunk", "encoder.layer_1": ["fc_mu", "fc_log_var"], "decoder": "expand"}
     variables = exchange.load_state_dict(path, model.init(KEY, Batch(jnp.zeros((1, 10)))), names)
     x = jax.random.normal(KEY, (5, 10))

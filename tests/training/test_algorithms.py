@@ -16,7 +16,8 @@ from aejax.training.algorithms import adversarial, contrastive_divergence, minim
 from aejax.training.optimizers import momentum, takes_rate, transformation
 from tests.conftest import REGISTRY
 
-AUTOENCODER = models.autoencoder((6,), 2, hidden_dims=(8,))
+# Beside a linear map it would begin near where training ends.
+AUTOENCODER = models.autoencoder((6,), 2, hidden_dims=(8,), shortcut=False)
 
 OPTIMIZERS = {
     "adam": optax.adam(1e-2),

@@ -167,7 +167,7 @@ def test_ctrl_c_in_the_last_part_is_not_lost(rows, key, tmp_path, last):
 
 
 def test_ctrl_c_ends_pretraining_and_not_only_one_layer(rows, key, monkeypatch):
-    model, begun = models.deep_autoencoder((6,), 2, hidden_dims=(4, 3)), []
+    model, begun = models.deep_autoencoder((6,), 2, hidden_dims=(4, 3), activation="sigmoid"), []
     place = driver._place
 
     def pressed(*arguments):

@@ -151,7 +151,9 @@ def default_model(num_columns: int) -> tuple[Model, dict[str, list[float]]]:
     Returns:
         (model, over): the Model, and three noise levels in units of a column's standard deviation to train it with.
     """
-    model = denoising_autoencoder((num_columns,), num_columns, hidden_dims=(128,), noise_level=0.5)
+    model = denoising_autoencoder(
+        (num_columns,), num_columns, hidden_dims=(128,), noise_level=0.5, activation="tanh", shortcut=False
+    )
     return model, {"noise_level": [0.2, 0.5, 1.0]}
 
 

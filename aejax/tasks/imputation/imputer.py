@@ -87,7 +87,9 @@ def fit_imputer(
     scaler = fit_scaler(x)
     scaled = scaled_rows(scaler, x)
     if model is None:
-        model = vae((scaled.shape[1],), suggest_latent_dim(scaled), hidden_dims=(64,))
+        model = vae(
+            (scaled.shape[1],), suggest_latent_dim(scaled), hidden_dims=(64,), activation="tanh", shortcut=False
+        )
     _check_draws(model)
     steps_per_epoch = math.ceil(len(scaled) / batch_size)
     fitted = fit(
