@@ -34,8 +34,9 @@ def standstills(record: np.ndarray, fewest: int) -> np.ndarray:
 def find_gaps(record: np.ndarray, standstill: int = _STANDSTILL) -> np.ndarray:
     """Where a record has no samples, though the file has numbers there.
 
-    Gaps are: NaN and infinite values; 256 or more equal samples in a row; shorter runs of the same value, and of marks
-    such as -999 and INT_MIN, from 8 samples; and a lowest or highest value that repeats and lies far from all others.
+    Gaps are: NaN and infinite values; 256 or more equal samples in a row; shorter runs, from 8 samples, of the same
+    value, of marks such as -999 and INT_MIN, and of a lowest or highest value further off than the others are spread;
+    and such a value that repeats and lies ten times as far.
 
     Args:
         record: (length,), real numbers.
@@ -57,10 +58,23 @@ def find_gaps(record: np.ndarray, standstill: int = _STANDSTILL) -> np.ndarray:
     filled = np.isin(values, [*_MARKS, *values[lengths >= standstill]])
     for begin, end in runs[filled]:
         is_gap[begin:end] = True
+    for value in _far_extremes(record[~is_gap]):
+        for begin, end in runs[values == value]:
+            is_gap[begin:end] = True
     for _, value, _ in find_sentinels(np.where(is_gap, np.nan, record)[:, None]):
         is_gap |= record == value
     edges = np.flatnonzero(np.diff(np.concatenate([[False], is_gap, [False]]).astype(int)))
     return edges.reshape(-1, 2)
+
+
+def _far_extremes(samples: np.ndarray) -> list[float]:
+    """The lowest and the highest value, where it is further from all others than these are spread."""
+    found = []
+    for extreme in (samples.min(), samples.max()) if len(samples) else ():
+        others = samples[samples != extreme].astype(float)
+        if len(others) and np.abs(others - extreme).min() > np.ptp(others):
+            found.append(extreme)
+    return found
 
 
 def between(gaps: np.ndarray, length: int, fewest: int = 1) -> list[tuple[int, int]]:
