@@ -69,6 +69,8 @@ def test_a_result_that_is_nothing_but_its_offset_is_exact(tmp_path):
     with_gap = np.concatenate([RNG.normal(0, 1, 500), np.full(300, -(2.0**31))])
     assert held_as(np.int32, [with_gap]) is None  # the gap does not make the counts large
     assert held_as(np.float32, [with_gap])[0][-1] == -(2**31)
+    assert held_as(np.int32, [1000 * np.where(with_gap < -99, -(2.0**31) / 1000, with_gap)])[0][-1] == -(2**31)
+    assert held_as(np.int16, [np.array([32767.4, -32768.4, 0])])[0].tolist() == [32767, -32768, 0]
 
 
 @pytest.mark.parametrize("num_samples", [1, 32767, 40000])
@@ -227,3 +229,24 @@ def test_a_bad_minute_of_the_clock_is_the_worst_of_the_record_that_holds_it(tmp_
         expected = 30 if record.start <= bad.end and record.end >= bad.start else 100
         assert record.timing_quality == expected
     assert {record.timing_quality for record in found} == {30, 100}
+
+
+def test_a_trace_that_is_as_it_was_keeps_its_samples(tmp_path):
+    obspy = pytest.importorskip("obspy")
+    source, out = tmp_path / "in.mseed", tmp_path / "out.mseed"
+    types = (np.int32, np.int32, np.float64, np.float32)
+    given = obspy.Stream()
+    for index, dtype in enumerate(types):
+        (trace,) = stream(channel=f"HH{index}")
+        trace.data = trace.data.astype(dtype) + (2**30 if index == 1 else 0)
+        given += trace
+    given.write(str(source), format="MSEED")
+    traces = read_traces(source).traces
+    changed = write_traces(out, source, [traces[0], traces[1], traces[2] / 3, traces[3] / 3])
+    assert changed == ""
+    found = obspy.read(str(out))
+    assert [trace.data.dtype.type for trace in found] == list(types)
+    assert [trace.stats.mseed.encoding for trace in found][:2] == ["STEIM2", "STEIM2"]
+    np.testing.assert_array_equal(found[1].data, traces[1])
+    np.testing.assert_allclose(found[2].data, traces[2] / 3, rtol=1e-15)
+    assert write_traces(out, source, [traces[0] / 7, *traces[1:]]) == "samples are float32 instead of int32"

@@ -2,7 +2,8 @@
 
 A channel with gaps is a trace for each piece without one; channels of text (LOG) are passed over. What is written keeps
 network, station, location, channel, times, rate, the quality of data and of timing, flags, and channels of text as they
-are; its samples are 32-bit floats, 64-bit where they were or where the result needs it.
+are. New samples are 32-bit floats, 64-bit where they were or where the result needs it; a trace that is as it was keeps
+its own.
 """
 
 import re
@@ -31,12 +32,9 @@ def _read(path: Path) -> Recording:
 def _write(path: Path, source: Path, traces: Sequence[np.ndarray]) -> str:
     stream = read_stream(source, _NAME, "MSEED", _begins)
     numbers = of_numbers(stream, source)
-    is_double = any(trace.data.dtype == np.float64 for trace in numbers)
-    types = (np.float64,) if is_double else (np.float32, np.float64)
-    changed = replace_samples(numbers, source, traces, _NAME, *types)
+    changed = replace_samples(numbers, source, traces, _NAME, np.float32, np.float64)
     said = records_of(source)
     for trace in numbers:
-        trace.stats.mseed.pop("encoding", None)  # of the samples as they were
         if any(record.timing_quality is not None for record in said.get(trace.id, ())):
             trace.stats.mseed.blkt1001 = type(trace.stats.mseed)(timing_quality=0)  # room for it
     stream.write(str(path), format="MSEED")

@@ -114,14 +114,15 @@ def held_as(dtype: np.dtype | type, traces: Sequence[np.ndarray]) -> list[np.nda
     limits = np.iinfo(dtype) if is_whole else np.finfo(dtype)
     held = []
     for trace in traces:
-        exact = np.asarray(trace, np.longdouble if np.asarray(trace).dtype.itemsize > 8 else np.float64)
-        if (is_whole and not np.isfinite(exact).all()) or (np.abs(exact[np.isfinite(exact)]) > limits.max).any():
-            return None
+        exact = np.asarray(trace, np.float64)
         rounded = np.rint(exact) if is_whole else exact
-        if len(rounded) and np.nanmin(np.where(np.isfinite(rounded), rounded, 0)) < limits.min:
+        finite = rounded[np.isfinite(rounded)]
+        if is_whole and len(finite) < len(exact):
+            return None
+        if len(finite) and not limits.min <= finite.min() <= finite.max() <= limits.max:
             return None
         new = rounded.astype(dtype)
-        error = np.where(np.isfinite(exact), new.astype(exact.dtype) - exact, 0)
+        error = np.where(np.isfinite(exact), new.astype(np.float64) - exact, 0)
         signal = np.concatenate([exact[begin:end] for begin, end in between(find_gaps(exact), len(exact))] or [exact])
         if np.sum(error**2) > _ROUNDING * np.sum((signal - signal.mean()) ** 2):
             return None

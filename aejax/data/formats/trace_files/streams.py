@@ -48,20 +48,29 @@ def recording(of_numbers: list[Any]) -> Recording:
 
 
 def replace_samples(of_numbers: list[Any], source: Path, traces: Sequence[np.ndarray], name: str, *types: type) -> str:
-    """Puts new samples into a stream, in the first type that holds them all; says what has changed."""
+    """Puts new samples into a stream, of the first type that holds them; says what has changed.
+
+    A trace that is as it was keeps its type, and one in double precision keeps that where the format has it.
+    """
     check_lengths(traces, [len(trace) for trace in of_numbers], source)
-    held = next(filter(None, (held_as(dtype, traces) for dtype in types)), None)
-    if held is None:
-        known = ", ".join(np.dtype(dtype).name for dtype in types)
-        raise ValueError(
-            f"{source}: {name} has {known} samples alone, which cannot hold the result; convert the file to miniSEED "
-            "first"
-        )
-    before = {old.data.dtype.newbyteorder("=") for old in of_numbers}
-    for old, new in zip(of_numbers, held, strict=True):
-        old.data = new
-    found = ", ".join(sorted(dtype.name for dtype in before))
-    return "" if before == {held[0].dtype} else f"samples are {held[0].dtype} instead of {found}"
+    changed: dict[str, None] = {}
+    for old, new in zip(of_numbers, traces, strict=True):
+        if np.array_equal(old.data, new, equal_nan=np.issubdtype(old.data.dtype, np.floating)):
+            continue
+        is_double = old.data.dtype.type is np.float64 and np.float64 in types
+        candidates = (np.float64,) if is_double else types
+        held = next(filter(None, (held_as(dtype, [new]) for dtype in candidates)), None)
+        if held is None:
+            known = ", ".join(np.dtype(dtype).name for dtype in types)
+            raise ValueError(
+                f"{source}: {name} has {known} samples alone, which cannot hold the result of trace {old.id}; convert "
+                "the file to miniSEED first"
+            )
+        if old.data.dtype.type is not held[0].dtype.type:
+            changed[f"{held[0].dtype} instead of {old.data.dtype.name}"] = None
+        old.data = held[0]
+        old.stats.get("mseed", {}).pop("encoding", None)  # of the samples as they were
+    return f"samples are {', '.join(changed)}" if changed else ""
 
 
 def of_numbers(stream: Any, path: Path) -> list[Any]:
