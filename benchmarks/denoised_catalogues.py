@@ -26,7 +26,7 @@ from benchmarks.measuring import environment
 
 FOLDER = Path(__file__).parent / "results"
 GUARD = 0.5  # seconds before an arrival that may hold the event
-NUM_PAIRS = 3000
+NUM_PAIRS = 4000
 CLEAN_DB, SNR_DB = 20.0, (-5.0, 10.0)
 
 

@@ -226,6 +226,17 @@ def test_gaps_of_any_filling_stay(tmp_path, denoised, denoiser, filling, length)
     close(found.traces[0][:2000], denoise(denoiser, counts[:2000]))
 
 
+@pytest.mark.parametrize(("filling", "length"), [(-999, 20), (-12345, 8), (1234, 256), (0, 256)])
+def test_gaps_among_samples_of_their_size_stay(tmp_path, denoised, filling, length):
+    """Marks in a row, and a last value that is repeated for as long as a frame."""
+    record = np.rint(np.random.default_rng(0).normal(0, 9000, 5000))
+    record[2000 : 2000 + length] = filling
+    np.save(tmp_path / "in.npy", record)
+    found, notes = denoised(tmp_path / "in.npy")
+    assert f"gaps of {length} samples in all" in notes
+    np.testing.assert_array_equal(found.traces[0][2000 : 2000 + length], filling)
+
+
 def test_quiet_counts_are_no_gaps(tmp_path, denoised):
     """Values repeat themselves in runs, -1 and 0 most of all; a clipped wave stays at its highest value."""
     rng = np.random.default_rng(0)

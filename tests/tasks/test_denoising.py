@@ -210,6 +210,8 @@ def test_another_sampling_rate():
 
 
 def test_what_cannot_be_denoised_is_refused():
+    with pytest.raises(ValueError, match="found a record without a finite value"):
+        denoise(multiplying(64), np.array([[1.0, 2.0, 3.0], [np.nan, np.inf, np.nan]]))
     with pytest.raises(ValueError, match="at least 2 samples"):
         denoise(multiplying(64), np.zeros((3, 1)))
     with pytest.raises(ValueError, match="no encoder"):

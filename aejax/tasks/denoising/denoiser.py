@@ -191,8 +191,8 @@ def denoise(
         (..., length), float64, or float32 where the traces are, or whole numbers of at most 16 bits.
 
     Raises:
-        ValueError: traces shorter than two samples, a model of other events or a GAN, or sampling rates that are too
-            far apart.
+        ValueError: traces shorter than two samples or without a finite value, a model of other events or a GAN, or
+            sampling rates that are too far apart.
 
     Example:
         >>> import aejax
@@ -209,6 +209,8 @@ def denoise(
     dtype = np.result_type(traces.dtype, np.float32)
     if traces.size == 0:
         return traces.astype(dtype)
+    if not np.isfinite(traces).any(axis=-1).all():
+        raise ValueError("traces: found a record without a finite value, expected some; leave it out")
     to_model = _to_model(denoiser, sampling_rate)
     clean = traces.reshape(-1, traces.shape[-1]).astype(np.float64)
     for record in clean:
