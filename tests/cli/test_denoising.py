@@ -127,20 +127,27 @@ def test_what_cannot_work_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"records of 300 samples, expected 322 or more"):
         command(DenoiseTrainCommand, tmp_path / "short.npz", "--out", tmp_path / "run")
     np.save(tmp_path / "gap.npy", np.array([1.0, np.nan, 2.0]))
-    with pytest.raises(ValueError, match="trace 0: traces: found a missing"):
+    with pytest.raises(ValueError, match="found no trace to denoise: trace 0: without a piece"):
         command(DenoiseCommand, folder / "run", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="empty does not hold a denoiser"):
         command(DenoiseCommand, tmp_path / "empty", tmp_path / "gap.npy", "--out", tmp_path / "out.npy", "--quiet")
 
 
-def test_a_record_that_stops_the_training_is_named_by_its_row_in_the_file(folder, tmp_path):
-    """Not by its row among those that are trained on; constant before its event as well."""
+def test_a_dead_record_is_named_by_its_row_in_the_file(folder, tmp_path, capsys):
+    """Not by its row among those that are trained on. One that is dead before its event alone gives no noise."""
     with np.load(folder / "events.npz") as file:
         fields = dict(file)
     path = tmp_path / "events.npz"
-    for end in (300, 1000):
-        fields["x"][7, :end] = 0
-        np.savez(path, **fields)
-        with pytest.raises(ValueError, match=rf"^{path}: x: record 7 .* of D is constant"):
-            command(DenoiseTrainCommand, path, "--out", tmp_path / "run", "--num-samples", 256)
+    fields["x"][7, :300] = 0
+    np.savez(path, **fields)
+    words = ("--out", tmp_path / "run", "--num-samples", 256, "--num-rounds", 1)
+    command(DenoiseTrainCommand, path, *words)
+    noted = capsys.readouterr().err
+    assert "noise of 1 of 8 records is left out" in noted
+    assert "record 7 (counted from 0) of D, whose event begins at sample 300" in noted
+    assert "noise: 7 stretches of 250 to 250 samples" in noted
+    fields["x"][7] = 0
+    np.savez(path, **fields)
+    with pytest.raises(ValueError, match=rf"^{path}: x: record 7 .* of D is constant"):
+        command(DenoiseTrainCommand, path, "--out", tmp_path / "other", "--num-samples", 256)

@@ -63,6 +63,7 @@ def test_an_event_that_begins_outside_of_its_record_is_named(catalogue, arrival)
         ({"arrival": np.array(["a", "b", "c"])}, "arrival: found <U1, expected real numbers"),
         ({"x": np.full((3, 3000), "1.5")}, "x: found <U3, expected real numbers"),
         ({"x": np.zeros((0, 3000))}, r"found x of shape \(0, 3000\).*, expected x of shape .*, at least one"),
+        ({"x": np.zeros((2, 2, 2, 9))}, r"found x of shape \(2, 2, 2, 9\)"),
         ({"sampling_rate": "fifty"}, "sampling_rate: found <U5, expected real numbers"),
         ({"sampling_rate": -50.0}, r"sampling_rate: found -50\.0, expected one positive number"),
         ({"sampling_rate": np.full(3, 50.0)}, r"sampling_rate: found shape \(3,\), expected one positive"),
@@ -95,14 +96,6 @@ def test_a_bad_record_is_named_by_its_row_and_its_station(catalogue, value):
         read_events(path)
 
 
-def test_a_record_without_noise_before_its_event_is_named_likewise(catalogue):
-    path, fields = catalogue
-    fields["x"][1, :1000] = 0.1
-    np.savez(path, **fields)
-    with pytest.raises(ValueError, match=r"x: record 1 .* of B is constant .* in the 950 samples before its event"):
-        noise_before(read_events(path))
-
-
 @pytest.mark.parametrize("content", [b"time,value", b"", b"PK\x03\x04 cut off"])
 def test_what_is_no_catalogue_is_refused(tmp_path, content):
     path = tmp_path / "events.npz"
@@ -113,16 +106,46 @@ def test_what_is_no_catalogue_is_refused(tmp_path, content):
         read_events(path)
 
 
-def test_noise_ends_before_each_arrival():
-    x = np.tile(np.arange(600.0), (2, 1))
-    noise = noise_before(Events(x, np.array([300, 200]), np.array(["A", "B"]), np.zeros(2), 100.0), guard=0.2)
-    np.testing.assert_array_equal(noise[:, -1], [279, 179])
-    assert noise.shape == (2, 180)
+def test_noise_ends_before_each_arrival_and_keeps_its_length():
+    """One early arrival does not cut the noise of the others."""
+    x = np.tile(np.arange(600.0), (3, 1))
+    events = Events(x, np.array([300, 200, 15]), np.array(["A", "B", "B"]), np.zeros(3), 100.0)
+    first, second, third = noise_before(events, guard=0.2)
+    np.testing.assert_array_equal(first, np.arange(280))
+    np.testing.assert_array_equal(second, np.arange(180))
+    assert len(third) == 0
 
 
-def test_noise_of_an_event_that_begins_at_once_is_refused():
-    with pytest.raises(ValueError, match=r"record 1 .* of B has 0 samples .* arrivals in samples if these are seconds"):
-        noise_before(Events(np.ones((2, 600)), np.array([300, 10]), np.array(["A", "B"]), np.zeros(2), 100.0))
+@pytest.mark.parametrize("shape", [(2,), (2, 3)])
+def test_three_components_are_records_of_one_arrival(tmp_path, shape):
+    path = tmp_path / "events.npz"
+    x = np.random.default_rng(0).standard_normal((2, 3, 900)) * np.where(np.arange(900) < 400, 0.1, 1)
+    snr_db = np.arange(np.prod(shape)).reshape(shape) + 20.0
+    np.savez(path, x=x, arrival=[400, 500], group=["A", "B"], snr_db=snr_db)
+    events = read_events(path)
+    np.testing.assert_allclose(events.x, x.reshape(6, 900), rtol=1e-6)
+    np.testing.assert_array_equal(events.arrival, [400, 400, 400, 500, 500, 500])
+    assert "".join(events.group) == "AAABBB"
+    np.testing.assert_array_equal(events.snr_db, np.broadcast_to(snr_db.reshape(2, -1), (2, 3)).ravel())
+    np.savez(path, x=x.swapaxes(1, 2), arrival=[400, 500], group=["A", "B"])
+    with pytest.raises(ValueError, match=r"x: found shape \(2, 900, 3\), .* looks like \(samples, channels\)"):
+        read_events(path)
+
+
+def test_counts_with_a_large_offset_are_no_constant_records(catalogue):
+    """Not after they became 32-bit floats."""
+    path, fields = catalogue
+    x = np.int32(fields["x"] * 20) + np.int32(1_000_000_000)
+    np.savez(path, **fields | {"x": x})
+    np.testing.assert_array_equal(read_events(path).x, x)
+
+
+def test_a_ratio_that_is_not_finite_is_measured(catalogue):
+    path, fields = catalogue
+    np.savez(path, **fields, snr_db=[7.0, np.nan, -np.inf])
+    snr_db = read_events(path).snr_db
+    assert snr_db[0] == 7
+    np.testing.assert_allclose(snr_db[1:], 20, atol=1)
 
 
 def test_signal_to_noise_ignores_an_offset():

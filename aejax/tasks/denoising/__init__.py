@@ -2,7 +2,7 @@
 
 from aejax.tasks.denoising import stored  # noqa: F401  (registers the kind "denoiser")
 from aejax.tasks.denoising.catalogue import CatalogueFit, fit_to_catalogue, window_length
-from aejax.tasks.denoising.denoiser import NUM_SAMPLES, Denoiser, denoise, fit_denoiser
+from aejax.tasks.denoising.denoiser import NUM_SAMPLES, Denoiser, denoise, fit_denoiser, share_above, why_unsuitable
 from aejax.tasks.denoising.mixing import Mixtures, mixtures
 from aejax.tasks.denoising.onsets import onset_error, pick_onset
 from aejax.tasks.denoising.quality import correlation, evaluate_denoiser, gain
@@ -21,5 +21,7 @@ __all__ = [
     "mixtures",
     "onset_error",
     "pick_onset",
+    "share_above",
+    "why_unsuitable",
     "window_length",
 ]

@@ -1,7 +1,9 @@
 """A denoiser of signals: trained on mixtures, applied to records of any length."""
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import jax
@@ -9,6 +11,7 @@ import numpy as np
 
 from aejax.artefacts.described import describe, made
 from aejax.base import Array, ArrayLike, Batch, Model, Variables
+from aejax.data.gaps import between, find_gaps
 from aejax.data.resampling import resample
 from aejax.models.masking import masking_autoencoder
 from aejax.tasks.denoising.mixing import mixture_source
@@ -18,8 +21,8 @@ from aejax.training.optimizers import adam
 
 NUM_SAMPLES = 3072
 _WINDOWS_AT_ONCE = 128
-# So many zeros in a row are a gap that was filled: no instrument is silent for as long as a frame of the spectrum.
-_GAP = 256
+# How far a record's rate may be from the model's; and how near it is the same.
+_FARTHEST_RATE, _SAME_RATE = 5.0, 0.01
 # Shorter windows have a frame at least, and few lengths: each is compiled by itself.
 _SHORTEST_WINDOW, _WINDOW_STEP = 256, 64
 
@@ -43,7 +46,7 @@ class Denoiser(NamedTuple):
 def fit_denoiser(
     key: Array,
     events: ArrayLike,
-    noise: ArrayLike,
+    noise: ArrayLike | Sequence[ArrayLike],
     *,
     sampling_rate: float = 100.0,
     model: Model | None = None,
@@ -52,6 +55,7 @@ def fit_denoiser(
     arrival_range: tuple[float, float] = (-0.3, 0.9),
     event_groups: ArrayLike | None = None,
     noise_groups: ArrayLike | None = None,
+    noise_offset: ArrayLike | None = None,
     snr_db: tuple[float, float] = (-5.0, 10.0),
     noise_only: float = 0.05,
     strong: float = 0.2,
@@ -70,7 +74,7 @@ def fit_denoiser(
     Args:
         key: PRNG key; all mixtures, initial variables and the order of pairs follow from it.
         events: (n, length) records of a high signal-to-noise ratio.
-        noise: (m, length) records of noise.
+        noise: (m, length) records of noise, or m arrays of any lengths, as for ``mixtures``.
         sampling_rate: of all records, in samples a second.
         model: any Model of events of shape (num_samples,) that maps rows to rows; ``masking_autoencoder`` if None.
         num_samples: length of the windows that the model sees.
@@ -78,6 +82,7 @@ def fit_denoiser(
         arrival_range: as for ``mixtures``; wide, since a window of a long record may begin anywhere.
         event_groups: (n,), as for ``mixtures``.
         noise_groups: (m,), likewise.
+        noise_offset: (m,), likewise.
         snr_db: lowest and highest signal-to-noise ratio in training, but for the strong pairs.
         noise_only: share of pairs without an event, from which the model learns to be silent.
         strong: share of pairs above ``snr_db``, up to 40 dB, from which the model learns to leave strong events as they
@@ -123,6 +128,7 @@ def fit_denoiser(
         arrival_range=arrival_range,
         event_groups=event_groups,
         noise_groups=noise_groups,
+        noise_offset=noise_offset,
         noise_only=noise_only,
         strong=strong,
         event_snr_db=event_snr_db,
@@ -143,12 +149,20 @@ def fit_denoiser(
     return Denoiser(model, fitted.variables, num_samples, sampling_rate), fitted.history
 
 
-def denoise(denoiser: Denoiser, traces: ArrayLike, sampling_rate: float | None = None) -> np.ndarray:
+def denoise(
+    denoiser: Denoiser,
+    traces: ArrayLike,
+    sampling_rate: float | None = None,
+    *,
+    keep_offset: bool = True,
+    keep_above: bool = True,
+) -> np.ndarray:
     """Denoises records of any length, by windows that overlap by half and are cross-faded.
 
-    Each window is given to the model without its mean and with mean square 1, and put back in its own units; the
-    output has no offset. Where 256 or more samples in a row are exactly zero, as in gaps that were filled, they stay
-    so, and the pieces between them are denoised each by itself: a window over an edge would gain less.
+    Each window is given to the model without its mean and with mean square 1, and put back in its own units. Gaps stay
+    as they are: missing and infinite values, marks such as -999, 256 or more equal samples in a row (see
+    ``aejax.data.gaps.find_gaps``). The pieces between them are denoised each by itself: a window over an edge would
+    gain less.
 
     A piece shorter than a window gains less. A model whose variables do not depend on its window's length, such as
     ``masking_autoencoder``, then sees a shorter window, of 256 samples or more; for any other the piece is continued by
@@ -162,21 +176,23 @@ def denoise(denoiser: Denoiser, traces: ArrayLike, sampling_rate: float | None =
 
     Give long records, and cut out what is needed afterwards.
 
-    A record of another sampling rate than the model's, by more than 1 %, is resampled and back again: nothing is left
-    above half of the lower rate. One more than 5 times as high or low is refused, since the model learned other
-    frequencies.
+    A record of another sampling rate than the model's, by more than 1 %, is resampled and back again, in the nearest
+    simple ratio. What lies above half of the model's rate was not trained on: it stays as it is. A rate more than 5
+    times as high or low is refused, since the model learned other frequencies.
 
     Args:
         denoiser: the Denoiser.
-        traces: (..., length), real and finite, in any unit.
+        traces: (..., length), real, in any unit.
         sampling_rate: of the traces, in samples a second; that of the training if None.
+        keep_offset: whether the mean of each piece stays; without it the output has none.
+        keep_above: whether what lies above half of the model's rate stays; without it nothing is left there.
 
     Returns:
-        (..., length), float32, or float64 where the traces are.
+        (..., length), float64, or float32 where the traces are, or whole numbers of at most 16 bits.
 
     Raises:
-        ValueError: traces that are not finite or shorter than two samples, a model of other events or a GAN, or
-            sampling rates that are too far apart or in no simple ratio.
+        ValueError: traces shorter than two samples or without a finite value, a model of other events or a GAN, or
+            sampling rates that are too far apart.
 
     Example:
         >>> import aejax
@@ -189,41 +205,105 @@ def denoise(denoiser: Denoiser, traces: ArrayLike, sampling_rate: float | None =
     traces = np.asarray(traces)
     if traces.ndim == 0 or traces.shape[-1] < 2:
         raise ValueError(f"traces: found shape {traces.shape}, expected (..., length) with at least 2 samples")
-    if not np.isfinite(traces).all():
-        raise ValueError("traces: found a missing or infinite value; split the record at its gaps, or fill them")
-    dtype = np.float64 if traces.dtype == np.float64 else np.float32
+    # Whole numbers of more bits, and their offset, have more digits than a float32.
+    dtype = np.result_type(traces.dtype, np.float32)
     if traces.size == 0:
         return traces.astype(dtype)
-    length = traces.shape[-1]
-    records = traces.reshape(-1, length).astype(np.float64)
-    model_rate = denoiser.sampling_rate
-    sampling_rate = model_rate if sampling_rate is None else sampling_rate
-    if not 0.2 <= sampling_rate / model_rate <= 5:
-        raise ValueError(
-            f"sampling_rate: found {sampling_rate}, expected 0.2 to 5 times that of the model, {model_rate}; "
-            "train one on records of such a rate"
-        )
-    # One part in a hundred of speed is less than what the model was trained to bear.
-    is_other_rate = not 0.99 < sampling_rate / model_rate < 1.01
-    clean = np.zeros(records.shape)
-    for record, found in zip(records, clean, strict=True):
-        for begin, end in _between_gaps(record):
-            piece = record[begin:end] - record[begin:end].mean()
-            if is_other_rate:
-                piece = resample(piece[None], sampling_rate, model_rate)[0]
-            piece = _denoise_record(denoiser, piece)
-            if is_other_rate:
-                piece = resample(piece[None], model_rate, sampling_rate)[0]
-            found[begin:end] = piece[: end - begin]
+    if not np.isfinite(traces).any(axis=-1).all():
+        raise ValueError("traces: found a record without a finite value, expected some; leave it out")
+    to_model = _to_model(denoiser, sampling_rate)
+    clean = traces.reshape(-1, traces.shape[-1]).astype(np.float64)
+    for record in clean:
+        for begin, end in between(find_gaps(record), len(record), 2):
+            offset = record[begin:end].mean()
+            piece, above = _split_band(record[begin:end] - offset, to_model)
+            piece = _resampled(_denoise_record(denoiser, piece), 1 / to_model)[: end - begin]
+            record[begin:end] = piece + keep_above * above + keep_offset * offset
     return clean.reshape(traces.shape).astype(dtype)
 
 
-def _between_gaps(record: np.ndarray) -> list[tuple[int, int]]:
-    """Where the pieces of at least two samples between long runs of zeros begin and end."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], record == 0, [False]]).astype(int)))
-    gaps = [(begin, end) for begin, end in edges.reshape(-1, 2) if end - begin >= _GAP]
-    begins, ends = [0, *(end for _, end in gaps)], [*(begin for begin, _ in gaps), len(record)]
-    return [(begin, end) for begin, end in zip(begins, ends, strict=True) if end - begin >= 2]
+def why_unsuitable(denoiser: Denoiser, trace: ArrayLike, sampling_rate: float) -> str:
+    """Why a record cannot be denoised.
+
+    Args:
+        denoiser: the Denoiser.
+        trace: (length,).
+        sampling_rate: of the trace, in samples a second.
+
+    Returns:
+        The reason; empty where it can.
+
+    Example:
+        >>> denoiser = Denoiser(masking_autoencoder((256,)), {}, 256, 100.0)
+        >>> why_unsuitable(denoiser, np.zeros(900), 100), why_unsuitable(denoiser, np.arange(900), 1)
+        ('without a piece of two samples that is no gap', 'at 1 samples a second, expected 20 to 500')
+    """
+    lowest, highest = denoiser.sampling_rate / _FARTHEST_RATE, denoiser.sampling_rate * _FARTHEST_RATE
+    if not lowest <= sampling_rate <= highest:
+        return f"at {sampling_rate:g} samples a second, expected {lowest:g} to {highest:g}"
+    record = np.asarray(trace)
+    if not between(find_gaps(record), len(record), 2):
+        return "without a piece of two samples that is no gap"
+    return ""
+
+
+def share_above(denoiser: Denoiser, trace: ArrayLike, sampling_rate: float | None = None) -> float:
+    """The share of a record's energy above half of the model's rate, where it was not trained.
+
+    Args:
+        denoiser: the Denoiser.
+        trace: (length,).
+        sampling_rate: of the trace, in samples a second; that of the training if None.
+
+    Returns:
+        Between 0 and 1, offsets and gaps apart.
+
+    Raises:
+        ValueError: sampling rates that are too far apart.
+
+    Example:
+        >>> denoiser = Denoiser(masking_autoencoder((256,)), {}, 256, 100.0)
+        >>> time = np.arange(2000) / 250
+        >>> round(share_above(denoiser, np.sin(2 * np.pi * 80 * time) + np.sin(2 * np.pi * 10 * time), 250), 2)
+        0.5
+    """
+    to_model = _to_model(denoiser, sampling_rate)
+    if to_model >= 1:
+        return 0.0
+    record = np.asarray(trace, np.float64)
+    energy = np.zeros(2)
+    for begin, end in between(find_gaps(record), len(record), 2):
+        piece = record[begin:end] - record[begin:end].mean()
+        energy += [np.sum(_split_band(piece, to_model)[1] ** 2), np.sum(piece**2)]
+    return float(min(energy[0] / energy[1], 1.0)) if energy[1] > 0 else 0.0
+
+
+def _to_model(denoiser: Denoiser, sampling_rate: float | None) -> Fraction:
+    """The model's rate over that of a record, as the simplest ratio within a half of a hundredth."""
+    sampling_rate = denoiser.sampling_rate if sampling_rate is None else sampling_rate
+    if not 1 / _FARTHEST_RATE <= sampling_rate / denoiser.sampling_rate <= _FARTHEST_RATE:
+        raise ValueError(
+            f"sampling_rate: found {sampling_rate:g}, expected {1 / _FARTHEST_RATE:g} to {_FARTHEST_RATE:g} times that "
+            f"of the model, {denoiser.sampling_rate:g}; train one on records of such a rate"
+        )
+    exact = denoiser.sampling_rate / sampling_rate
+    # One part in a hundred of speed is less than what the model was trained to bear.
+    if abs(exact - 1) < _SAME_RATE:
+        return Fraction(1)
+    ratios = (Fraction(round(exact * below), below) for below in itertools.count(1))
+    return next(ratio for ratio in ratios if abs(float(ratio) / exact - 1) < _SAME_RATE / 2)
+
+
+def _split_band(piece: np.ndarray, to_model: Fraction) -> tuple[np.ndarray, np.ndarray]:
+    """A piece at the model's rate, and what it holds above that, at its own rate."""
+    at_model = _resampled(piece, to_model)
+    if to_model >= 1:
+        return at_model, np.zeros(len(piece))
+    return at_model, piece - _resampled(at_model, 1 / to_model)[: len(piece)]
+
+
+def _resampled(piece: np.ndarray, ratio: Fraction) -> np.ndarray:
+    return resample(piece[None], ratio.denominator, ratio.numerator)[0]
 
 
 def _denoise_record(denoiser: Denoiser, record: np.ndarray) -> np.ndarray:

@@ -1,17 +1,25 @@
 """Pairs to learn denoising from: clean signals and the same with another place's noise."""
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Draw, Drawn, PyTree
+from aejax.data.gaps import between, standstills
 from aejax.tasks.denoising.drawing import BLOCK, FASTEST, Given
 from aejax.tasks.denoising.drawing import draw as draw_pairs
 
-# The ends of a noise record are faded into each other over this many samples, at most.
-_FADE = 256
+# Stretches of noise are faded into each other over this many samples, at most.
+_FADE = 64
+# Fewer samples of noise say nothing.
+_FEWEST = 16
+# Noise that stands still for as long is none; a window of it would make a mixture without noise.
+STANDSTILL = 64
+# From the mean of a stretch to its zero line, in standard deviations: beyond is another record's.
+_FARTHEST_LINE = 3.0
 
 
 class Mixtures(NamedTuple):
@@ -38,7 +46,7 @@ class Mixtures(NamedTuple):
 def mixtures(
     key: Array,
     events: ArrayLike,
-    noise: ArrayLike,
+    noise: ArrayLike | Sequence[ArrayLike],
     num: int,
     snr_db: tuple[float, float] = (-5.0, 10.0),
     *,
@@ -47,6 +55,7 @@ def mixtures(
     arrival_range: tuple[float, float] = (0.05, 0.5),
     event_groups: ArrayLike | None = None,
     noise_groups: ArrayLike | None = None,
+    noise_offset: ArrayLike | None = None,
     augment: bool = False,
     noise_only: float = 0.0,
     strong: float = 0.0,
@@ -54,9 +63,10 @@ def mixtures(
 ) -> Mixtures:
     """Draws pairs: a piece of a clean event, and the same with noise from another place.
 
-    Event, noise, the piece of each and the signal-to-noise ratio are drawn uniformly. The noise, a record of any
-    length, is closed to a ring by fading its end into its beginning, and turned by a random angle. Both pieces lose
-    their mean.
+    Event, noise, the piece of each and the signal-to-noise ratio are drawn uniformly. A piece of noise is cut from one
+    stretch where that is long enough. Else others from the same place are joined to it, each faded into the next with
+    constant power over 64 samples; which ones, where they begin and their signs are drawn. Both pieces lose their mean.
+    A piece in which the event's record stands still is a pair without an event.
 
     With ``augment``, for training, each of the two is played at 0.8 to 1.25 times its speed (by linear
     interpolation, so other dominant frequencies), coloured by a random smooth frequency response (noise: a standard
@@ -75,6 +85,9 @@ def mixtures(
             the piece begins in the event. Near the ends of a record it is moved so as to stay inside.
         event_groups: (n,), the place of each event: a station, a machine. A pair's noise is from another one.
         noise_groups: (m,), the place of each noise.
+        noise_offset: (m,), the zero line of each noise, such as the median of a longer record; its own mean if None. A
+            short stretch less its own mean has lost what varies slowly. A zero line further from that mean than three
+            standard deviations is moved to there.
         augment: whether to vary what is drawn, as above.
         noise_only: share of pairs without an event.
         strong: share of the others whose ratio is drawn between the highest of ``snr_db`` and 40 dB instead.
@@ -107,18 +120,20 @@ def mixtures(
         arrival_range=arrival_range,
         event_groups=event_groups,
         noise_groups=noise_groups,
+        noise_offset=noise_offset,
         augment=augment,
         noise_only=noise_only,
         strong=strong,
         event_snr_db=event_snr_db,
     )
-    drawn = draw_pairs(key, arrays, -(-num // BLOCK) * BLOCK, num_samples, augment)
+    num_links = _num_links(arrays, num_samples, augment)
+    drawn = draw_pairs(key, arrays, -(-num // BLOCK) * BLOCK, num_samples, num_links, augment)
     return Mixtures(*(np.asarray(field)[:num] for field in drawn))
 
 
 def mixture_source(
     events: ArrayLike,
-    noise: ArrayLike,
+    noise: ArrayLike | Sequence[ArrayLike],
     snr_db: tuple[float, float] = (-5.0, 10.0),
     *,
     num_samples: int = 3072,
@@ -147,23 +162,30 @@ def mixture_source(
         (64, 256)
     """
     arrays = _arrays(events, noise, snr_db, num_samples=num_samples, augment=True, **options)
-    return Drawn(arrays, _pairs_of(num_samples))
+    return Drawn(arrays, _pairs_of(num_samples, _num_links(arrays, num_samples, True)))
 
 
 @functools.lru_cache(maxsize=64)
-def _pairs_of(num_samples: int) -> Draw:
+def _pairs_of(num_samples: int, num_links: int) -> Draw:
     """The very same function for equal lengths, so that a second training compiles nothing."""
 
     def draw(arrays: PyTree, key: Array, num_rows: int) -> Batch:
-        noisy, clean, *_ = draw_pairs(key, arrays, num_rows, num_samples, True)
+        noisy, clean, *_ = draw_pairs(key, arrays, num_rows, num_samples, num_links, True)
         return Batch(noisy, target=clean)
 
     return draw
 
 
+def _num_links(arrays: Given, num_samples: int, augment: bool) -> int:
+    """How many stretches a piece of noise may take: the shortest is at worst begun in its middle."""
+    shortest = int(arrays.noise_length.min())
+    needed = FASTEST * num_samples if augment else num_samples
+    return 1 + int(np.ceil((needed + 2) / (shortest / 2 - float(arrays.fade))))
+
+
 def _arrays(
     events: ArrayLike,
-    noise: ArrayLike,
+    noise: ArrayLike | Sequence[ArrayLike],
     snr_db: tuple[float, float],
     *,
     num_samples: int,
@@ -172,19 +194,20 @@ def _arrays(
     arrival_range: tuple[float, float] = (0.05, 0.5),
     event_groups: ArrayLike | None = None,
     noise_groups: ArrayLike | None = None,
+    noise_offset: ArrayLike | None = None,
     noise_only: float = 0.0,
     strong: float = 0.0,
     event_snr_db: ArrayLike | None = None,
 ) -> Given:
-    events, noise = _records("events", events), _records("noise", noise)
+    events = _records("events", events)
+    records = [np.asarray(record) for record in cast(Iterable[ArrayLike], noise)]
+    stretches, rows = _stretches(records, noise_offset)
     needed = shortest_record(num_samples) if augment else num_samples + 1
     if events.shape[1] < needed:
         raise ValueError(
             f"events: found records of {events.shape[1]} samples, expected at least {needed} for pieces of "
             f"{num_samples}; give longer records, or a smaller num_samples"
         )
-    if noise.shape[1] < 16:
-        raise ValueError(f"noise: found records of {noise.shape[1]} samples, expected at least 16")
     if not snr_db[0] <= snr_db[1]:
         raise ValueError(f"snr_db: found {snr_db}, expected (lowest, highest)")
     if not 0 <= noise_only < 1:
@@ -199,14 +222,23 @@ def _arrays(
         )
     if arrival is not None and np.shape(arrival) != (len(events),):
         raise ValueError(f"arrival: found shape {np.shape(arrival)}, expected ({len(events)},), one for each event")
-    event_place, noise_place = _places(event_groups, noise_groups, len(events), len(noise))
+    event_place, noise_place = _places(event_groups, noise_groups, len(events), len(records), rows)
+    by_place = np.argsort(noise_place[rows], kind="stable")
+    stretches, rows = [stretches[index] for index in by_place], rows[by_place]
+    lengths = np.array([len(stretch) for stretch in stretches])
+    padded = np.zeros((len(stretches), lengths.max()), np.float32)
+    for row, stretch in zip(padded, stretches, strict=True):
+        row[: len(stretch)] = stretch
     return Given(
         jnp.asarray(events, jnp.float32),
-        _ring(jnp.asarray(noise, jnp.float32)),
+        jnp.asarray(padded),
+        jnp.asarray(lengths),
+        jnp.asarray(rows),
         jnp.asarray(np.full(len(events), np.nan) if arrival is None else arrival, jnp.float32),
         jnp.asarray(own_db, jnp.float32),
         jnp.asarray(event_place),
-        jnp.asarray(noise_place),
+        jnp.asarray(noise_place[rows]),
+        jnp.asarray(min(_FADE, lengths.min() // 4), jnp.float32),
         jnp.asarray([*snr_db, *arrival_range, noise_only, strong], jnp.float32),
     )
 
@@ -244,24 +276,66 @@ def longest_piece(length: int) -> int:
 
 
 def _records(name: str, records: ArrayLike) -> np.ndarray:
-    """Checks records and takes their mean from them, in double precision: offsets can be large."""
+    """Checks records and standardises them, in double precision: offsets can be large."""
     records = np.asarray(records)
     if records.ndim != 2 or len(records) == 0:
         raise ValueError(f"{name}: found shape {records.shape}, expected (records, samples)")
     # By its extremes: the mean of equal numbers need not be that number.
-    varies = records.max(axis=1) > records.min(axis=1)
-    centred = records - records.mean(axis=1, keepdims=True, dtype=np.float64)
-    spread = np.sqrt(np.mean(centred**2, axis=1, keepdims=True))
-    bad = np.flatnonzero(~(np.isfinite(spread[:, 0]) & varies))
+    lowest, highest = records.min(axis=1), records.max(axis=1)
+    bad = np.flatnonzero(~(np.isfinite(lowest) & np.isfinite(highest) & (highest > lowest)))
     if len(bad):
         raise ValueError(
             f"{name}: record {bad[0]} is constant or not finite ({len(bad)} such); leave dead channels and gaps out"
         )
-    return (centred / spread).astype(np.float32)
+    return _standardised(records)
+
+
+def _standardised(records: np.ndarray) -> np.ndarray:
+    centred = records - records.mean(axis=1, keepdims=True, dtype=np.float64)
+    return (centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True))).astype(np.float32)
+
+
+def _stretches(records: list[np.ndarray], offset: ArrayLike | None) -> tuple[list[np.ndarray], np.ndarray]:
+    """What records of noise hold between standstills, of the size of one, and the row of each."""
+    if not records or any(record.ndim != 1 for record in records):
+        raise ValueError(f"noise: found {len(records)} records, expected (records, samples), or arrays of samples")
+    if offset is not None and np.shape(offset) != (len(records),):
+        raise ValueError(
+            f"noise_offset: found shape {np.shape(offset)}, expected ({len(records)},), one for each record"
+        )
+    offsets = [None] * len(records) if offset is None else np.asarray(offset, float)
+    found: list[np.ndarray] = []
+    rows: list[int] = []
+    for row, record in enumerate(records):
+        if not np.isfinite(record).all():
+            raise ValueError(f"noise: record {row} is not finite; leave gaps out")
+        for begin, end in between(standstills(record, STANDSTILL), len(record), _FEWEST):
+            stretch = record[begin:end]
+            if stretch.max() > stretch.min():
+                found.append(_from_zero_line(stretch, offsets[row]))
+                rows.append(row)
+    if not found:
+        longest = max(record.size for record in records)
+        raise ValueError(
+            f"noise: found no stretch of at least {_FEWEST} samples that varies, in {len(records)} records of up to "
+            f"{longest} samples; leave dead channels and gaps out"
+        )
+    return found, np.array(rows)
+
+
+def _from_zero_line(stretch: np.ndarray, offset: float | None) -> np.ndarray:
+    """A stretch in its standard deviations, from its zero line."""
+    mean, deviation = stretch.mean(dtype=np.float64), stretch.std(dtype=np.float64)
+    line = 0.0 if offset is None else np.clip((offset - mean) / deviation, -_FARTHEST_LINE, _FARTHEST_LINE)
+    return ((stretch - mean) / deviation - line).astype(np.float32)
 
 
 def _places(
-    event_groups: ArrayLike | None, noise_groups: ArrayLike | None, num_events: int, num_noises: int
+    event_groups: ArrayLike | None,
+    noise_groups: ArrayLike | None,
+    num_events: int,
+    num_noises: int,
+    used: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Groups as numbers; without any, each event is of a place where there is no noise."""
     if (event_groups is None) != (noise_groups is None):
@@ -274,15 +348,8 @@ def _places(
             raise ValueError(f"{name}_groups: found shape {groups.shape}, expected ({count},), one for each record")
     names, numbers = np.unique(np.concatenate([event_groups, noise_groups]), return_inverse=True)
     of_events, of_noises = numbers[:num_events], numbers[num_events:]
-    if len(set(of_noises)) == 1 and of_noises[0] in of_events:
-        raise ValueError(f"noise_groups: found {names[of_noises[0]]} alone, expected noise of another place as well")
+    places = set(of_noises[used])
+    if len(places) == 1 and places <= set(of_events):
+        (only,) = places
+        raise ValueError(f"noise_groups: found {names[only]} alone, expected noise of another place as well")
     return of_events, of_noises
-
-
-def _ring(noise: Array) -> Array:
-    """Fades the end of each record into its beginning with constant power."""
-    fade = min(_FADE, noise.shape[1] // 4)
-    length = noise.shape[1] - fade
-    share = jnp.linspace(0, 1, fade, dtype=noise.dtype)[None, :]
-    head = noise[:, :fade] * jnp.sqrt(share) + noise[:, length:] * jnp.sqrt(1 - share)
-    return jnp.concatenate([head, noise[:, fade:length]], axis=1)

@@ -24,11 +24,11 @@ def evaluate_denoiser(
         sampling_rate: of the pairs, in samples a second; that of the training if None.
 
     Returns:
-        The mean gain in dB, the mean correlation with the clean signals before and after, and, with ``arrival``, the
-        median of the onset's error before and after, with its sign and without, in seconds.
+        The mean gain in dB, the mean correlation with the clean signals before and after (0 where one does not vary),
+        and, with ``arrival``, the median of the onset's error before and after, with its sign and without, in seconds.
 
     Raises:
-        ValueError: pairs that do not fit each other, or as in ``denoise``.
+        ValueError: pairs that do not fit each other or have no noise, or as in ``denoise``.
 
     Example:
         >>> import aejax, jax
@@ -41,11 +41,14 @@ def evaluate_denoiser(
     noisy, clean = np.asarray(noisy), np.asarray(clean)
     if noisy.shape != clean.shape or noisy.ndim != 2:
         raise ValueError(f"noisy, clean: found shapes {noisy.shape}, {clean.shape}, expected (n, length) for both")
+    without = int((noisy == clean).all(axis=1).sum())
+    if without:
+        raise ValueError(f"noisy, clean: found {without} pairs without noise, expected some in each; leave them out")
     estimate = denoise(denoiser, noisy, sampling_rate)
     measured = {
         "mean gain, dB": gain(noisy, clean, estimate).mean(),
-        "mean correlation, noisy": correlation(clean, noisy).mean(),
-        "mean correlation, denoised": correlation(clean, estimate).mean(),
+        "mean correlation, noisy": np.nan_to_num(correlation(clean, noisy)).mean(),
+        "mean correlation, denoised": np.nan_to_num(correlation(clean, estimate)).mean(),
     }
     if arrival is not None:
         rate = sampling_rate or denoiser.sampling_rate
