@@ -20,6 +20,7 @@ from aejax.artefacts import manifest, storage
 from aejax.artefacts.described import Json, describe, made
 from aejax.artefacts.locking import locked
 from aejax.artefacts.manifest import MANIFEST, SECONDS_TO_WAIT
+from aejax.artefacts.outside import explained, reading
 from aejax.artefacts.rules import Rule, check_all, check_shapes
 from aejax.artefacts.writing import atomic_path
 from aejax.base import Adversary, Model, PyTree
@@ -149,6 +150,11 @@ def verify(folder: str | os.PathLike[str]) -> str:
         ValueError: something in it is damaged or out of its range; the message says what.
     """
     folder = Path(folder)
+    with reading(folder):
+        return _verified(folder)
+
+
+def _verified(folder: Path) -> str:
     if not (folder / MANIFEST).is_file():
         codec, stored = _read_earlier(folder, None)
         codec.unpack(stored)
@@ -217,6 +223,11 @@ def load(
             message says which.
     """
     folder = Path(folder)
+    with reading(folder):
+        return _loaded(folder, expected, model)
+
+
+def _loaded(folder: Path, expected: type | None, model: Model | Adversary | None) -> Any:
     if (folder / MANIFEST).is_file():
         codec, stored = _read(folder, model)
     else:
@@ -226,9 +237,10 @@ def load(
         raise ValueError(f"{folder} holds a {codec.kind}, expected a {_kind_of(expected)}")
     try:
         return codec.unpack(_checked(codec, stored))
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{folder} cannot be read as a {codec.kind}: {what}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever its model or its numbers are made by
+        raise ValueError(f"{folder} cannot be read as a {codec.kind}: {explained(error)}") from error
 
 
 def stored_model(stored: Stored) -> Model:

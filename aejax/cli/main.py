@@ -7,6 +7,7 @@ import json
 import operator
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ from aejax.cli.commands import (
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, Reading
 from aejax.cli.commands.tables import read_table
+from aejax.cli.ending import exit_code
 from aejax.data.formats.options import ReadOptions, told_last
 
 if TYPE_CHECKING:
@@ -127,27 +129,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--debug"]
-    try:
-        if words == ["--version"]:
-            import aejax
+    sys.exit(exit_code(functools.partial(_main, words), is_debug="--debug" in given))
 
-            print(f"aejax {aejax.__version__}")
-            sys.exit(0)
-        command = _parse(words)
-        _use_compilation_cache()
-        sys.exit(_run(command))
-    except KeyboardInterrupt as interrupt:
-        sys.exit(_say(str(interrupt) or "interrupted", 130))
-    except BrokenPipeError:
-        # The reader of our standard output (head, say) has gone; nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        if "--debug" in given:
-            raise
-        is_explained = isinstance(error, ValueError | OSError | RuntimeError | ImportError)
-        what = str(error) if is_explained else f"{type(error).__name__}: {error} (--debug shows where it happened)"
-        sys.exit(_say(f"error: {what}", 1))
+
+def _main(words: list[str]) -> int:
+    if words == ["--version"]:
+        import aejax
+
+        print(f"aejax {aejax.__version__}")
+        return 0
+    command = _parse(words)
+    _use_compilation_cache()
+    return _run(command)
 
 
 def _run(command: object) -> int:
@@ -158,11 +151,6 @@ def _run(command: object) -> int:
     folder = folder_of(command) if folder_of else None
     with contextlib.nullcontext() if folder is None else locked(folder):
         return _RUNS[type(command)](command) or 0
-
-
-def _say(text: str, code: int) -> int:
-    print(f"aejax: {text}", file=sys.stderr)
-    return code
 
 
 def _parse(words: list[str]) -> object:
@@ -189,8 +177,16 @@ def _use_compilation_cache() -> None:
     choice = os.environ.get("AEJAX_CACHE", "")
     if choice.lower() in ("off", "0", "none") or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", choice or str(Path(caches) / "aejax" / "xla"))
+    caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        folder = Path(choice) if choice else Path(caches or Path.home() / ".cache") / "aejax" / "xla"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no such user, no home, or one that takes nothing: it is only for speed
+        return
+    if not os.access(folder, os.W_OK):
+        return
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 

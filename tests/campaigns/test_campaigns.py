@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns import cuts, edits, races
+from tests.campaigns import cuts, edits, fuzz, races
 
 
 def assert_no_faults(figures):
@@ -12,6 +12,10 @@ def assert_no_faults(figures):
 
 def test_edits():
     assert_no_faults(edits.edits(120))
+
+
+def test_fuzz():
+    assert_no_faults(fuzz.fuzz(140))
 
 
 @pytest.mark.parametrize("kind", ["mixture", "table monitor"])

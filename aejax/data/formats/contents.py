@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from aejax.artefacts import sizes
+from aejax.artefacts.outside import reading
 from aejax.data.formats.table_files.registry import format_of, shown, zip_members
 
 _GZIP = b"\x1f\x8b"
@@ -41,7 +43,12 @@ def contents(source: str | os.PathLike[str] | BinaryIO) -> list[tuple[str, bytes
         return [(name, unpacked(data, name))]
     if str(source) == "-":
         return [("standard input", unpacked(sys.stdin.buffer.read(), "standard input"))]
-    return [(str(path), unpacked(path.read_bytes(), str(path))) for path in files_of(source)]
+    return [(str(path), _read(path)) for path in files_of(source)]
+
+
+def _read(path: Path) -> bytes:
+    with reading(path):
+        return unpacked(path.read_bytes(), str(path))
 
 
 def files_of(source: str | os.PathLike[str]) -> list[Path]:
@@ -91,7 +98,8 @@ def unpacked(data: bytes, name: str) -> bytes:
     where = f"{name}: " if name else ""
     if data.startswith(_GZIP):
         try:
-            return unpacked(gzip.decompress(data), name)
+            with gzip.open(io.BytesIO(data)) as stream:
+                return unpacked(sizes.unpacked(stream, len(data)), name)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{where}found a damaged GZ file ({error}), expected a whole one") from None
     if not data.startswith(_ZIP):
@@ -102,8 +110,8 @@ def unpacked(data: bytes, name: str) -> bytes:
         members = zip_members(data)
         if len(members) != 1:
             raise ValueError(f"found a ZIP file of {shown(members) or 'nothing'}, expected one file in it; unpack it")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return unpacked(archive.read(members[0]), f"{name}/{members[0]}")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(members[0]) as stream:
+            return unpacked(sizes.unpacked(stream, len(data)), f"{name}/{members[0]}")
     except (zipfile.BadZipFile, RuntimeError, zlib.error, NotImplementedError) as error:
         raise ValueError(f"{where}found a ZIP file that cannot be unpacked ({error})") from None
     except ValueError as error:

@@ -1,15 +1,15 @@
 """Tables of numbers: read from files of any format and from frames, written, and matched by column name."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.outside import reading
 from aejax.artefacts.writing import atomic_path
 from aejax.base import ArrayLike
 from aejax.data.formats.contents import contents, nearest
@@ -103,13 +103,14 @@ def read_table(
     parts: list[tuple[str, Content]] = []
     kinds: list[str] = []
     for name, data in contents(source):
-        table_format = format_of(data) or CSV
-        kinds.append(table_format.name)
-        with _named(name):
+        with reading(name):
+            table_format = format_of(data) or CSV
+            kinds.append(table_format.name)
             parts.append((name, table_format.read(data, options)))
-    whole = joined(parts)
     files = tuple(name for name, _ in parts)
-    with _named(files[0] if len(files) == 1 else str(source)):
+    with reading("" if len(files) == 1 else str(source)):
+        whole = joined(parts)
+    with reading(files[0] if len(files) == 1 else str(source)):
         return _table(whole, options, columns, drop_columns, Reading(files, ", ".join(dict.fromkeys(kinds))))
 
 
@@ -245,15 +246,6 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
     with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         write(file, columns)
-
-
-@contextlib.contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Puts the name of a file before what is wrong in it."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}" if name else str(error)) from None
 
 
 def _of_options(options: object) -> ReadOptions:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.outside import reading
 from aejax.artefacts.storage import open_npz
 from aejax.artefacts.writing import atomic_path
 from aejax.base import ArrayLike
@@ -214,7 +215,8 @@ def read_traces(path: str | Path) -> Recording:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    return _format(path).read(path)
+    with reading(path):
+        return _format(path).read(path)
 
 
 def write_traces(path: str | Path, source: str | Path, traces: Sequence[np.ndarray]) -> None:
