@@ -27,7 +27,7 @@ from aejax.cli.commands import (
     verification,
 )
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet, Reading
+from aejax.cli.commands.options import KeepFormulas, Quiet, Reading
 from aejax.cli.commands.tables import read_table
 from aejax.cli.ending import exit_code
 from aejax.data.formats.options import ReadOptions, told_last
@@ -65,6 +65,7 @@ class EncodeCommand(_OnTable):
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     reading: Reading = ReadOptions()
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -75,6 +76,7 @@ class ReconstructCommand(_OnTable):
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     reading: Reading = ReadOptions()
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -87,6 +89,7 @@ class DetectCommand(_OnTable):
     false_alarm_rate: float | None = None
     """Share of normal rows that may be flagged; that of the run by default."""
     reading: Reading = ReadOptions()
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -104,6 +107,7 @@ class GenerateCommand:
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     seed: int = 0
     """Of the draw."""
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -232,7 +236,7 @@ def _transform(
     table, _ = _table(command, run)
     result = getattr(tables, task)(run, table, notice=_notice(command), **options)
     holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
-    write_table(command.out, {**table.labels, **result} if holds_text else result)
+    write_table(command.out, {**table.labels, **result} if holds_text else result, keep_formulas=command.keep_formulas)
     return result
 
 
@@ -258,7 +262,7 @@ def _generate(command: GenerateCommand) -> None:
             raise ValueError(f"condition: found {word!r}, expected NAME=NUMBER") from None
     run = aejax.load(command.run, aejax.Run)
     rows = tables.generate(run, command.num_samples, conditions, command.seed, _notice(command))
-    write_table(command.out, rows)
+    write_table(command.out, rows, keep_formulas=command.keep_formulas)
 
 
 def _evaluate(command: EvaluateCommand) -> None:

@@ -19,6 +19,7 @@ from aejax.data.formats.table_files.registry import format_of, shown, zip_member
 
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
+_LONGEST = 200  # of names that are compared: the time for it grows with the square
 
 
 def contents(source: str | os.PathLike[str] | BinaryIO) -> list[tuple[str, bytes]]:
@@ -125,11 +126,11 @@ def nearest(name: str, names: Sequence[str]) -> str:
         >>> nearest("plant4.csv", ["plant_4.csv", "notes.txt"])
         " (nearest: 'plant_4.csv')"
     """
-    by_lower = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    by_lower = {other[:_LONGEST].lower(): other for other in names}
+    found = difflib.get_close_matches(name[:_LONGEST].lower(), by_lower, n=1)
     return f" (nearest: {by_lower[found[0]]!r})" if found else ""
 
 
 def _numbered(path: Path) -> list[tuple[int, str]]:
     """A key that has part_2 before part_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

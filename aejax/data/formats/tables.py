@@ -18,7 +18,7 @@ from aejax.data.formats.options import ReadOptions, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.arrow import content_of
-from aejax.data.formats.table_files.csv import CSV, csv_text
+from aejax.data.formats.table_files.csv import CSV, csv_text, without_formulas
 from aejax.data.formats.table_files.registry import Content, format_of, shown, writers
 
 
@@ -212,7 +212,7 @@ def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Sele
     return Selection(table.values, (), note)
 
 
-def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) -> None:
+def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *, keep_formulas: bool = False) -> None:
     """Writes columns to a file, in the format that its suffix names.
 
     The file is written atomically: no reader finds half of it, and a failure leaves an older file as it was. Folders
@@ -221,6 +221,8 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     Args:
         path: ends as the files of a format in ``aejax.data.formats.table_files`` do, such as ``.csv``; ``"-"`` is CSV
             on standard output.
+        keep_formulas: whether text of CSV that begins with =, +, - or @ is written as it is; a spreadsheet may run it.
+            Else an apostrophe stands before it.
         table: (n,) arrays by column name: numbers and booleans, in formats other than NumPy's text and datetime64 too.
 
     Raises:
@@ -237,10 +239,13 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     shapes = {name: values.shape for name, values in columns.items()}
     if not columns or len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(f"table: found columns of shapes {shapes}, expected one or more, each (n,) with the same n")
+    path = Path(path)
+    is_text = str(path) == "-" or path.suffix.lower() in CSV.endings
+    if is_text and not keep_formulas:
+        columns = without_formulas(columns)
     if str(path) == "-":
         sys.stdout.write(csv_text(columns))
         return
-    path = Path(path)
     write = writers().get(path.suffix.lower())
     if write is None:
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")

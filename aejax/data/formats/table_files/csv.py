@@ -9,6 +9,7 @@ import numpy as np
 
 from aejax.data.formats.table_files.registry import TableFormat, register
 from aejax.data.formats.text.reader import read_text
+from aejax.data.formats.text.words import BEGIN_FORMULAS, is_missing, is_number
 
 
 def csv_text(columns: Mapping[str, np.ndarray]) -> str:
@@ -28,6 +29,36 @@ def csv_text(columns: Mapping[str, np.ndarray]) -> str:
         rows[-1] = ("NaN", *rows[-1][1:])
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def without_formulas(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns whose text no spreadsheet takes for a formula: an apostrophe stands before =, +, - and @.
+
+    Numbers stay numbers. ``read_table`` takes the apostrophe off the names of columns again.
+
+    Args:
+        columns: (n,) by name.
+
+    Returns:
+        The same, such names and cells of text changed.
+
+    Example:
+        >>> without_formulas({"=1+1": np.array(["-2.5", "@x"])})
+        {"'=1+1": array(['-2.5', "'@x"], dtype='<U4')}
+    """
+    return {_harmless(name): _harmless_cells(column) for name, column in columns.items()}
+
+
+def _harmless_cells(column: np.ndarray) -> np.ndarray:
+    if column.dtype.kind not in "OU":
+        return column
+    cells = [_harmless(cell) if isinstance(cell, str) else cell for cell in column.tolist()]
+    return np.array(cells, object if column.dtype.kind == "O" else None)
+
+
+def _harmless(text: str) -> str:
+    is_formula = text.startswith(BEGIN_FORMULAS) and not is_number(text) and not is_missing(text)
+    return f"'{text}" if is_formula else text
 
 
 def _cells(column: np.ndarray) -> list[str]:
