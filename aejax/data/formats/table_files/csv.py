@@ -72,7 +72,7 @@ def _cells(column: np.ndarray) -> list[str]:
 
 
 def _write(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
-    file.write(csv_text(columns).encode())
+    file.write(csv_text(columns).encode(errors="backslashreplace"))
 
 
 CSV = TableFormat("CSV", (".csv",), (), read_text, _write)
