@@ -198,6 +198,7 @@ def environment() -> dict[str, object]:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "num_devices": len(devices),
+        "x64": jax.dtypes.canonicalize_dtype(np.float64) == np.float64,
     }
 
 

@@ -83,7 +83,9 @@ def _open_closed_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
 
 
-def _as_note(message: Warning | str, *_: object, **__: object) -> None:
+def _as_note(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    if issubclass(category, RuntimeWarning):  # of NumPy, on numbers that are refused or named elsewhere
+        return
     _print(f"note: {shortened(str(message))}")
 
 

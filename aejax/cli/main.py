@@ -144,6 +144,7 @@ def _main(words: list[str]) -> int:
         return 0
     command = _parse(words)
     _use_compilation_cache()
+    _check_platform()
     return _run(command)
 
 
@@ -193,6 +194,21 @@ def _use_compilation_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _check_platform() -> None:
+    """Refuses a device that was asked for and is not there, before anything is read or written."""
+    if not (asked := os.environ.get("JAX_PLATFORMS")):
+        return
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:
+        raise RuntimeError(
+            f"JAX_PLATFORMS: found {asked!r}, which this JAX or this machine does not have ({type(error).__name__}"
+            f"{f': {error}' if str(error) else ''}); set it to cpu, or unset it"
+        ) from error
 
 
 def _notice(

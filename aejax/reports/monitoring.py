@@ -35,6 +35,8 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
     top = [monitor.columns[column] for column in np.argsort(-mean)[:3] if mean[column] > 0]
     first = f"the first in row {alarms[0]} (counted from 0)" if len(alarms) else "none"
     where = "in the rows of alarm" if len(alarms) else "over all rows, none of which is an alarm"
+    if not np.isfinite(found.chart.combined).any():
+        return f"none of the {len(found.top_sensor)} new rows could be judged: they hold no value in its columns"
     return "\n".join(
         [
             f"normal rows held out in turn: {len(monitor.monitor.held_out.combined)}; false alarms asked for "

@@ -55,12 +55,16 @@ def detection_summary(found: Mapping[str, np.ndarray]) -> str:
         '1 of 2 rows are anomalies; what stands out in them: flow (1)'
     """
     flagged = found["is_anomaly"]
+    num_judged = int(np.isfinite(found["score"]).sum()) if "score" in found else len(flagged)
+    if not num_judged and not flagged.any():
+        return f"none of the {len(flagged)} rows could be judged: they hold no value in the columns of the run"
     sensors = Counter(found["top_sensor"][flagged].tolist()).most_common(3)
     often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
     told = Counter(part for text in found.get("reason", ()) for part in text.split("; ") if part and part != "score")
     return "; ".join(
         [
             f"{flagged.sum()} of {len(flagged)} rows are anomalies",
+            *([f"{len(flagged) - num_judged} rows could not be judged"] if num_judged < len(flagged) else []),
             *([f"what stands out in them: {often}"] if often else []),
             *(f"{what} ({count} rows)" for what, count in told.most_common(3)),
         ]

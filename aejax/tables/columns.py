@@ -3,6 +3,7 @@
 import numpy as np
 
 from aejax.base import Batch
+from aejax.data.batches import check_range
 from aejax.data.columns.scalers import Scaler, scale
 from aejax.data.formats.tables import Table
 from aejax.tables.config import TrainConfig
@@ -28,6 +29,8 @@ def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
             f"column {', '.join(map(repr, empty))} holds no value at all; leave it out with --drop-columns "
             + " ".join(empty)
         )
+    if config.gross_errors == "keep":  # else one so large is left out as such an error
+        check_range(table.values, table.columns)
     return columns
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.campaigns import cuts, edits, fuzz, kills, races
+from tests.campaigns import cuts, edits, environment, fuzz, kills, races, soak
 
 
 def _patched(function):
@@ -20,6 +20,11 @@ def _patched(function):
 CAMPAIGNS = {
     "edits": (edits.edits, 120, 2400),
     "fuzz": (fuzz.fuzz, 140, 50_000),
+    "full-disks": (environment.full_disks, 8, None),
+    "surroundings": (environment.surroundings, None, None),
+    "signals": (environment.signals, 3, 60),
+    "clocks": (environment.clocks, 2, 20),
+    "soak": (soak.soak, 20_000, 10_000_000),
     "saves-cut": (_patched(cuts.saves), 3, None),
     "trainings-cut": (_patched(cuts.trainings), 6, 600),
     "saves-at-once": (races.saves, 5, 300),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns import cuts, edits, fuzz, races
+from tests.campaigns import cuts, edits, environment, fuzz, races, soak
 
 
 def assert_no_faults(figures):
@@ -16,6 +16,28 @@ def test_edits():
 
 def test_fuzz():
     assert_no_faults(fuzz.fuzz(140))
+
+
+def test_full_disks():
+    assert_no_faults(environment.full_disks(8))
+
+
+@pytest.mark.slow
+def test_surroundings():
+    assert_no_faults(environment.surroundings(None))
+
+
+def test_clocks_that_jump():
+    assert_no_faults(environment.clocks(1))
+
+
+@pytest.mark.slow
+def test_signals():
+    assert_no_faults(environment.signals(3))
+
+
+def test_soak():
+    assert_no_faults(soak.soak(20_000))
 
 
 @pytest.mark.parametrize("kind", ["mixture", "table monitor"])
