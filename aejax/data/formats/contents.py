@@ -9,7 +9,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,13 +22,17 @@ _ZIP = b"PK\x03\x04"
 _LONGEST = 200  # of names that are compared: the time for it grows with the square
 
 
-def contents(source: str | os.PathLike[str] | BinaryIO) -> list[tuple[str, bytes]]:
+def contents(
+    source: str | os.PathLike[str] | BinaryIO,
+    note: Callable[[bytes], None] = lambda data: None,  # noqa: ARG005
+) -> Iterator[tuple[str, bytes]]:
     """What a source holds, file by file.
 
     Args:
         source: a path, a folder, a pattern such as ``day_*.csv``, ``"-"`` for standard input, or an open binary file.
+        note: takes the bytes of each file as they lie there, such as ``hashlib.sha256().update``.
 
-    Returns:
+    Yields:
         The name, "" where there is none, and the content of each file, in the order of the names, numbers in them as
         numbers.
 
@@ -41,15 +45,22 @@ def contents(source: str | os.PathLike[str] | BinaryIO) -> list[tuple[str, bytes
         if isinstance(data, str):
             raise ValueError("source: found a file open for text, expected a binary one: open(path, 'rb')")
         name = str(getattr(source, "name", ""))
-        return [(name, unpacked(data, name))]
-    if str(source) == "-":
-        return [("standard input", unpacked(sys.stdin.buffer.read(), "standard input"))]
-    return [(str(path), _read(path)) for path in files_of(source)]
+        note(data)
+        yield name, unpacked(data, name)
+    elif str(source) == "-":
+        data = sys.stdin.buffer.read()
+        note(data)
+        yield "standard input", unpacked(data, "standard input")
+    else:
+        for path in files_of(source):
+            yield str(path), _read(path, note)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, note: Callable[[bytes], None]) -> bytes:
     with reading(path):
-        return unpacked(path.read_bytes(), str(path))
+        data = path.read_bytes()
+        note(data)
+        return unpacked(data, str(path))
 
 
 def files_of(source: str | os.PathLike[str]) -> list[Path]:

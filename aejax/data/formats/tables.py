@@ -1,5 +1,7 @@
 """Tables of numbers: read from files of any format and from frames, written, and matched by column name."""
 
+import functools
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from aejax.data.formats.options import ReadOptions, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.arrow import content_of
-from aejax.data.formats.table_files.csv import CSV, csv_text, without_formulas
+from aejax.data.formats.table_files.csv import CSV, csv_blocks, write_csv
 from aejax.data.formats.table_files.registry import Content, format_of, shown, writers
 
 
@@ -100,18 +102,24 @@ def read_table(
         'left out: time (dates or times)'
     """
     options = checked(_of_options(options))
-    parts: list[tuple[str, Content]] = []
-    kinds: list[str] = []
-    for name, data in contents(source):
-        with reading(name):
-            table_format = format_of(data) or CSV
-            kinds.append(table_format.name)
-            parts.append((name, table_format.read(data, options)))
-    files = tuple(name for name, _ in parts)
+    digest = hashlib.sha256()
+    # Nothing holds the bytes of a file once it is read.
+    read = [(name, *_read(name, data, options)) for name, data in contents(source, digest.update)]
+    parts = [(name, content) for name, _, content in read]
+    files, kinds = tuple(name for name, _ in parts), dict.fromkeys(kind for _, kind, _ in read)
     with reading("" if len(files) == 1 else str(source)):
         whole = joined(parts)
     with reading(files[0] if len(files) == 1 else str(source)):
-        return _table(whole, options, columns, drop_columns, Reading(files, ", ".join(dict.fromkeys(kinds))))
+        return _table(
+            whole, options, columns, drop_columns, Reading(files, ", ".join(kinds), sha256=digest.hexdigest())
+        )
+
+
+def _read(name: str, data: bytes, options: ReadOptions) -> tuple[str, Content]:
+    """The format of a file and what it holds."""
+    with reading(name):
+        table_format = format_of(data) or CSV
+        return table_format.name, table_format.read(data, options)
 
 
 def as_table(
@@ -196,7 +204,8 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
     order = [table.columns.index(name) for name in columns]
     extra = tuple(name for name in table.columns if name not in set(columns))
     note = "" if has_header else f"columns are matched by their position: neither table has a header ({shown(columns)})"
-    return Selection(table.values[:, order], extra, note)
+    is_same = tuple(columns) == table.columns  # as mostly, and a copy would take as much memory again
+    return Selection(table.values if is_same else table.values[:, order], extra, note)
 
 
 def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Selection:
@@ -240,13 +249,12 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *,
     if not columns or len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(f"table: found columns of shapes {shapes}, expected one or more, each (n,) with the same n")
     path = Path(path)
-    is_text = str(path) == "-" or path.suffix.lower() in CSV.endings
-    if is_text and not keep_formulas:
-        columns = without_formulas(columns)
     if str(path) == "-":
-        sys.stdout.write(csv_text(columns))
+        sys.stdout.writelines(csv_blocks(columns, keep_formulas=keep_formulas))
         return
     write = writers().get(path.suffix.lower())
+    if write is write_csv:
+        write = functools.partial(write_csv, keep_formulas=keep_formulas)
     if write is None:
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
     with atomic_path(path) as unfinished, unfinished.open("wb") as file:

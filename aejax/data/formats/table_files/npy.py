@@ -55,7 +55,7 @@ def _array(read: Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def _columns(array: np.ndarray, names: Sequence[str] | None) -> Content:
-    values = array.reshape(len(array), -1).astype(np.float64) if array.size else array.reshape(0, 1)
+    values = array.reshape(len(array), -1).astype(np.float64, copy=False) if array.size else array.reshape(0, 1)
     if names is not None and len(names) != values.shape[1]:
         raise ValueError(f"columns: found {len(names)} names, expected {values.shape[1]} as in the array {array.shape}")
     columns = [Column(*pair) for pair in zip(names or [""] * values.shape[1], values.T, strict=True)]
