@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from aejax.artefacts import manifest, storage
-from aejax.artefacts.described import Json, describe, made
+from aejax.artefacts.described import Json, check_sizes, describe, made
 from aejax.artefacts.locking import locked
 from aejax.artefacts.manifest import MANIFEST, SECONDS_TO_WAIT
 from aejax.artefacts.outside import explained, reading
@@ -27,6 +27,8 @@ from aejax.base import Adversary, Model, PyTree
 
 # Reading begins again where a writer has replaced the thing meanwhile.
 _MOST_READINGS = 100
+# Of a model without an array as large as its event, such as one of convolutions alone.
+_ANY_SIZE = 1 << 22
 
 
 class Stored(NamedTuple):
@@ -300,6 +302,8 @@ def _with_model(folder: Path, found: dict[str, Any], model: Model | Adversary | 
     if model is None and description is not None:
         if "unknown" in description:
             raise ValueError(f"{folder}: {description['unknown']}; give the model to aejax.load(folder, model=...)")
+        num_numbers = sum(array.size for array in storage.flatten(stored.arrays).values())
+        check_sizes(description, max(_ANY_SIZE, num_numbers))
         model = made(description)
     return codec, _upgraded(codec, stored._replace(model=model), found["version"])
 

@@ -64,7 +64,7 @@ def detection_summary(found: Mapping[str, np.ndarray]) -> str:
     return "; ".join(
         [
             f"{flagged.sum()} of {len(flagged)} rows are anomalies",
-            *([f"{len(flagged) - num_judged} rows could not be judged"] if num_judged < len(flagged) else []),
+            *([f"{len(flagged) - num_judged} without a verdict"] if num_judged < len(flagged) else []),
             *([f"what stands out in them: {often}"] if often else []),
             *(f"{what} ({count} rows)" for what, count in told.most_common(3)),
         ]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.artefacts import codecs, storage
-from aejax.artefacts.outside import explained
+from aejax.artefacts.outside import explained, shortened
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.scalers import Scaler
@@ -172,7 +172,7 @@ def load_config(folder: str | Path) -> tuple[TrainConfig, Source]:
             raise ValueError(f"found format {content['format']}, expected {_FORMAT}; use the aejax that wrote it")
         return configs.from_dict(content["train"]), source_of(content["data"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is not the config of a run: {explained(error)}") from error
+        raise ValueError(shortened(f"{path} is not the config of a run: {explained(error)}")) from error
 
 
 def finished(folder: str | Path) -> Run | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import aejax
-from aejax.artefacts import storage
+from aejax.artefacts import manifest, storage
 from aejax.artefacts.outside import LONGEST, reading, shortened
 from aejax.data.formats.grids import read_grid
 from aejax.data.formats.maps import read_maps
@@ -109,6 +109,16 @@ def test_what_claims_too_much_is_refused_before_memory_is_taken(read, name, cont
         tracemalloc.stop()
 
 
+def test_a_dataset_that_was_never_written_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "m.nxs"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("mantid_workspace_1/workspace")
+        group.create_dataset("values", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024))
+    with pytest.raises(ValueError, match=f"{path}: found a file of .* that claims to hold 8.8e.12"):
+        read_maps(path)
+
+
 def test_nothing_in_a_folder_makes_another_error(tmp_path):
     """Deep JSON, numbers without end, a list for an object: at each place of the manifest."""
     aejax.save(tmp_path, EXAMPLES["mixture"]())
@@ -139,3 +149,24 @@ def test_a_damaged_history_is_named(content, tmp_path):
         assert str(path) in str(error)  # noqa: PT017
     else:
         assert content.startswith("{")
+
+
+@pytest.mark.parametrize("size", [10**7, 10**8, 2**31 - 1, 10**12])
+def test_a_model_is_not_made_for_sizes_that_no_array_has(size, tmp_path):
+    aejax.save(tmp_path, EXAMPLES["sections"]())
+    content = json.loads((tmp_path / "artefact.json").read_text())
+    content["model"]["args"][0][1] = size
+    del content["sha256"]
+    manifest.write(tmp_path, content)
+    with pytest.raises(ValueError, match=f"{tmp_path}: model: found {size}, expected sizes of at most"):
+        aejax.load(tmp_path)
+
+
+def test_settings_of_sections_take_no_memory_before_they_are_compared(tmp_path):
+    aejax.save(tmp_path, EXAMPLES["sections"]())
+    content = json.loads((tmp_path / "artefact.json").read_text())
+    content["settings"]["patch_shape"] = [1 << 16, 1 << 16]
+    del content["sha256"]
+    manifest.write(tmp_path, content)
+    with pytest.raises(ValueError, match=f"{tmp_path} cannot be read as a sections"):
+        aejax.load(tmp_path)

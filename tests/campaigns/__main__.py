@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.campaigns import cuts, edits, environment, fuzz, kills, races, soak
+from tests.campaigns import cuts, edits, environment, fuzz, good, kills, races, soak
 
 
 def _patched(function):
@@ -20,6 +20,7 @@ def _patched(function):
 CAMPAIGNS = {
     "edits": (edits.edits, 120, 2400),
     "fuzz": (fuzz.fuzz, 140, 50_000),
+    "good": (good.good, 100, 20_000),
     "full-disks": (environment.full_disks, 8, None),
     "surroundings": (environment.surroundings, None, None),
     "signals": (environment.signals, 3, 60),

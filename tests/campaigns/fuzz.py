@@ -87,7 +87,7 @@ def _judge(figures, name, path, folder, read):
             warnings.simplefilter("ignore")
             read(path)
         outcome = "read"
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, MemoryError) as error:
         outcome = "refused by name"
         if str(folder) not in str(error):
             figures.fault(f"{name}: does not name the file: {error}")

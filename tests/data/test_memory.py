@@ -23,7 +23,7 @@ def test_the_digest_is_that_of_the_files_as_they_lie_there(tmp_path):
 @pytest.mark.parametrize("num_columns", [2, 400])
 def test_rows_are_written_block_by_block(num_columns, tmp_path):
     taken = []
-    for num_cells in (150_000, 450_000):
+    for num_cells in (300_000, 600_000):
         rows = np.random.default_rng(0).normal(size=(num_cells // num_columns, num_columns))
         columns = {f"T{i}": column for i, column in enumerate(rows.T)}
         tracemalloc.start()
