@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
@@ -250,7 +250,7 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *,
         raise ValueError(f"table: found columns of shapes {shapes}, expected one or more, each (n,) with the same n")
     path = Path(path)
     if str(path) == "-":
-        sys.stdout.writelines(csv_blocks(columns, keep_formulas=keep_formulas))
+        _write_to_standard_output(csv_blocks(columns, keep_formulas=keep_formulas))
         return
     write = writers().get(path.suffix.lower())
     if write is write_csv:
@@ -259,6 +259,15 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *,
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
     with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         write(file, columns)
+
+
+def _write_to_standard_output(blocks: Iterable[str]) -> None:
+    try:
+        sys.stdout.writelines(blocks)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # which does not say what could not be written
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def _of_options(options: object) -> ReadOptions:
