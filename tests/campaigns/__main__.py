@@ -21,7 +21,7 @@ CAMPAIGNS = {
     "edits": (edits.edits, 120, 2400),
     "fuzz": (fuzz.fuzz, 140, 50_000),
     "good": (good.good, 100, 20_000),
-    "full-disks": (environment.full_disks, 8, None),
+    "full-disks": (environment.full_disks, 4, None),
     "surroundings": (environment.surroundings, None, None),
     "signals": (environment.signals, 3, 60),
     "clocks": (environment.clocks, 2, 20),

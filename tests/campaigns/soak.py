@@ -44,7 +44,7 @@ def soak(num_rows):
         settled = taken[len(taken) // 4]
         if taken[-1] - settled > _MOST_GROWTH:
             figures.fault(f"memory grew from {settled / 1e6:.0f} to {taken[-1] / 1e6:.0f} MB")
-        figures.outcomes[f"rows, memory {settled / 1e6:.0f} MB and then {taken[-1] / 1e6:.0f} MB"] = num_rows
+        figures.name = f"soak of {num_rows} rows, memory {settled / 1e6:.0f} MB and then {taken[-1] / 1e6:.0f} MB"
     return figures
 
 

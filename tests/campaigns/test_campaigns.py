@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns import cuts, edits, environment, fuzz, races, soak
+from tests.campaigns import cuts, edits, environment, fuzz, good, races, soak
 
 
 def assert_no_faults(figures):
@@ -18,8 +18,12 @@ def test_fuzz():
     assert_no_faults(fuzz.fuzz(140))
 
 
+def test_good_files():
+    assert_no_faults(good.good(100))
+
+
 def test_full_disks():
-    assert_no_faults(environment.full_disks(8))
+    assert_no_faults(environment.full_disks(4))
 
 
 @pytest.mark.slow
