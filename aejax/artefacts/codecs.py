@@ -17,15 +17,18 @@ import numpy as np
 import safetensors.numpy
 
 from aejax.artefacts import manifest, storage
-from aejax.artefacts.described import Json, describe, made
+from aejax.artefacts.described import Json, check_sizes, describe, made
 from aejax.artefacts.locking import locked
 from aejax.artefacts.manifest import MANIFEST, SECONDS_TO_WAIT
+from aejax.artefacts.outside import explained, reading
 from aejax.artefacts.rules import Rule, check_all, check_shapes
 from aejax.artefacts.writing import atomic_path
 from aejax.base import Adversary, Model, PyTree
 
 # Reading begins again where a writer has replaced the thing meanwhile.
 _MOST_READINGS = 100
+# Of a model without an array as large as its event, such as one of convolutions alone.
+_ANY_SIZE = 1 << 22
 
 
 class Stored(NamedTuple):
@@ -149,6 +152,11 @@ def verify(folder: str | os.PathLike[str]) -> str:
         ValueError: something in it is damaged or out of its range; the message says what.
     """
     folder = Path(folder)
+    with reading(folder):
+        return _verified(folder)
+
+
+def _verified(folder: Path) -> str:
     if not (folder / MANIFEST).is_file():
         codec, stored = _read_earlier(folder, None)
         codec.unpack(stored)
@@ -217,6 +225,11 @@ def load(
             message says which.
     """
     folder = Path(folder)
+    with reading(folder):
+        return _loaded(folder, expected, model)
+
+
+def _loaded(folder: Path, expected: type | None, model: Model | Adversary | None) -> Any:
     if (folder / MANIFEST).is_file():
         codec, stored = _read(folder, model)
     else:
@@ -226,9 +239,10 @@ def load(
         raise ValueError(f"{folder} holds a {codec.kind}, expected a {_kind_of(expected)}")
     try:
         return codec.unpack(_checked(codec, stored))
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{folder} cannot be read as a {codec.kind}: {what}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever its model or its numbers are made by
+        raise ValueError(f"{folder} cannot be read as a {codec.kind}: {explained(error)}") from error
 
 
 def stored_model(stored: Stored) -> Model:
@@ -288,6 +302,8 @@ def _with_model(folder: Path, found: dict[str, Any], model: Model | Adversary | 
     if model is None and description is not None:
         if "unknown" in description:
             raise ValueError(f"{folder}: {description['unknown']}; give the model to aejax.load(folder, model=...)")
+        num_numbers = sum(array.size for array in storage.flatten(stored.arrays).values())
+        check_sizes(description, max(_ANY_SIZE, num_numbers))
         model = made(description)
     return codec, _upgraded(codec, stored._replace(model=model), found["version"])
 

@@ -112,6 +112,30 @@ def _all_options(found: Origin) -> dict[str, Any]:
     return {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty} | found.kwargs
 
 
+def check_sizes(description: Json, most: int) -> None:
+    """Refuses whole numbers that are no sizes of what is there, before memory is taken for them.
+
+    Args:
+        description: from ``describe``.
+        most: the largest.
+
+    Raises:
+        ValueError: a larger one.
+
+    Example:
+        >>> check_sizes({"args": [[10**12]]}, 10**6)
+        Traceback (most recent call last):
+        ValueError: model: found 1000000000000, expected sizes of at most 1000000
+    """
+    if isinstance(description, Mapping):
+        description = list(description.values())
+    if isinstance(description, list):
+        for part in description:
+            check_sizes(part, most)
+    elif isinstance(description, int) and abs(description) > most:
+        raise ValueError(f"model: found {description}, expected sizes of at most {most}")
+
+
 def _like(field: Any, description: Json) -> Any:
     """A replaced field: a named tuple, such as hyperparameters, is of the kind that it replaces."""
     if isinstance(description, Mapping) and "fields" in description:

@@ -5,16 +5,16 @@ import json
 import math
 import os
 import platform
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
-import safetensors
 import safetensors.numpy
 
+from aejax.artefacts import sizes
+from aejax.artefacts.outside import explained, shortened
 from aejax.artefacts.writing import atomic_path
 from aejax.base import PyTree
 
@@ -101,7 +101,9 @@ def read_history(path: str | Path) -> dict[str, np.ndarray]:
 
     def parse(content: bytes) -> dict[str, np.ndarray]:
         records = [json.loads(line) for line in content.decode().splitlines()]
-        names = [name for name in records[0] if name != "epoch"] if records else []
+        if not records or not all(isinstance(record, dict) for record in records):
+            raise ValueError("expected an object of metrics in each line, one for each epoch")
+        names = [name for name in records[0] if name != "epoch"]
         return {name: np.array([record[name] for record in records], np.float32) for name in names}
 
     return read(path, parse)
@@ -133,8 +135,13 @@ def open_npz(path: str | Path, expected: str) -> Iterator[np.lib.npyio.NpzFile]:
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            sizes.headers(file.zip, path.stat().st_size)
             yield file
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except MemoryError:
+        raise
+    except sizes.TooLargeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except Exception as error:  # of NumPy, or of the ZIP file that it is
         raise ValueError(
             f"{path}: found no NPZ file of arrays of numbers or text, expected one with {expected}, as numpy.savez "
             "writes it"
@@ -168,8 +175,10 @@ def read(path: str | Path, parse: Callable[[bytes], Parsed]) -> Parsed:
         )
     try:
         return parse(path.read_bytes())
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of whatever library
+        raise ValueError(shortened(f"{path} cannot be read: {explained(error)}")) from error
 
 
 def environment() -> dict[str, object]:
@@ -189,6 +198,7 @@ def environment() -> dict[str, object]:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "num_devices": len(devices),
+        "x64": jax.dtypes.canonicalize_dtype(np.float64) == np.float64,
     }
 
 

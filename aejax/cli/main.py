@@ -7,6 +7,7 @@ import json
 import operator
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,8 +27,9 @@ from aejax.cli.commands import (
     verification,
 )
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet, Reading
+from aejax.cli.commands.options import KeepFormulas, Quiet, Reading
 from aejax.cli.commands.tables import read_table
+from aejax.cli.ending import exit_code
 from aejax.data.formats.options import ReadOptions, told_last
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class EncodeCommand(_OnTable):
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     reading: Reading = ReadOptions()
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -73,6 +76,7 @@ class ReconstructCommand(_OnTable):
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     reading: Reading = ReadOptions()
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -85,6 +89,7 @@ class DetectCommand(_OnTable):
     false_alarm_rate: float | None = None
     """Share of normal rows that may be flagged; that of the run by default."""
     reading: Reading = ReadOptions()
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -102,6 +107,7 @@ class GenerateCommand:
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     seed: int = 0
     """Of the draw."""
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -127,27 +133,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != "--debug"]
-    try:
-        if words == ["--version"]:
-            import aejax
+    sys.exit(exit_code(functools.partial(_main, words), is_debug="--debug" in given))
 
-            print(f"aejax {aejax.__version__}")
-            sys.exit(0)
-        command = _parse(words)
-        _use_compilation_cache()
-        sys.exit(_run(command))
-    except KeyboardInterrupt as interrupt:
-        sys.exit(_say(str(interrupt) or "interrupted", 130))
-    except BrokenPipeError:
-        # The reader of our standard output (head, say) has gone; nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
-        if "--debug" in given:
-            raise
-        is_explained = isinstance(error, ValueError | OSError | RuntimeError | ImportError)
-        what = str(error) if is_explained else f"{type(error).__name__}: {error} (--debug shows where it happened)"
-        sys.exit(_say(f"error: {what}", 1))
+
+def _main(words: list[str]) -> int:
+    if words == ["--version"]:
+        import aejax
+
+        print(f"aejax {aejax.__version__}")
+        return 0
+    command = _parse(words)
+    _use_compilation_cache()
+    _check_platform()
+    return _run(command)
 
 
 def _run(command: object) -> int:
@@ -158,11 +156,6 @@ def _run(command: object) -> int:
     folder = folder_of(command) if folder_of else None
     with contextlib.nullcontext() if folder is None else locked(folder):
         return _RUNS[type(command)](command) or 0
-
-
-def _say(text: str, code: int) -> int:
-    print(f"aejax: {text}", file=sys.stderr)
-    return code
 
 
 def _parse(words: list[str]) -> object:
@@ -189,10 +182,33 @@ def _use_compilation_cache() -> None:
     choice = os.environ.get("AEJAX_CACHE", "")
     if choice.lower() in ("off", "0", "none") or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", choice or str(Path(caches) / "aejax" / "xla"))
+    caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        folder = Path(choice) if choice else Path(caches or Path.home() / ".cache") / "aejax" / "xla"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no such user, no home, or one that takes nothing: it is only for speed
+        return
+    if not os.access(folder, os.W_OK):
+        return
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _check_platform() -> None:
+    """Refuses a device that was asked for and is not there, before anything is read or written."""
+    if not (asked := os.environ.get("JAX_PLATFORMS")):
+        return
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:
+        raise RuntimeError(
+            f"JAX_PLATFORMS: found {asked!r}, which this JAX or this machine does not have ({type(error).__name__}"
+            f"{f': {error}' if str(error) else ''}); set it to cpu, or unset it"
+        ) from error
 
 
 def _notice(
@@ -236,7 +252,7 @@ def _transform(
     table, _ = _table(command, run)
     result = getattr(tables, task)(run, table, notice=_notice(command), **options)
     holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
-    write_table(command.out, {**table.labels, **result} if holds_text else result)
+    write_table(command.out, {**table.labels, **result} if holds_text else result, keep_formulas=command.keep_formulas)
     return result
 
 
@@ -262,7 +278,7 @@ def _generate(command: GenerateCommand) -> None:
             raise ValueError(f"condition: found {word!r}, expected NAME=NUMBER") from None
     run = aejax.load(command.run, aejax.Run)
     rows = tables.generate(run, command.num_samples, conditions, command.seed, _notice(command))
-    write_table(command.out, rows)
+    write_table(command.out, rows, keep_formulas=command.keep_formulas)
 
 
 def _evaluate(command: EvaluateCommand) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -68,7 +68,7 @@ def as_batch(data: RowsLike) -> Batch:
         # Inside jit all that is computed is traced, also of arrays whose values are known: check these on the host.
         batch = jax.device_get(batch)
     batch = _each(_cast, batch)
-    if _check(_findings(batch, np)):
+    if _check(_findings(batch, np), batch):
         batch = _filled(batch, np)
     return jax.tree.map(jax.device_put, batch)
 
@@ -114,7 +114,7 @@ def received(sent: Sent) -> Batch:
         >>> received(send(as_arrays([[1.0, float("nan")]]))).mask
         Array([[ True, False]], dtype=bool)
     """
-    to_fill = _check(jax.device_get(sent.findings))
+    to_fill = _check(jax.device_get(sent.findings), sent.batch)
     return _filled_on_device(sent.batch) if to_fill else _each(_cast_on_device, sent.batch)
 
 
@@ -294,19 +294,55 @@ def _findings(batch: Batch, xp: ModuleType) -> dict[str, Array]:
     return found
 
 
-def _check(found: dict[str, Array]) -> bool:
+def check_range(values: np.ndarray, columns: Sequence[str]) -> None:
+    """Refuses numbers that float32 does not hold.
+
+    Args:
+        values: (n, c).
+        columns: c names.
+
+    Raises:
+        ValueError: there is one; the message names its column and its row.
+
+    Example:
+        >>> check_range(np.array([[1.0, 2.0], [3.0, 1e39]]), ["flow", "level"])
+        Traceback (most recent call last):
+        ValueError: column 'level': found 1e+39 in row 2, beyond 3.4e38, the largest of float32; ...
+    """
+    if (place := _beyond(values)) is not None:
+        row, column = place
+        raise ValueError(
+            f"column {columns[column]!r}: found {values[place]:g} in row {row + 1}, beyond 3.4e38, the largest of "
+            "float32; empty the cell if it means a missing value, or give the column in another unit"
+        )
+
+
+def _beyond(values: np.ndarray) -> tuple[int, ...] | None:
+    """Where the first number stands that is infinite, or is so in float32."""
+    with np.errstate(over="ignore"):
+        places = np.argwhere(np.isinf(values.astype(np.float32, copy=False)))
+    return tuple(map(int, places[0])) if len(places) else None
+
+
+def _check(found: dict[str, Array], batch: Batch) -> bool:
     """Raises what was found; returns whether a value is to be filled."""
     for name in Batch._fields:
         if found.get(f"{name} infinite"):
             raise ValueError(
-                f"{name}: found an infinite value, or one beyond 3.4e38, the largest of float32; expected finite "
-                "numbers; write NaN where a value is missing"
+                f"{name}: found an infinite value, or one beyond 3.4e38, the largest of float32{_at(batch, name)}; "
+                "expected finite numbers; write NaN where a value is missing"
             )
     if found.get("cond missing"):
         raise ValueError("cond: found a missing value (NaN); a condition must be known, leave these rows out")
     if found.get("weight negative"):
         raise ValueError("weight: found a negative or missing value, expected numbers of at least 0")
     return bool(found["to fill"])
+
+
+def _at(batch: Batch, name: str) -> str:
+    field = np.asarray(jax.device_get(getattr(batch, name)))
+    place = _beyond(field)
+    return "" if place is None else f" ({field[place]:g} at {list(place)}, counted from 0)"
 
 
 def _filled(batch: Batch, xp: ModuleType) -> Batch:

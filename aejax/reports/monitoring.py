@@ -1,14 +1,20 @@
 """What a monitor makes of a table: a few lines for the terminal, a control chart, and the sensors that stand out."""
 
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aejax import plots
 from aejax.artefacts import storage
 from aejax.plots.monitoring import control_chart
+from aejax.reports import pages
 from aejax.tables.gaps import describe
 from aejax.tables.monitoring import TableMonitor, Watched
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PICTURES = ("control_chart.png", "contributions.png")
 
@@ -29,6 +35,8 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
     top = [monitor.columns[column] for column in np.argsort(-mean)[:3] if mean[column] > 0]
     first = f"the first in row {alarms[0]} (counted from 0)" if len(alarms) else "none"
     where = "in the rows of alarm" if len(alarms) else "over all rows, none of which is an alarm"
+    if not np.isfinite(found.chart.combined).any():
+        return f"none of the {len(found.top_sensor)} new rows could be judged: they hold no value in its columns"
     return "\n".join(
         [
             f"normal rows held out in turn: {len(monitor.monitor.held_out.combined)}; false alarms asked for "
@@ -67,19 +75,38 @@ def write_pictures(folder: str | Path, monitor: TableMonitor, found: Watched) ->
     Returns:
         The names of the files.
     """
+    drawings = dict(zip(PICTURES, (_chart, _contributions), strict=True))
+    drawn = []
+    for name, draw in drawings.items():
+        try:
+            storage.write_figure(Path(folder) / name, draw(monitor, found))
+        except OSError:
+            raise
+        except Exception as error:  # of whatever is drawn: what was found stays without its picture
+            warnings.warn(f"{name}: {pages.not_drawn(error)}", stacklevel=2)
+        else:
+            drawn.append(name)
+    return tuple(drawn)
+
+
+def _chart(monitor: TableMonitor, found: Watched) -> "Figure":
     names = {"t2": "T²", "spe": "SPE", "combined": "combined"}
     charts = control_chart(
         {name: getattr(found.chart, field) for field, name in names.items()},
         {name: float(getattr(monitor.monitor.limit, field)) for field, name in names.items()},
         found.chart.is_alarm,
     )
+    figure: Figure = charts[0].figure
+    return figure
+
+
+def _contributions(monitor: TableMonitor, found: Watched) -> "Figure":
     label = "fall of T² and SPE in units of their limits if the sensor were free"
     normal = monitor.normal_contribution.tolist()
-    bars = plots.contribution_bars(_shown(found), monitor.columns, 15, normal=normal, label=label)
-    figures = dict(zip(PICTURES, (charts[0].figure, bars.figure), strict=True))
-    for name, figure in figures.items():
-        storage.write_figure(Path(folder) / name, figure)
-    return tuple(figures)
+    names = [pages.label(name) for name in monitor.columns]
+    figure = plots.contribution_bars(_shown(found), names, 15, normal=normal, label=label).figure
+    assert figure is not None
+    return figure.figure
 
 
 def _shown(found: Watched) -> np.ndarray:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aejax.artefacts.outside import shortened
 from aejax.artefacts.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_LONGEST_LABEL = 40
 
 Rows = Sequence[Sequence[object]]
 
@@ -54,7 +57,7 @@ def write_page(path: str | Path, title: str, panels: Sequence[Panel], subtitle: 
     body = "\n".join(_panel(panel) for panel in panels)
     page = _PAGE.format(title=html.escape(title), subtitle=html.escape(subtitle), body=body)
     with atomic_path(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace")  # names may be no text
 
 
 def format_table(rows: Rows) -> str:
@@ -102,12 +105,48 @@ def _panel(panel: Panel) -> str:
     if panel.table:
         parts.append(_html_table(panel.table))
     if panel.figure is not None:
-        caption = html.escape(panel.caption)
-        parts.append(
-            f'<figure><img alt="{html.escape(panel.title)}" src="data:image/png;base64,{_png(panel.figure)}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+        parts.append(_figure(panel))
     return "".join([*parts, "</section>"])
+
+
+def _figure(panel: Panel) -> str:
+    try:
+        png = _png(panel.figure)
+    except Exception as error:  # of whatever is drawn: a page without a picture is better than none
+        return f"<p>{html.escape(not_drawn(error))}</p>"
+    return (
+        f'<figure><img alt="{html.escape(panel.title)}" src="data:image/png;base64,{png}">'
+        f"<figcaption>{html.escape(panel.caption)}</figcaption></figure>"
+    )
+
+
+def not_drawn(error: Exception) -> str:
+    """What stands in the place of a picture.
+
+    Args:
+        error: raised while it was drawn.
+
+    Returns:
+        A sentence.
+    """
+    return shortened(f"This picture could not be drawn ({type(error).__name__}: {error})")
+
+
+def label(name: str) -> str:
+    r"""A name as a picture holds it: short, of characters that a font can have, and no formula.
+
+    Args:
+        name: any text.
+
+    Returns:
+        At most 40 characters, and a backslash before each dollar, which is not drawn.
+
+    Example:
+        >>> label("price [$]"), len(label("a" * 1000))
+        ('price [\\$]', 40)
+    """
+    short = name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 3]}..."
+    return shortened(short).replace("\n", " ").replace("$", r"\$")
 
 
 def _html_table(rows: Rows) -> str:

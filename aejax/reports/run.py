@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from aejax import metrics, plots, tasks
 from aejax.base import Model
 from aejax.data.columns.kinds import KINDS
 from aejax.data.columns.scalers import scale
+from aejax.plots.style import BLUE, new_figure, tidy
 from aejax.reports import pages
 from aejax.reports.pages import Panel
 from aejax.tables.application import draw_rows
@@ -21,6 +22,9 @@ from aejax.tables.run import HeldOut, Record, Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Bars that a picture can hold, and how many of the worst are shown where there are more.
+_MOST_BARS, _NUM_WORST = 60, 20
 
 
 def summary(run: Run, record: Record) -> str:
@@ -51,12 +55,16 @@ def detection_summary(found: Mapping[str, np.ndarray]) -> str:
         '1 of 2 rows are anomalies; what stands out in them: flow (1)'
     """
     flagged = found["is_anomaly"]
+    num_judged = int(np.isfinite(found["score"]).sum()) if "score" in found else len(flagged)
+    if not num_judged and not flagged.any():
+        return f"none of the {len(flagged)} rows could be judged: they hold no value in the columns of the run"
     sensors = Counter(found["top_sensor"][flagged].tolist()).most_common(3)
     often = ", ".join(f"{name} ({count})" for name, count in sensors if name)
     told = Counter(part for text in found.get("reason", ()) for part in text.split("; ") if part and part != "score")
     return "; ".join(
         [
             f"{flagged.sum()} of {len(flagged)} rows are anomalies",
+            *([f"{len(flagged) - num_judged} without a verdict"] if num_judged < len(flagged) else []),
             *([f"what stands out in them: {often}"] if often else []),
             *(f"{what} ({count} rows)" for what, count in told.most_common(3)),
         ]
@@ -126,7 +134,7 @@ def _divergence(run: Run) -> list[str]:
 
 
 def _results(run: Run, record: Record) -> list[tuple[str, object]]:
-    loss = record.history["val_loss"]
+    loss = record.history.get("val_loss", np.array([np.nan]))
     chosen: list[tuple[str, object]] = []
     if np.isfinite(loss).any():  # not where training diverged in its first epoch
         best = int(np.nanargmin(loss))
@@ -182,50 +190,72 @@ def _columns(run: Run) -> list[Panel]:
 
 
 def _pictures(run: Run, record: Record) -> list[Panel]:
-    reconstructed = _reconstructions(run, record.held_out) if isinstance(run.model, Model) else []
-    panels = [
-        *_training(record.history),
-        *reconstructed,
-        Panel(
-            "Anomaly scores",
-            figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
-            caption="Scores of held-out normal rows. A row above the threshold is called an anomaly; "
-            "scores beyond the axis are counted in the legend.",
-        ),
-    ]
-    return [*panels, _samples(run, record.held_out)] if run.model.sample is not None else panels
+    held_out = record.held_out
+    drawings: list[tuple[str, Callable[[], Panel]]] = []
+    if np.isfinite(record.history["loss"]).any():
+        drawings.append(("Training", lambda: _training(record.history)))
+    if isinstance(run.model, Model):
+        drawings += [
+            ("Explained variance", lambda: _explained_variance(run, held_out)),
+            ("Reconstructions", lambda: _reconstructed_rows(run, held_out)),
+            ("Codes", lambda: _codes(run, held_out)),
+        ]
+    drawings.append(("Anomaly scores", lambda: _scores(run)))
+    if run.model.sample is not None:
+        drawings.append(("Samples", lambda: _samples(run, held_out)))
+    return [_drawn(title, draw) for title, draw in drawings]
 
 
-def _training(history: Mapping[str, np.ndarray]) -> list[Panel]:
-    if not np.isfinite(history["loss"]).any():
-        return []
-    return [
-        Panel(
-            "Training",
-            figure=_figure(plots.loss_curves(history)),
-            caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
-        )
-    ]
+def _drawn(title: str, draw: Callable[[], Panel]) -> Panel:
+    """A panel, or what kept it from being drawn: it costs nobody his page."""
+    try:
+        return draw()
+    except Exception as error:
+        return Panel(title, text=pages.not_drawn(error))
 
 
-def _reconstructions(run: Run, held_out: HeldOut) -> list[Panel]:
-    columns = run.columns
-    r2 = held_out.explained_variance
+def _training(history: Mapping[str, np.ndarray]) -> Panel:
+    return Panel(
+        "Training",
+        figure=_figure(plots.loss_curves(history)),
+        caption="Loss by epoch. The variables kept are those of the lowest validation loss.",
+    )
+
+
+def _scores(run: Run) -> Panel:
+    return Panel(
+        "Anomaly scores",
+        figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
+        caption="Scores of held-out normal rows. A row above the threshold is called an anomaly; "
+        "scores beyond the axis are counted in the legend.",
+    )
+
+
+def _explained_variance(run: Run, held_out: HeldOut) -> Panel:
+    r2, names = held_out.explained_variance, _labels(run)
+    caption = "R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean."
+    if len(r2) <= _MOST_BARS:
+        return Panel("Explained variance", figure=_figure(plots.explained_variance_bars(r2, names)), caption=caption)
+    worst = np.argsort(np.nan_to_num(r2, nan=np.inf))[:_NUM_WORST]
+    bars, of_all = new_figure(height=6, width=10).subplots(1, 2)
+    plots.explained_variance_bars(r2[worst], [names[index] for index in worst], bars)
+    of_all.hist(np.clip(r2[~np.isnan(r2)], -0.5, 1), 30, color=BLUE)
+    of_all.set(xlabel="explained variance, R²", ylabel="columns")
+    return Panel(
+        "Explained variance",
+        figure=_figure(tidy(of_all)),
+        caption=f"{caption} The {len(worst)} lowest, and how many columns have which; below -0.5 counts as -0.5.",
+    )
+
+
+def _codes(run: Run, held_out: HeldOut) -> Panel:
     # The codes are coloured by the column that they hold best.
-    told = int(np.argmax(np.nan_to_num(r2, nan=-np.inf)))
-    return [
-        Panel(
-            "Explained variance",
-            figure=_figure(plots.explained_variance_bars(r2, columns)),
-            caption="R² of each column on held-out rows: 1 is a perfect reconstruction, 0 no better than the mean.",
-        ),
-        _reconstructed_rows(run, held_out),
-        Panel(
-            "Codes",
-            figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], columns[told])),
-            caption=f"The two dimensions of the code that vary most, coloured by {columns[told]}.",
-        ),
-    ]
+    told = int(np.argmax(np.nan_to_num(held_out.explained_variance, nan=-np.inf)))
+    return Panel(
+        "Codes",
+        figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], _labels(run)[told])),
+        caption=f"The two dimensions of the code that vary most, coloured by {run.columns[told]}.",
+    )
 
 
 def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
@@ -237,7 +267,7 @@ def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
         # Rows held out at random do not follow each other: over a row number they would only look as if they did.
         draw, num_rows = plots.parity, None
         what = "Each point is a held-out row; on the line the model gives back what was measured."
-    panels = draw(held_out.x[:num_rows], held_out.reconstruction[:num_rows], columns, held_out.explained_variance)
+    panels = draw(held_out.x[:num_rows], held_out.reconstruction[:num_rows], _labels(run), held_out.explained_variance)
     return Panel(
         "Reconstructions",
         figure=_figure(panels),
@@ -256,7 +286,7 @@ def _samples(run: Run, held_out: HeldOut) -> Panel:
     key = jax.random.key(run.config.seed)
     rows = draw_rows(run, key, len(held_out.x), cond)
     distance = metrics.ks_distance(rows, held_out.x)
-    panels = plots.samples_against_data(rows, held_out.x, run.columns, distance)
+    panels = plots.samples_against_data(rows, held_out.x, _labels(run), distance)
     at = ", at the same conditions" if cond is not None else ""
     return Panel(
         "Samples",
@@ -264,6 +294,10 @@ def _samples(run: Run, held_out: HeldOut) -> Panel:
         caption=f"Generated rows beside held-out ones{at}. KS is their Kolmogorov-Smirnov distance, 0 at best, 1 at "
         f"worst. {_which(panels, run.columns, 'that agree worst')}",
     )
+
+
+def _labels(run: Run) -> list[str]:
+    return [pages.label(name) for name in run.columns]
 
 
 def _figure(axes: "Axes | np.ndarray") -> "Figure":

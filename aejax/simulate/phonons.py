@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.outside import reading
 from aejax.base import ArrayLike
 from aejax.simulate.scattering import scatterers
 
@@ -69,17 +70,18 @@ def read_force_constants(path: str | Path, calculator: str | None = None) -> "Ph
         raise FileNotFoundError(f"{path}: there is no such file")
     if calculator is not None and calculator not in calculator_info:
         raise ValueError(f"calculator: found {calculator!r}, expected one of {', '.join(sorted(calculator_info))}")
-    try:
-        crystal = phonopy.load(str(path), log_level=0, calculator=calculator)
-    except ValueError as error:
-        if "physical_unit" not in str(error):
-            raise
-        raise ValueError(
-            f"{path}: physical_unit: found {' '.join(str(error).splitlines()[1:])}, expected the units of the "
-            'calculator; write the right one under "phonopy:", such as "calculator: qe"'
-        ) from error
-    if crystal.force_constants is None:
-        raise ValueError(f"{path}: found no force constants, expected them or displacements with forces")
+    with reading(path):
+        try:
+            crystal = phonopy.load(str(path), log_level=0, calculator=calculator)
+        except ValueError as error:
+            if "physical_unit" not in str(error):
+                raise
+            raise ValueError(
+                f"{path}: physical_unit: found {' '.join(str(error).splitlines()[1:])}, expected the units of the "
+                'calculator; write the right one under "phonopy:", such as "calculator: qe"'
+            ) from error
+        if crystal.force_constants is None:
+            raise ValueError(f"{path}: found no force constants, expected them or displacements with forces")
     crystal.nac_params = None
     return crystal
 

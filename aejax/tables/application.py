@@ -252,11 +252,12 @@ def _prepare(run: Run, table: Table, notice: Notice) -> _Prepared:
     constant = pinned(run.profile, x)
     check_scaled(run.scaler, constant, configs.scaling(run.config), run.columns)
     is_known = has_conditions(cond, run.config, notice)
-    batch = scaled_batch(constant[is_known], cond[is_known], run.scaler, run.cond_scaler)
-    unknown = find_unknown(run.conditions, cond[is_known], run.config.condition_columns)
+    known = slice(None) if is_known.all() else is_known  # a mask would copy all
+    batch = scaled_batch(constant[known], cond[known], run.scaler, run.cond_scaler)
+    unknown = find_unknown(run.conditions, cond[known], run.config.condition_columns)
     for rows, what in unknown:
         notice(f"{rows.sum()} of {len(rows)} rows have a condition {what}; their results are extrapolations")
-    return _Prepared(batch, x[is_known], is_known, unknown)
+    return _Prepared(batch, x[known], is_known, unknown)
 
 
 def _say_new_levels(run: Run, x: np.ndarray, notice: Notice) -> None:

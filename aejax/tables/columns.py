@@ -3,6 +3,7 @@
 import numpy as np
 
 from aejax.base import Batch
+from aejax.data.batches import check_range
 from aejax.data.columns.scalers import Scaler, scale
 from aejax.data.formats.tables import Table
 from aejax.tables.config import TrainConfig
@@ -10,6 +11,7 @@ from aejax.tables.profiles import Notice as Notice
 from aejax.tables.run import Source
 
 _FARTHEST = 1e15
+_BLOCK = 1 << 16
 
 
 def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
@@ -28,11 +30,15 @@ def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
             f"column {', '.join(map(repr, empty))} holds no value at all; leave it out with --drop-columns "
             + " ".join(empty)
         )
+    if config.gross_errors == "keep":  # else one so large is left out as such an error
+        check_range(table.values, table.columns)
     return columns
 
 
 def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
     """Splits the values of a table, in the order of the source's columns, into modelled ones and conditions."""
+    if not config.condition_columns:
+        return values, values[:, :0]
     is_condition = np.array([name in config.condition_columns for name in source.columns], bool)
     order = [source.columns.index(name) for name in config.condition_columns]
     return values[:, ~is_condition], values[:, order]
@@ -40,7 +46,10 @@ def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.
 
 def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: Scaler) -> Batch:
     """Scaled float32 rows, cut off where squares would not be float32 any more; NaN where missing."""
-    scaled = np.clip(scale(scaler, x), -_FARTHEST, _FARTHEST).astype(np.float32)
+    scaled = np.empty(x.shape, np.float32)
+    for begin in range(0, len(x), _BLOCK):  # of float64 only a part at a time
+        block = slice(begin, begin + _BLOCK)
+        scaled[block] = np.clip(scale(scaler, x[block]), -_FARTHEST, _FARTHEST)
     scaled_cond = scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None
     return Batch(scaled, cond=scaled_cond)  # type: ignore[arg-type]
 

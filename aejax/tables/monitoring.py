@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aejax.base import Array
+from aejax.data.batches import check_range
 from aejax.data.columns.sentinels import find_sentinels
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import Table, select_columns
@@ -162,6 +163,7 @@ def _without_sentinels(
     rows: np.ndarray, centre: np.ndarray, spread: np.ndarray, columns: tuple[str, ...], which: str, notice: Notice
 ) -> np.ndarray:
     """The rows with NaN for values such as -999."""
+    check_range(rows, columns)
     rows = rows.copy()
     found: list[tuple[int, float, int]] = []
     while more := _sentinels(rows, centre, spread):

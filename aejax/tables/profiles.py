@@ -78,6 +78,8 @@ def pinned(profile: Profile, x: np.ndarray) -> np.ndarray:
         (n, c); what is missing stays missing.
     """
     constant = kinds.constants(profile.columns)
+    if np.isnan(constant).all():
+        return x
     return np.where(np.isnan(constant) | np.isnan(x), x, constant)
 
 
@@ -94,6 +96,8 @@ def changes(profile: Profile, x: np.ndarray, names: tuple[str, ...]) -> list[tup
         the values 0, 1 and -1 is none: such a column may be a label.
     """
     constant = kinds.constants(profile.columns)
+    if np.isnan(constant).all():
+        return []
     has_changed = kinds.has_changed(constant, x)
     is_mark = kinds.is_flag(constant) & kinds.is_flag(x)
     found = []

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.artefacts import codecs, storage
+from aejax.artefacts.outside import explained, shortened
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.scalers import Scaler
@@ -166,13 +167,12 @@ def load_config(folder: str | Path) -> tuple[TrainConfig, Source]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not a run folder: it has no config.json; train one with aejax train")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
         if content["format"] != _FORMAT:
             raise ValueError(f"found format {content['format']}, expected {_FORMAT}; use the aejax that wrote it")
         return configs.from_dict(content["train"]), source_of(content["data"])
-    except (KeyError, TypeError, ValueError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path} is not the config of a run: {what}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(shortened(f"{path} is not the config of a run: {explained(error)}")) from error
 
 
 def finished(folder: str | Path) -> Run | None:

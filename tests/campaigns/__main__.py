@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.campaigns import cuts, edits, kills, races
+from tests.campaigns import cuts, edits, environment, fuzz, good, kills, races, soak
 
 
 def _patched(function):
@@ -19,6 +19,13 @@ def _patched(function):
 # (campaign, attempts of the short form, of the long one); of saves-cut the cuts of each save, all if None
 CAMPAIGNS = {
     "edits": (edits.edits, 120, 2400),
+    "fuzz": (fuzz.fuzz, 140, 50_000),
+    "good": (good.good, 100, 20_000),
+    "full-disks": (environment.full_disks, 4, None),
+    "surroundings": (environment.surroundings, None, None),
+    "signals": (environment.signals, 3, 60),
+    "clocks": (environment.clocks, 2, 20),
+    "soak": (soak.soak, 20_000, 10_000_000),
     "saves-cut": (_patched(cuts.saves), 3, None),
     "trainings-cut": (_patched(cuts.trainings), 6, 600),
     "saves-at-once": (races.saves, 5, 300),

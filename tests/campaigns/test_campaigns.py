@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns import cuts, edits, races
+from tests.campaigns import cuts, edits, environment, fuzz, good, races, soak
 
 
 def assert_no_faults(figures):
@@ -12,6 +12,36 @@ def assert_no_faults(figures):
 
 def test_edits():
     assert_no_faults(edits.edits(120))
+
+
+def test_fuzz():
+    assert_no_faults(fuzz.fuzz(140))
+
+
+def test_good_files():
+    assert_no_faults(good.good(100))
+
+
+def test_full_disks():
+    assert_no_faults(environment.full_disks(4))
+
+
+@pytest.mark.slow
+def test_surroundings():
+    assert_no_faults(environment.surroundings(None))
+
+
+def test_clocks_that_jump():
+    assert_no_faults(environment.clocks(1))
+
+
+@pytest.mark.slow
+def test_signals():
+    assert_no_faults(environment.signals(3))
+
+
+def test_soak():
+    assert_no_faults(soak.soak(20_000))
 
 
 @pytest.mark.parametrize("kind", ["mixture", "table monitor"])

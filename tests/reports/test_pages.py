@@ -37,15 +37,15 @@ def test_equal_content_gives_equal_bytes(tmp_path):
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
 
 
-def test_a_failure_leaves_the_old_page(tmp_path):
+def test_an_interruption_leaves_the_old_page(tmp_path):
     pages.write_page(tmp_path / "page.html", "title", example())
     before = (tmp_path / "page.html").read_bytes()
 
     class Broken:
         def savefig(self, *args, **options):
-            raise RuntimeError("cannot draw")
+            raise KeyboardInterrupt
 
-    with pytest.raises(RuntimeError, match="cannot draw"):
+    with pytest.raises(KeyboardInterrupt):
         pages.write_page(tmp_path / "page.html", "title", [Panel("x", figure=Broken())])
     assert (tmp_path / "page.html").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

@@ -108,3 +108,11 @@ def test_a_run_that_diverged_says_so_first(run, record, panels_of):
     assert next(iter(panels_of(run))) == "Held-out results"
     assert "best epoch" in report.summary(run, record)
     assert "diverged" not in report.summary(run, record)
+
+
+def test_rows_without_a_verdict_are_not_called_normal():
+    nothing = np.array([np.nan, np.nan])
+    found = {"score": nothing, "is_anomaly": np.zeros(2, bool), "top_sensor": np.array(["", ""])}
+    assert report.detection_summary(found).startswith("none of the 2 rows could be judged")
+    some = found | {"score": np.array([np.nan, 1.0])}
+    assert report.detection_summary(some) == "0 of 2 rows are anomalies; 1 without a verdict"

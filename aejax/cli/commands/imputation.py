@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet, Reading
+from aejax.cli.commands.options import KeepFormulas, Quiet, Reading
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
 
@@ -31,6 +31,7 @@ class ImputeCommand:
     reading: Reading = ReadOptions()
     seed: int = 0
     """Of the split, the training and the draws."""
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -59,5 +60,6 @@ def run(command: ImputeCommand) -> None:
     found = impute(draw_key, imputer, table.values)
     for path, values in ((command.out, found.x), (command.spread, found.std)):
         if path is not None:
-            write_table(path, {**table.labels, **dict(zip(table.columns, values.T, strict=True))})
+            columns = {**table.labels, **dict(zip(table.columns, values.T, strict=True))}
+            write_table(path, columns, keep_formulas=command.keep_formulas)
             print(f"written to {path}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from aejax.cli.commands.notes import note, warnings_noted
-from aejax.cli.commands.options import Quiet, Reading, flags_that_differ
+from aejax.cli.commands.options import KeepFormulas, Quiet, Reading, flags_that_differ
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions, told_last
 
@@ -58,6 +58,7 @@ class MonitorCommand:
     reading: Reading = ReadOptions()
     seed: int = 0
     """Of the training."""
+    keep_formulas: KeepFormulas = False
     quiet: Quiet = False
 
 
@@ -89,7 +90,7 @@ def run(command: MonitorCommand) -> str:
     found = tables.watch(monitor, new, notice)
     aejax.save(command.out, monitor)
     columns = {**new.labels, **found.chart._asdict(), "top_sensor": found.top_sensor}
-    write_table(command.out / "rows.csv", columns)
+    write_table(command.out / "rows.csv", columns, keep_formulas=command.keep_formulas)
     pictures = report.write_pictures(command.out, monitor, found)
     return f"{report.summary(monitor, found)}\nwritten to {command.out}: the monitor, rows.csv, {', '.join(pictures)}"
 

@@ -5,6 +5,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+from aejax.artefacts.outside import shortened
+
 
 def note(text: str, quiet: bool) -> None:
     """Prints a note to standard error.
@@ -14,7 +16,8 @@ def note(text: str, quiet: bool) -> None:
         quiet: whether the command was asked to say nothing but results and errors.
     """
     if not quiet:
-        print(f"note: {text}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # standard error may be full or gone
+            print(f"note: {shortened(text)}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,11 @@ from aejax.data.formats.options import ReadOptions
 Reading = OmitArgPrefixes[FlagCreatePairsOff[ReadOptions]]
 Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
+KeepFormulas = Annotated[
+    FlagCreatePairsOff[bool],
+    arg(help="write text of CSV that begins with =, +, - or @ as it is, and not with an apostrophe before it"),
+]
+
 
 def flags_that_differ(command: object, names: Iterable[str], *others: object) -> str:
     """The options, written as --num-lags, --seed, in which a command differs from each of ``others``."""

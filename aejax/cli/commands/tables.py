@@ -1,7 +1,6 @@
 """The table that a command is given."""
 
 import dataclasses
-import hashlib
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -35,7 +34,6 @@ def read_table(
         The Table, and the digest in hexadecimal.
     """
     from aejax.data.formats import tables
-    from aejax.data.formats.contents import files_of
 
     content = sys.stdin.buffer.read() if path == "-" else None
 
@@ -48,7 +46,4 @@ def read_table(
     # Of new data only what is out of the ordinary is said: the model says which columns it does not use.
     for line in table.reading.sentences() if columns is None else table.reading.notes:
         notice(line)
-    digest = hashlib.sha256(b"" if content is None else content)
-    for file in files_of(path) if content is None else ():
-        digest.update(file.read_bytes())
-    return table, digest.hexdigest()
+    return table, table.reading.sha256

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from aejax.artefacts.outside import reading
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.cli.commands.tables import read_table
@@ -56,13 +57,11 @@ def config_of(words: list[str]) -> TrainConfig:
         name, separator, value = word.partition("=")
         if name == "--config":
             path = Path(value if separator else next(iter(words[index + 1 :]), ""))
-            try:
-                content = json.loads(path.read_text())
-            except json.JSONDecodeError as error:
-                raise ValueError(f"config: {path} is not JSON: {error}") from error
-            if not isinstance(content, dict):
-                raise ValueError(f"config: {path}: found {type(content).__name__}, expected an object of options")
-            return configs.from_dict(content.get("train", content), f"config: {path}")
+            with reading(f"config: {path}"):
+                content = json.loads(path.read_bytes())
+                if not isinstance(content, dict):
+                    raise ValueError(f"found {type(content).__name__}, expected an object of options")
+                return configs.from_dict(content.get("train", content), f"config: {path}")
     return TrainConfig()
 
 

@@ -1,7 +1,6 @@
 """Columns that tell the time, count or number rows and do not measure, by how they behave."""
 
 import math
-import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -88,7 +87,7 @@ def is_row_number(values: np.ndarray) -> bool:
 
 def _reason(name: str, values: np.ndarray) -> str | None:
     seen = values[~np.isnan(values)]
-    is_named = re.sub(r"\s*[\[(].*[\])]$", "", name).strip().lower() in _CLOCK_NAMES
+    is_named = _without_unit(name).strip().lower() in _CLOCK_NAMES
     if is_named and len(seen) == len(values) and bool((np.diff(values) > 0).all()):
         return RISES
     if len(seen) < _FEWEST_ROWS:
@@ -107,6 +106,12 @@ def _reason(name: str, values: np.ndarray) -> str | None:
     if _wraps(seen):
         return WRAPS
     return DISTINCT if not order and _is_distinct(seen) else None
+
+
+def _without_unit(name: str) -> str:
+    """A name without what stands in brackets at its end."""
+    begins = [place for place in map(name.find, "[(") if place >= 0]
+    return name[: min(begins)] if begins and name.endswith(("]", ")")) else name
 
 
 def _order(values: np.ndarray) -> str | None:

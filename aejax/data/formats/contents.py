@@ -9,23 +9,30 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from aejax.artefacts import sizes
+from aejax.artefacts.outside import reading
 from aejax.data.formats.table_files.registry import format_of, shown, zip_members
 
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
+_LONGEST = 200  # of names that are compared: the time for it grows with the square
 
 
-def contents(source: str | os.PathLike[str] | BinaryIO) -> list[tuple[str, bytes]]:
+def contents(
+    source: str | os.PathLike[str] | BinaryIO,
+    note: Callable[[bytes], None] = lambda data: None,  # noqa: ARG005
+) -> Iterator[tuple[str, bytes]]:
     """What a source holds, file by file.
 
     Args:
         source: a path, a folder, a pattern such as ``day_*.csv``, ``"-"`` for standard input, or an open binary file.
+        note: takes the bytes of each file as they lie there, such as ``hashlib.sha256().update``.
 
-    Returns:
+    Yields:
         The name, "" where there is none, and the content of each file, in the order of the names, numbers in them as
         numbers.
 
@@ -38,10 +45,22 @@ def contents(source: str | os.PathLike[str] | BinaryIO) -> list[tuple[str, bytes
         if isinstance(data, str):
             raise ValueError("source: found a file open for text, expected a binary one: open(path, 'rb')")
         name = str(getattr(source, "name", ""))
-        return [(name, unpacked(data, name))]
-    if str(source) == "-":
-        return [("standard input", unpacked(sys.stdin.buffer.read(), "standard input"))]
-    return [(str(path), unpacked(path.read_bytes(), str(path))) for path in files_of(source)]
+        note(data)
+        yield name, unpacked(data, name)
+    elif str(source) == "-":
+        data = sys.stdin.buffer.read()
+        note(data)
+        yield "standard input", unpacked(data, "standard input")
+    else:
+        for path in files_of(source):
+            yield str(path), _read(path, note)
+
+
+def _read(path: Path, note: Callable[[bytes], None]) -> bytes:
+    with reading(path):
+        data = path.read_bytes()
+        note(data)
+        return unpacked(data, str(path))
 
 
 def files_of(source: str | os.PathLike[str]) -> list[Path]:
@@ -91,7 +110,8 @@ def unpacked(data: bytes, name: str) -> bytes:
     where = f"{name}: " if name else ""
     if data.startswith(_GZIP):
         try:
-            return unpacked(gzip.decompress(data), name)
+            with gzip.open(io.BytesIO(data)) as stream:
+                return unpacked(sizes.unpacked(stream, len(data)), name)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{where}found a damaged GZ file ({error}), expected a whole one") from None
     if not data.startswith(_ZIP):
@@ -102,8 +122,8 @@ def unpacked(data: bytes, name: str) -> bytes:
         members = zip_members(data)
         if len(members) != 1:
             raise ValueError(f"found a ZIP file of {shown(members) or 'nothing'}, expected one file in it; unpack it")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return unpacked(archive.read(members[0]), f"{name}/{members[0]}")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(members[0]) as stream:
+            return unpacked(sizes.unpacked(stream, len(data)), f"{name}/{members[0]}")
     except (zipfile.BadZipFile, RuntimeError, zlib.error, NotImplementedError) as error:
         raise ValueError(f"{where}found a ZIP file that cannot be unpacked ({error})") from None
     except ValueError as error:
@@ -117,11 +137,11 @@ def nearest(name: str, names: Sequence[str]) -> str:
         >>> nearest("plant4.csv", ["plant_4.csv", "notes.txt"])
         " (nearest: 'plant_4.csv')"
     """
-    by_lower = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    by_lower = {other[:_LONGEST].lower(): other for other in names}
+    found = difflib.get_close_matches(name[:_LONGEST].lower(), by_lower, n=1)
     return f" (nearest: {by_lower[found[0]]!r})" if found else ""
 
 
 def _numbered(path: Path) -> list[tuple[int, str]]:
     """A key that has part_2 before part_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

@@ -1,7 +1,6 @@
 """Grids of cells from files: pictures, NPY and GSLIB."""
 
 import io
-import lzma
 import math
 import re
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aejax.artefacts import sizes
+from aejax.artefacts.outside import reading
 from aejax.data.formats.contents import files_of, unpacked
 
 _NPY = b"\x93NUMPY"
@@ -56,19 +57,18 @@ def read_grid(path: str | Path, shape: tuple[int, int] | None = None, variable: 
     """
     (file,) = files_of(path)[:1]
     data = file.read_bytes()
-    try:
-        data = lzma.decompress(data) if data.startswith(_XZ) else unpacked(data, "")
+    with reading(path):
+        data = sizes.unpacked_xz(data) if data.startswith(_XZ) else unpacked(data, "")
         grid = _grid(data, shape, variable)
         if not np.isfinite(grid.cells).all():
             number = int((~np.isfinite(grid.cells)).sum())
             raise ValueError(f"found {number} cells without a number, expected a number in each; cut them away")
-    except (ValueError, lzma.LZMAError) as error:
-        raise ValueError(f"{path}: {error}") from None
     return grid
 
 
 def _grid(data: bytes, shape: tuple[int, int] | None, variable: str | None) -> Grid:
     if data.startswith(_NPY):
+        sizes.header(io.BytesIO(data), len(data))
         cells = np.load(io.BytesIO(data), allow_pickle=False)
         if cells.ndim != 2 or cells.dtype.kind not in "buif":
             raise ValueError(f"found an array of {cells.dtype} of shape {cells.shape}, expected numbers of two axes")
@@ -84,6 +84,7 @@ def _picture(data: bytes) -> Grid | None:
 
     try:
         image = Image.open(io.BytesIO(data))
+        sizes.check_packed(4 * math.prod(image.size), len(data))
         image.load()
     except UnidentifiedImageError:
         return None
@@ -123,11 +124,11 @@ def _gslib(data: bytes, shape: tuple[int, int] | None, variable: str | None) -> 
 def _plane(header: list[str], num_cells: int) -> tuple[int, int]:
     """Rows and columns, from the sizes along x, y and z of which one is 1."""
     for line in header:
-        for sizes in _in_turn([int(word) for word in re.findall(r"\d+", line)]):
-            if math.prod(sizes) == num_cells:
-                columns, *rows = [size for size in sizes if size > 1] or [1]
+        for lengths in _in_turn([int(word) for word in re.findall(r"\d+", line)]):
+            if math.prod(lengths) == num_cells:
+                columns, *rows = [size for size in lengths if size > 1] or [1]
                 if len(rows) > 1:
-                    raise ValueError(f"found a grid of {sizes} cells along x, y and z, expected 1 along one of them")
+                    raise ValueError(f"found a grid of {lengths} cells along x, y and z, expected 1 along one of them")
                 return (rows[0] if rows else 1), columns
     raise ValueError(
         f"found GSLIB of {num_cells} cells without their numbers along x and y in the first line, expected them "

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aejax.artefacts.storage import atomic_path
+from aejax.artefacts.outside import reading
+from aejax.artefacts.writing import atomic_path
 from aejax.base import ArrayLike
 from aejax.data.formats.contents import files_of
 from aejax.data.formats.map_files.registry import MAP_FORMATS, MapFormat, MapOptions, Maps
@@ -61,7 +62,8 @@ def read_maps(
     options = MapOptions(energy_unit, momentum_unit, given, num_momenta)
     read: list[Maps] = []
     for path in files:
-        maps = format_of(path).read(path, options)
+        with reading(path):
+            maps = format_of(path).read(path, options)
         if read:
             for name in ("momentum", "energy"):
                 check_axis(f"{path}: {name}", getattr(maps, name), getattr(read[0], name), f"those of {files[0]}")
@@ -103,7 +105,7 @@ def write_maps(path: str | Path, maps: Maps, source: str | Path | None = None) -
     """
     path = Path(path)
     found, same = check_writing(path, source)
-    with atomic_path(path) as partial:
+    with atomic_path(path) as partial, reading("" if same is None else same):
         found.write(partial, maps, same)
 
 
@@ -133,7 +135,8 @@ def check_writing(
     if ending not in (by_ending if only is None else (only,)):
         raise ValueError(f"{path}: found the ending {ending or 'none'!r}, expected {only or ', '.join(by_ending)}")
     found = by_ending[ending]
-    same = None if source is None or format_of(Path(source)) is not found else Path(source)
+    with reading("" if source is None else source):
+        same = None if source is None or format_of(Path(source)) is not found else Path(source)
     if same is None and found.needs_source:
         raise ValueError(
             f"{path}: {found.name} holds detectors, expected a file of this format whose detectors are kept; name it, "

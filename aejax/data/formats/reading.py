@@ -20,6 +20,7 @@ class Reading(NamedTuple):
         units: of columns, by name, where the file says them.
         left_out: why a column is not among the values, by name.
         notes: what was decided or ignored, a sentence each.
+        sha256: of the bytes of the files, one after the other; "" for a frame.
     """
 
     files: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Reading(NamedTuple):
     units: Mapping[str, str] = MappingProxyType({})
     left_out: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    sha256: str = ""
 
     def sentences(self) -> list[str]:
         """What a user should know, a line each.

@@ -1,15 +1,17 @@
 """Tables of numbers: read from files of any format and from frames, written, and matched by column name."""
 
-import contextlib
+import functools
+import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.outside import reading
 from aejax.artefacts.writing import atomic_path
 from aejax.base import ArrayLike
 from aejax.data.formats.contents import contents, nearest
@@ -18,7 +20,7 @@ from aejax.data.formats.options import ReadOptions, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.arrow import content_of
-from aejax.data.formats.table_files.csv import CSV, csv_text
+from aejax.data.formats.table_files.csv import CSV, csv_blocks, write_csv
 from aejax.data.formats.table_files.registry import Content, format_of, shown, writers
 
 
@@ -100,17 +102,24 @@ def read_table(
         'left out: time (dates or times)'
     """
     options = checked(_of_options(options))
-    parts: list[tuple[str, Content]] = []
-    kinds: list[str] = []
-    for name, data in contents(source):
+    digest = hashlib.sha256()
+    # Nothing holds the bytes of a file once it is read.
+    read = [(name, *_read(name, data, options)) for name, data in contents(source, digest.update)]
+    parts = [(name, content) for name, _, content in read]
+    files, kinds = tuple(name for name, _ in parts), dict.fromkeys(kind for _, kind, _ in read)
+    with reading("" if len(files) == 1 else str(source)):
+        whole = joined(parts)
+    with reading(files[0] if len(files) == 1 else str(source)):
+        return _table(
+            whole, options, columns, drop_columns, Reading(files, ", ".join(kinds), sha256=digest.hexdigest())
+        )
+
+
+def _read(name: str, data: bytes, options: ReadOptions) -> tuple[str, Content]:
+    """The format of a file and what it holds."""
+    with reading(name):
         table_format = format_of(data) or CSV
-        kinds.append(table_format.name)
-        with _named(name):
-            parts.append((name, table_format.read(data, options)))
-    whole = joined(parts)
-    files = tuple(name for name, _ in parts)
-    with _named(files[0] if len(files) == 1 else str(source)):
-        return _table(whole, options, columns, drop_columns, Reading(files, ", ".join(dict.fromkeys(kinds))))
+        return table_format.name, table_format.read(data, options)
 
 
 def as_table(
@@ -195,7 +204,8 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
     order = [table.columns.index(name) for name in columns]
     extra = tuple(name for name in table.columns if name not in set(columns))
     note = "" if has_header else f"columns are matched by their position: neither table has a header ({shown(columns)})"
-    return Selection(table.values[:, order], extra, note)
+    is_same = tuple(columns) == table.columns  # as mostly, and a copy would take as much memory again
+    return Selection(table.values if is_same else table.values[:, order], extra, note)
 
 
 def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Selection:
@@ -211,7 +221,7 @@ def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Sele
     return Selection(table.values, (), note)
 
 
-def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) -> None:
+def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *, keep_formulas: bool = False) -> None:
     """Writes columns to a file, in the format that its suffix names.
 
     The file is written atomically: no reader finds half of it, and a failure leaves an older file as it was. Folders
@@ -220,6 +230,8 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     Args:
         path: ends as the files of a format in ``aejax.data.formats.table_files`` do, such as ``.csv``; ``"-"`` is CSV
             on standard output.
+        keep_formulas: whether text of CSV that begins with =, +, - or @ is written as it is; a spreadsheet may run it.
+            Else an apostrophe stands before it.
         table: (n,) arrays by column name: numbers and booleans, in formats other than NumPy's text and datetime64 too.
 
     Raises:
@@ -236,24 +248,26 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike]) ->
     shapes = {name: values.shape for name, values in columns.items()}
     if not columns or len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(f"table: found columns of shapes {shapes}, expected one or more, each (n,) with the same n")
-    if str(path) == "-":
-        sys.stdout.write(csv_text(columns))
-        return
     path = Path(path)
+    if str(path) == "-":
+        _write_to_standard_output(csv_blocks(columns, keep_formulas=keep_formulas))
+        return
     write = writers().get(path.suffix.lower())
+    if write is write_csv:
+        write = functools.partial(write_csv, keep_formulas=keep_formulas)
     if write is None:
         raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
     with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         write(file, columns)
 
 
-@contextlib.contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Puts the name of a file before what is wrong in it."""
+def _write_to_standard_output(blocks: Iterable[str]) -> None:
     try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}" if name else str(error)) from None
+        sys.stdout.writelines(blocks)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # which does not say what could not be written
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def _of_options(options: object) -> ReadOptions:

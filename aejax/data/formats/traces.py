@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aejax.artefacts.outside import reading
 from aejax.artefacts.writing import atomic_path
 from aejax.data.formats.events import Events, noise_before, read_events, signal_to_noise
 from aejax.data.formats.trace_files.registry import (
@@ -45,7 +46,8 @@ def read_traces(path: str | Path) -> Recording:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    return _format(path).read(path)
+    with reading(path):
+        return _format(path).read(path)
 
 
 def check_ending(path: str | Path, source: str | Path) -> None:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
 from aejax.artefacts import codecs, storage
@@ -21,7 +20,8 @@ def _pack(sections: Sections) -> Stored:
 def _unpack(stored: Stored) -> Sections:
     patch_shape, latent_dim = tuple(stored.settings["patch_shape"]), stored.settings["latent_dim"]
     model = codecs.stored_model(stored)
-    variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, *patch_shape))))
+    nothing = Batch(np.broadcast_to(np.float32(0), (1, *patch_shape)))  # type: ignore[arg-type]  # takes no memory
+    variables = codecs.fitted_variables(stored, model, nothing)
     x, z = stored.arrays["held_out"]["x"], stored.arrays["held_out"]["z"]
     if x.shape[1:] != patch_shape or z.shape != (len(x), latent_dim):
         raise ValueError(

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from aejax.artefacts import sizes
 from aejax.data.formats.libraries import library
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OLD_SIGNATURE = b"\x0e\x03\x13\x01"
+_MOST_TIMES = 1000  # maps are masked in large parts, and then take next to nothing
 
 
 @contextmanager
@@ -27,7 +29,19 @@ def opened(path: Path, mode: str = "r") -> Iterator[Any]:
     except OSError as error:
         raise ValueError(f"{path}: found a damaged HDF5 file ({error}), expected a whole one") from error
     with file:
+        if mode == "r":
+            _check_sizes(file, path.stat().st_size)
         yield file
+
+
+def _check_sizes(file: Any, packed: int) -> None:
+    """Refuses datasets that claim to hold far more than the file: those that were never written take no place."""
+
+    def check(name: str, item: Any) -> None:
+        del name
+        sizes.check_packed(getattr(item, "nbytes", 0), packed, _MOST_TIMES)
+
+    file.visititems(check)
 
 
 def entries(path: Path, group: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aejax.artefacts import sizes
 from aejax.artefacts.storage import open_npz
 from aejax.data.formats.map_files.registry import MapFormat, MapOptions, Maps, energies, momenta, observed, register
 
@@ -20,7 +21,11 @@ def _read(path: Path, options: MapOptions) -> Maps:
     with open_npz(path, ", ".join(_NAMES)) as file:
         found = file.files
         arrays = {name: file[name] for name in (*_NAMES, "errors", "E_unit", "Q_unit") if name in found}
-        shapes = {name: file[name].shape for name in found if name not in arrays}
+        shapes = {
+            name: shape
+            for name, (shape, _) in sizes.headers(file.zip, path.stat().st_size).items()
+            if name not in arrays
+        }
     missing = [name for name in _NAMES if name not in arrays]
     if missing:
         raise ValueError(f"{path}: found {', '.join(found) or 'nothing'}, expected {', '.join(missing)} as well")

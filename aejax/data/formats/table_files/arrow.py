@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from aejax.artefacts import sizes
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.table_files.registry import Column, Content
 from aejax.data.formats.text.cells import Rules, columns_of_text
 from aejax.data.formats.text.marks import Marks
+
+# A column that seldom changes takes next to nothing in such a file.
+_MOST_TIMES = 1000
 
 
 def read_arrow(name: str, data: bytes, options: ReadOptions) -> Content:
@@ -30,10 +34,24 @@ def read_arrow(name: str, data: bytes, options: ReadOptions) -> Content:
 
     part = importlib.import_module(f"pyarrow.{name}")
     try:
+        if name == "parquet":
+            _check_rows(arrow.BufferReader(data), len(data))
         table = part.read_table(arrow.BufferReader(data))
+    except sizes.TooLargeError:
+        raise
     except (ValueError, OSError) as error:
         raise ValueError(f"found a damaged {name.capitalize()} file ({error}), expected a whole one") from error
+    sizes.check_packed(8 * table.num_rows * table.num_columns, len(data), _MOST_TIMES)
     return content_of(table, options)
+
+
+def _check_rows(file: Any, packed: int) -> None:
+    """Refuses a Parquet file by the sizes in its footer."""
+    from pyarrow import parquet
+
+    found = parquet.read_metadata(file)
+    size = sum(found.row_group(index).total_byte_size for index in range(found.num_row_groups))
+    sizes.check_packed(max(8 * found.num_rows * found.num_columns, size), packed, _MOST_TIMES)
 
 
 def content_of(table: Any, options: ReadOptions) -> Content:

@@ -8,12 +8,14 @@ from typing import BinaryIO
 
 import numpy as np
 
+from aejax.artefacts import sizes
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.table_files.registry import Column, Content, TableFormat, register
 
 
 def _read_npy(data: bytes, options: ReadOptions) -> Content:
     del options  # numbers are numbers
+    sizes.header(io.BytesIO(data), len(data))
     return _columns(_array(partial(np.load, io.BytesIO(data), allow_pickle=False)), None)
 
 
@@ -24,13 +26,13 @@ def _read_npz(data: bytes, options: ReadOptions) -> Content:
     except zipfile.BadZipFile as error:
         raise ValueError(f"found a damaged NPZ file: {error}") from None
     with arrays:
+        shapes = {name: shape for name, (shape, _) in sizes.headers(arrays.zip, len(data)).items()}
         names = [name for name in arrays.files if name != "columns"]
         chosen = [name for name in ("x", "X", "data") if name in names][:1]
         if not chosen:
-            shapes = {name: _array(partial(arrays.get, name)).shape for name in names}
-            chosen = [name for name in names if len(shapes[name]) == 2] if len(names) > 1 else names
+            chosen = [name for name in names if len(shapes.get(name, ())) == 2] if len(names) > 1 else names
             if len(chosen) != 1:
-                listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+                listed = ", ".join(f"{name} {shapes.get(name, '')}" for name in names) or "none"
                 raise ValueError(
                     f"found the arrays {listed}; expected one of two dimensions, or one named x, X or data"
                 )
@@ -53,7 +55,7 @@ def _array(read: Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def _columns(array: np.ndarray, names: Sequence[str] | None) -> Content:
-    values = array.reshape(len(array), -1).astype(np.float64) if array.size else array.reshape(0, 1)
+    values = array.reshape(len(array), -1).astype(np.float64, copy=False) if array.size else array.reshape(0, 1)
     if names is not None and len(names) != values.shape[1]:
         raise ValueError(f"columns: found {len(names)} names, expected {values.shape[1]} as in the array {array.shape}")
     columns = [Column(*pair) for pair in zip(names or [""] * values.shape[1], values.T, strict=True)]

@@ -9,7 +9,7 @@ from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.text import marks as of_marks
 from aejax.data.formats.text.header import Row, find_layout
 from aejax.data.formats.text.marks import Marks
-from aejax.data.formats.text.words import MISSING
+from aejax.data.formats.text.words import BEGIN_FORMULAS, MISSING
 
 _TAB = "\t"
 _HEAD = 1 << 18
@@ -91,7 +91,7 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     missing = tuple(word.strip().lower() for word in options.missing)
     header_line = None if options.header_row is None else options.header_row - 1
     layout = find_layout(rows, missing, header_line)
-    names = tuple(layout.header.cells[: layout.width]) if layout.header else None
+    names = tuple(map(_unquoted, layout.header.cells[: layout.width])) if layout.header else None
     body = [row.cells for row in rows if row.line >= layout.first and not row.is_comment]
     columns = zip(*(cells for cells in body if len(cells) >= layout.width), strict=False)
     decimal = options.decimal or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
@@ -182,6 +182,11 @@ def _cells(line: str, separator: str) -> list[str]:
     except csv.Error:
         cells = [line]
     return [cell.strip() for cell in cells]
+
+
+def _unquoted(name: str) -> str:
+    """A name without the apostrophe by which ``write_table`` keeps spreadsheets from running it."""
+    return name[1:] if name.startswith("'") and name[1:].startswith(BEGIN_FORMULAS) else name
 
 
 def _unit(cell: str) -> str:

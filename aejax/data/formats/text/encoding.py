@@ -1,5 +1,9 @@
 """Which encoding the bytes of a text are in."""
 
+import codecs
+
+_PIECE = 1 << 20
+
 
 def as_utf8(data: bytes) -> tuple[bytes, str]:
     r"""The bytes of a text in UTF-8, with lines that end with ``\n`` or ``\r\n``.
@@ -36,7 +40,7 @@ def as_utf8(data: bytes) -> tuple[bytes, str]:
         data = data.removeprefix(b"\xef\xbb\xbf")
         if not data.isascii():
             try:
-                data.decode()
+                _check_utf8(data)
             except UnicodeDecodeError:  # a degree sign in a header is enough
                 data, encoding = data.decode("cp1252", errors="replace").encode(), "Windows-1252"
     if b"\r" in data[:4096] or b"\r" in data[-4096:]:
@@ -47,6 +51,14 @@ def as_utf8(data: bytes) -> tuple[bytes, str]:
 
 class BinaryError(ValueError):
     """The bytes are no text."""
+
+
+def _check_utf8(data: bytes) -> None:
+    """Raises UnicodeDecodeError; piece by piece, since the characters of a text take more memory than its bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for begin in range(0, len(data), _PIECE):
+        decoder.decode(data[begin : begin + _PIECE])
+    decoder.decode(b"", final=True)
 
 
 def _sixteen_bits(data: bytes) -> str | None:

@@ -20,6 +20,28 @@ _NUL, _CTRL_Z = b"\0", b"\x1a"
 _TAIL = 1 << 16
 
 
+class _Span(NamedTuple):
+    """A part of a text, which is not copied: a table may fill half of the memory."""
+
+    text: bytes
+    start: int
+    end: int
+
+    def __contains__(self, mark: object) -> bool:
+        assert isinstance(mark, bytes)
+        return self.text.find(mark, self.start, self.end) >= 0
+
+    def count_of(self, mark: bytes) -> int:
+        return self.text.count(mark, self.start, self.end)
+
+    def matches(self, pattern: bytes) -> bool:
+        """Whether the pattern is found; it begins at the beginning of a line."""
+        return re.compile(pattern).search(self.text, self.start, self.end) is not None
+
+    def copied(self) -> bytes:
+        return self.text[self.start : self.end]
+
+
 class _Body(NamedTuple):
     """The rows of a text.
 
@@ -29,8 +51,8 @@ class _Body(NamedTuple):
         notes: what was cut off behind them.
     """
 
-    rows: bytes
-    lines: bytes
+    rows: _Span
+    lines: _Span
     notes: tuple[str, ...]
 
 
@@ -89,37 +111,45 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
     start = 0
     for _ in range(dialect.first):
         start = text.find(b"\n", start) + 1
-    rows = text[start:] if start or not dialect.first else b""
-    lines, notes = _without_end(rows, dialect)
-    if lines.endswith(_NUL):
+    if dialect.first and not start:
+        start = len(text)
+    end, notes = _end(text, start, dialect)
+    lines = rows = _Span(text, start, end)
+    if end > start and text.startswith(_NUL, end - 1):
         line = text.rstrip(_NUL).count(b"\n") + 1
         raise ValueError(
             f"line {line}: found bytes of 0 up to the end, expected text; the file was not written whole: cut them off"
         )
-    rows = lines
     # One character is looked for faster than two.
-    if any(mark[:1] in rows and (rows.startswith(mark) or b"\n" + mark in rows) for mark in (b"#", b"%", b"//")):
-        rows = b"\n".join(line for line in rows.split(b"\n") if not is_comment(line.decode(errors="replace")))
+    marks = [mark for mark in (b"#", b"%", b"//") if mark[:1] in rows]
+    if any(text.startswith(mark, start) or b"\n" + mark in rows for mark in marks):
+        kept = (line for line in rows.copied().split(b"\n") if not is_comment(line.decode(errors="replace")))
+        rows = _spanning(b"\n".join(kept))
     if dialect.separator == " ":
-        rows = b"\n".join(b" ".join(line.split()) for line in rows.split(b"\n"))
+        rows = _spanning(b"\n".join(b" ".join(line.split()) for line in rows.copied().split(b"\n")))
     return _Body(rows, lines, tuple(notes))
 
 
-def _without_end(rows: bytes, dialect: Dialect) -> tuple[bytes, list[str]]:
-    """The rows up to the last one with something in it, and what was behind it."""
+def _spanning(text: bytes) -> _Span:
+    return _Span(text, 0, len(text))
+
+
+def _end(text: bytes, start: int, dialect: Dialect) -> tuple[int, list[str]]:
+    """Where the last row with something in it ends, and what is behind it."""
     quote = b'"' if dialect.width > 1 else b""  # quotes alone are an empty row of a single column
     nothing = b" ,;|\t\n" + quote + _CTRL_Z + dialect.separator.encode()
-    tail = rows[-_TAIL:].rstrip(nothing)
-    end = len(rows) - len(rows[-_TAIL:]) + len(tail) if tail else len(rows.rstrip(nothing))
-    end = rows.find(b"\n", end)
-    rest = rows[end + 1 :] if end >= 0 else b""
-    if not rest.strip(b"\n") or rows[: end + 1].count(b'"') % 2:
-        return (rows.rstrip(_CTRL_Z) if rows.endswith(_CTRL_Z) else rows), []
+    begin = max(start, len(text) - _TAIL)
+    tail = text[begin:].rstrip(nothing)
+    end = begin + len(tail) if tail else start + len(text[start:].rstrip(nothing))
+    end = text.find(b"\n", end)
+    rest = text[end + 1 :] if end >= 0 else b""
+    if not rest.strip(b"\n") or text.count(b'"', start, end + 1) % 2:
+        return (start + len(text[start:].rstrip(_CTRL_Z)) if text.endswith(_CTRL_Z) else len(text)), []
     num_empty = sum(bool(line.strip(b'" \t' + _CTRL_Z) or b"\t" in line) for line in rest.split(b"\n"))
     rows_of = "1 row" if num_empty == 1 else f"{num_empty} rows"
     notes = [f"{rows_of} of nothing but separators at the end: left out"] * (num_empty > 0)
     notes += ["a Ctrl-Z at the end of the file: left out"] * (_CTRL_Z in rest)
-    return rows[: end + 1], notes
+    return end + 1, notes
 
 
 def _columns(body: _Body, dialect: Dialect, options: ReadOptions) -> list[Any]:
@@ -138,15 +168,15 @@ def _columns(body: _Body, dialect: Dialect, options: ReadOptions) -> list[Any]:
     return _by_python(body, dialect)
 
 
-def _is_awkward(body: bytes, dialect: Dialect) -> bool:
+def _is_awkward(rows: _Span, dialect: Dialect) -> bool:
     """Whether quotes, or lines of white space, mean something else to pyarrow."""
-    has_quotes = b'"' in body
+    has_quotes = b'"' in rows
     separator = re.escape(dialect.separator.encode())
     return (
-        (not body[:_TAIL].strip() and not body.strip())
-        or (has_quotes and (body.count(b'"') % 2 == 1 or re.search(separator + b' +"|(?m:^ +")', body) is not None))
-        or (dialect.width == 1 and re.search(rb"(?m)^[ \t]+$", body) is not None)
-        or (dialect.separator == "\t" and re.search(rb"\n[ \t]*\n", body) is not None)
+        (not rows._replace(end=min(rows.end, rows.start + _TAIL)).copied().strip() and not rows.copied().strip())
+        or (has_quotes and (rows.count_of(b'"') % 2 == 1 or rows.matches(separator + b' +"|(?m:^ +")')))
+        or (dialect.width == 1 and rows.matches(rb"(?m)^[ \t]+$"))
+        or (dialect.separator == "\t" and rows.matches(rb"\n[ \t]*\n"))
         or len(dialect.separator.encode()) > 1
     )
 
@@ -164,7 +194,7 @@ def _plain(dialect: Dialect, options: ReadOptions) -> list[bool]:
     return columns + [False] * dialect.ends_open
 
 
-def _by_arrow(body: bytes, dialect: Dialect, options: ReadOptions, are_numbers: list[bool]) -> list[Any]:
+def _by_arrow(rows: _Span, dialect: Dialect, options: ReadOptions, are_numbers: list[bool]) -> list[Any]:
     import pyarrow as arrow
     from pyarrow import csv as arrow_csv
 
@@ -173,11 +203,11 @@ def _by_arrow(body: bytes, dialect: Dialect, options: ReadOptions, are_numbers: 
         spelt for word in (*MISSING, *options.missing) for spelt in {word, word.lower(), word.upper(), word.title()}
     ]
     table = arrow_csv.read_csv(
-        arrow.BufferReader(body),
+        arrow.BufferReader(memoryview(rows.text)[rows.start : rows.end]),
         arrow_csv.ReadOptions(column_names=labels, block_size=1 << 20),
         arrow_csv.ParseOptions(
             delimiter=dialect.separator,
-            newlines_in_values=b'"' in body,
+            newlines_in_values=b'"' in rows,
             invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
         ),
         arrow_csv.ConvertOptions(
@@ -189,8 +219,12 @@ def _by_arrow(body: bytes, dialect: Dialect, options: ReadOptions, are_numbers: 
             decimal_point=dialect.marks.decimal or ".",
         ),
     )
-    columns = [table.column(label) for label in labels]
-    return [column.to_numpy() if number else column for column, number in zip(columns, are_numbers, strict=True)]
+    columns = table.columns
+    del table  # whose columns go one by one, as each is copied
+    for place, is_number in enumerate(are_numbers):
+        if is_number:
+            columns[place] = columns[place].to_numpy()
+    return list(columns)
 
 
 def _by_python(body: _Body, dialect: Dialect) -> list[Any]:
@@ -220,7 +254,7 @@ def _numbered(body: _Body, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     tabs = max(dialect.width - 1, 1) if dialect.separator == "\t" else None
     kept = [
         (number, f"{line}\n")
-        for number, line in enumerate(body.lines.decode(errors="replace").split("\n"), dialect.first + 1)
+        for number, line in enumerate(body.lines.copied().decode(errors="replace").split("\n"), dialect.first + 1)
         if (line.strip() or line.count("\t") == tabs) and not is_comment(line)
     ]
     reader = split_cells((line for _, line in kept), dialect.separator)

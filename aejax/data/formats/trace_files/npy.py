@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aejax.artefacts import sizes
 from aejax.data.formats.trace_files.registry import (
     Recording,
     TraceFormat,
@@ -35,6 +36,8 @@ def _write(path: Path, source: Path, traces: Sequence[np.ndarray]) -> str:
 
 def _read_array(path: Path) -> np.ndarray:
     try:
+        with path.open("rb") as file:
+            sizes.header(file, path.stat().st_size)
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: found no array of numbers, expected an NPY file, as numpy.save writes it") from error
