@@ -266,7 +266,8 @@ def test_the_loss_does_not_depend_on_the_batch_size(model, variables, data, key)
     batch = as_batch(data)
     many = jax.tree.map(lambda field: jnp.tile(field, (20, 1)), batch)
     few, more = (model.loss(key, variables, b, model.hparams, train=False)[0] for b in (batch, many))
-    np.testing.assert_allclose(few, more, rtol=0.05)
+    # Those that draw codes have noise, of a tenth of a nat, about a loss that may be near zero.
+    np.testing.assert_allclose(few, more, rtol=0.05, atol=0.1)
 
 
 def test_conditions_are_used(member, rows, key):

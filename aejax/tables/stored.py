@@ -286,7 +286,7 @@ codecs.register(
         _unpack_monitor,
         {1: lambda stored: stored},
         _earlier_monitor,
-        settings=MONITOR_SETTINGS | _COLUMNS,
+        settings=MONITOR_SETTINGS | _COLUMNS | {"reading": of_type(dict, "how a table is read")},
         arrays=MONITOR_ARRAYS | {"normal_contribution": NOT_NEGATIVE, "longest_still": NOT_NEGATIVE},
         shapes=MONITOR_SHAPES | {"normal_contribution": "c", "longest_still": "c"},
     )

@@ -166,7 +166,7 @@ def test_a_monitor_of_another_model_takes_it_from_the_caller():
     path = EARLIER / "monitor" / "conditional.safetensors"
     with pytest.raises(ValueError, match=r"expected a Model; give it to aejax\.load"):
         aejax.load(path)
-    found = aejax.load(path, model=conditional_vae((4,), 2, hidden_dims=(4,)))
+    found = aejax.load(path, model=conditional_vae((4,), 2, hidden_dims=(4,), activation="tanh", shortcut=False))
     cond = (ROWS[:, :1] - 50).astype(np.float32)
     chart, _ = anomaly.watch(found, Batch(ROWS, cond=cond))
     np.testing.assert_allclose(chart.excess, EXPECTED["monitor-conditional"], rtol=1e-3)

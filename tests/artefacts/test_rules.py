@@ -49,10 +49,17 @@ def empty(name):
     return lambda arrays: arrays.__setitem__(name, arrays[name][:0].copy())
 
 
+KERNEL = "params/encoder/linear/layer_0/kernel"
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "message"),
     [
-        ("run", nan("variables/params/encoder/layer_0/kernel"), r"kernel: found nan at \[0, 0\], expected finite"),
+        (
+            "run",
+            nan("variables/params/encoder/linear/layer_0/kernel"),
+            r"kernel: found nan at \[0, 0\], expected finite",
+        ),
         ("run", empty("calibration/score"), r"calibration/score: found 0 numbers, expected at least 1"),
         ("run", negative("scaler/scale"), r"scaler/scale: found -.* at \[0\], expected positive numbers"),
         ("monitor", empty("held_out/t2"), r"held_out/t2: found 0 numbers"),

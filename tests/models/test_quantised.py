@@ -31,7 +31,7 @@ def test_each_cluster_gets_a_code_of_its_own_and_samples_have_its_frequency(shar
     x, labels, centres = clusters(jax.random.key(0), 2000, shares)
     # In two dimensions some of the eight codes may lie close together, and three keys of twenty needed more steps for a
     # decoder that tells them apart; in three dimensions none of twenty did.
-    model = models.vq_autoencoder((6,), 3, num_codes=8, hidden_dims=(32,))
+    model = models.vq_autoencoder((6,), 3, num_codes=8, hidden_dims=(32,), activation="tanh")
     keys, optimizer = jax.random.split(jax.random.key(1), 5), adam("cosine", 100 * 29)
     fitted = ensemble(keys, model, x, num_epochs=100, learning_rate=3e-3, optimizer=optimizer)
     for index in range(5):
@@ -56,7 +56,7 @@ def test_each_cluster_gets_a_code_of_its_own_and_samples_have_its_frequency(shar
 
 def vq(**options):
     """A model and variables whose codes are all of use, so that none moves."""
-    model = models.vq_autoencoder((6,), 2, num_codes=4, hidden_dims=(8,), **options)
+    model = models.vq_autoencoder((6,), 2, num_codes=4, hidden_dims=(8,), activation="tanh", **options)
     variables = model.init(jax.random.key(3), Batch(jnp.zeros((1, 6))))
     codes = variables["codebook"]["codes"]
     weights = 1 + jnp.arange(codes[..., 0].size, dtype=jnp.float32).reshape(codes.shape[:2])
@@ -200,7 +200,7 @@ def test_codes_lie_on_the_grid(levels, rows, key):
 
 
 def test_the_gradient_passes_straight_through_the_rounding(rows, key):
-    model = models.fsq_autoencoder((6,), 2, levels=(4, 5), hidden_dims=(8,))
+    model = models.fsq_autoencoder((6,), 2, levels=(4, 5), hidden_dims=(8,), activation="tanh")
     variables = model.init(key, Batch(rows))
     batch, code = Batch(jnp.asarray(rows)), model.encode(variables, rows).mean
 

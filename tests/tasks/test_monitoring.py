@@ -79,7 +79,7 @@ def test_blocks_do_not_change_a_score(model, data, key, monkeypatch):
     variables = model.init(key, as_batch(data))
     whole = calibrate(key, model, variables, data)
     monkeypatch.setattr("aejax.tasks.rows._BLOCK", 64)
-    np.testing.assert_allclose(calibrate(key, model, variables, data).score, whole.score, rtol=1e-5)
+    np.testing.assert_allclose(calibrate(key, model, variables, data).score, whole.score, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -92,7 +92,7 @@ def test_rows_that_are_checked_on_the_device_give_the_same_scores(rows, key, mon
     expected = score(key, model, variables, x)
     monkeypatch.setattr("aejax.tasks.rows._BLOCK_ELSEWHERE", 32)
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    np.testing.assert_allclose(score(key, model, variables, x), expected, rtol=1e-5)
+    np.testing.assert_allclose(score(key, model, variables, x), expected, rtol=1e-5, atol=1e-6)
     x[290, 0] = np.inf
     with pytest.raises(ValueError, match="x: found an infinite value"):
         score(key, model, variables, x)

@@ -17,7 +17,7 @@ from aejax.training.optimizers import momentum, takes_rate, transformation
 from tests.conftest import REGISTRY
 
 # Beside a linear map it would begin near where training ends.
-AUTOENCODER = models.autoencoder((6,), 2, hidden_dims=(8,), shortcut=False)
+AUTOENCODER = models.autoencoder((6,), 2, hidden_dims=(8,), activation="tanh", shortcut=False)
 
 OPTIMIZERS = {
     "adam": optax.adam(1e-2),

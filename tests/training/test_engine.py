@@ -144,7 +144,7 @@ def test_members_stop_each_for_itself(rows, key):
 
 def test_validation_rows_are_never_trained_on(key):
     # Held-out rows are of another kind; a model that saw them would learn them.
-    x = np.concatenate([np.zeros((64, 4)), np.full((16, 4), 5.0)]).astype(np.float32)
+    x = np.concatenate([np.zeros((64, 4)), np.tile([5.0, -5.0], (16, 2))]).astype(np.float32)
     model = models.autoencoder((4,), 1, hidden_dims=(8,))
     fitted = fit(key, model, x[:64], validation=x[64:], num_epochs=20, learning_rate=1e-2)
     assert fitted.history["mse"][-1] < 0.01
@@ -283,7 +283,7 @@ def test_a_loss_need_not_report_itself(rows, key):
 def test_batch_norm_collections_follow_training(rows, key):
     model = models.vae((6,), 2, hidden_dims=(8,), batch_norm=True, dropout_rate=0.1)
     fitted = fit(key, model, 5 + rows, num_epochs=20)
-    statistics = fitted.variables["batch_stats"]["encoder"]["norm_0"]["mean"]
+    statistics = fitted.variables["batch_stats"]["encoder"]["layers"]["norm_0"]["mean"]
     assert np.abs(statistics).max() > 0.5
     first, second = (model.encode(fitted.variables, rows[:n]).mean[0] for n in (1, 50))
     np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)  # inference mode: rows do not mix
