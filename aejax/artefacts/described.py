@@ -13,7 +13,7 @@ from aejax.kernels.recipes import FACTORIES, Origin, origin
 Json: TypeAlias = Any  # a value that the module json writes and reads
 
 # Defaults as they are now, and as they were for descriptions that do not name the argument.
-_EARLIER = {"shortcut": (None, False), "activation": ("gelu", "tanh")}
+_EARLIER = {"shortcut": (None, False), "activation": ("silu", "tanh")}
 _EARLIER_OF = {"deep_autoencoder": {"activation": "sigmoid"}}
 
 

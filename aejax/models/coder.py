@@ -62,7 +62,7 @@ def dense_networks(
     likelihood: losses.Likelihood,
     *,
     hidden_dims: Sequence[int] = HIDDEN_DIMS,
-    activation: str = "gelu",
+    activation: str = "silu",
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
     precision: nets.Precision = "float32",

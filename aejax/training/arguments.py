@@ -23,16 +23,7 @@ from aejax.base import (
 )
 from aejax.data.batches import RowsLike, as_batch
 from aejax.kernels import hoisting
-from aejax.training.plans import (
-    DEFAULT_EPOCHS,
-    Data,
-    Keys,
-    Plan,
-    default_epochs,
-    steps_for,
-    training_rows,
-    validation_rows,
-)
+from aejax.training.plans import Data, Keys, Plan, steps_for, training_rows, validation_rows
 from aejax.training.sources import take
 
 _LEARNING_RATE = 1e-3
@@ -200,7 +191,7 @@ def check_variables(
 def data_and_plan(
     source: Source,
     validation: float | RowsLike,
-    num_epochs: int | None,
+    num_epochs: int,
     batch_size: int,
     patience: int | None,
     steps_per_epoch: int | None,
@@ -254,7 +245,7 @@ def data_and_plan(
             "would end"
         )
     plan = Plan(
-        num_epochs=num_epochs or DEFAULT_EPOCHS,
+        num_epochs=num_epochs,
         steps_per_epoch=steps_per_epoch or 1,
         batch_size=batch_size,
         num_rows=num_rows,
@@ -268,7 +259,6 @@ def data_and_plan(
     if num_rows:
         plan = plan._replace(batch_size=min(batch_size, plan.num_train))
         plan = plan._replace(steps_per_epoch=steps_per_epoch or steps_for(plan.num_train, plan.batch_size))
-        plan = plan._replace(num_epochs=num_epochs or default_epochs(plan.steps_per_epoch))
     return Data(() if isinstance(source, Stream) else source.arrays, held_out), plan
 
 

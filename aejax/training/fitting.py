@@ -61,7 +61,7 @@ class FitOptions(TypedDict, total=False):
     """The options of ``fit``, which ``ensemble`` and ``sweep`` take as well; described there."""
 
     validation: float | RowsLike
-    num_epochs: int | None
+    num_epochs: int
     batch_size: int
     steps_per_epoch: int | None
     learning_rate: float | Array | None
@@ -84,7 +84,7 @@ def fit(
     x: SourceLike,
     *,
     validation: float | RowsLike = 0.1,
-    num_epochs: int | None = None,
+    num_epochs: int = 100,
     batch_size: int = 64,
     steps_per_epoch: int | None = None,
     learning_rate: float | Array | None = None,
@@ -118,8 +118,7 @@ def fit(
             ``aejax.rows``, ``aejax.drawn``, ``aejax.stream``, or an iterator of batches.
         validation: the share of rows to hold out, drawn by the key, or the rows themselves, or 0 for none.
             The variables with the lowest validation loss are returned.
-        num_epochs: the most epochs. By default 100, but as many as make 5,000 steps where those are more, and 20,000
-            where those are fewer; between 20 and 1000 in any case, and 100 for a source without a last row.
+        num_epochs: the most epochs.
         batch_size: rows a step; all of them where there are fewer. The last batch of a pass over the rows is filled up
             with rows of the same pass, so that each row is seen at least once. A stream has its own.
         steps_per_epoch: the steps after which the run is validated and reported; those of one pass over the training
@@ -284,7 +283,7 @@ def train(
     hparams: PyTree = None,
     *,
     validation: float | RowsLike = 0,
-    num_epochs: int | None = None,
+    num_epochs: int = 100,
     batch_size: int = 64,
     steps_per_epoch: int | None = None,
     learning_rate: float | Array | None = None,

@@ -12,10 +12,6 @@ from aejax.base import Array, Batch, PyTree
 from aejax.kernels.shuffling import permuted
 from aejax.training.sources import take
 
-# Where no number of epochs is asked for.
-DEFAULT_EPOCHS = 100
-_LEAST_STEPS, _MOST_STEPS = 5_000, 20_000
-_FEWEST_EPOCHS, _MOST_EPOCHS = 20, 1000
 # What is evaluated at once: so many rows, or fewer where these have many elements.
 _EVALUATION_ROWS, _EVALUATION_ELEMENTS = 4096, 2**22
 # What variables may begin from, likewise.
@@ -94,20 +90,6 @@ def steps_for(num_rows: int, batch_size: int) -> int:
         2
     """
     return math.ceil(num_rows / batch_size)
-
-
-def default_epochs(steps_per_epoch: int) -> int:
-    """The length of a run where none is asked for.
-
-    A small table is trained for longer than a hundred epochs and a large one for fewer: 5,000 steps at least and
-    20,000 at most, within 20 to 1000 epochs.
-
-    Example:
-        >>> [default_epochs(steps) for steps in (1, 15, 100, 400, 10_000)]
-        [1000, 334, 100, 50, 20]
-    """
-    least, most = (math.ceil(steps / steps_per_epoch) for steps in (_LEAST_STEPS, _MOST_STEPS))
-    return min(max(min(max(DEFAULT_EPOCHS, least), most), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
 def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
