@@ -110,10 +110,8 @@ def _reason(name: str, values: np.ndarray) -> str | None:
     if not order and _is_reset(seen):
         return RESETS
     if not (seen[:_NUM_LOOKED_AT] % 1 == 0).all() or not (seen % 1 == 0).all():
-        is_even = (
-            _most_common(np.round(np.diff(seen[:_NUM_LOOKED_AT]), _DIGITS))[1] > min(len(seen), _NUM_LOOKED_AT) / 2
-        )
-        return WRAPS if is_even and _wraps(seen) else None
+        steps = _even_steps(seen[:_NUM_LOOKED_AT])
+        return WRAPS if _most_common(steps)[1] > len(steps) / 2 and _wraps(seen) else None
     if (order or is_named) and _is_unix(seen):
         return UNIX
     if (order or (seen == seen[0]).all()) and _are_written_dates(seen):
@@ -166,7 +164,7 @@ def _are_written_dates(values: np.ndarray) -> bool:
 
 def _wraps(values: np.ndarray) -> bool:
     """Whether numbers rise in equal steps from one value to another and begin again, regularly."""
-    steps = np.round(np.diff(values), _DIGITS)
+    steps = _even_steps(values)
     rises, falls = steps[steps > 0], np.flatnonzero(steps < 0)
     if len(falls) < 2 or len(rises) < 2.5 * len(falls):
         return False
@@ -178,6 +176,13 @@ def _wraps(values: np.ndarray) -> bool:
     held, _ = _most_common(runs)
     is_regular = np.mean(np.abs(runs - held) <= 0.15 * held) >= 0.9
     return bool(count >= 0.9 * len(rises) and from_top.mean() > 0.9 and to_bottom.mean() > 0.9 and is_regular)
+
+
+def _even_steps(values: np.ndarray) -> np.ndarray:
+    """Steps that are equal where they differ by rounding only."""
+    steps = np.diff(values)
+    largest = np.abs(steps).max()
+    return np.round(steps / largest, _DIGITS) * largest if largest else steps
 
 
 def _most_common(values: np.ndarray) -> tuple[float, int]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aejax.data.formats.options import ReadOptions
-from aejax.data.formats.table_files.registry import Column, Content, names, shown
+from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, names, shown
 from aejax.data.formats.text.cells import Rules, columns_of_text
 from aejax.data.formats.text.dialect import Dialect, find_dialect, is_comment, split_cells
 from aejax.data.formats.text.encoding import BinaryError, as_utf8
@@ -102,7 +102,7 @@ def _described(dialect: Dialect, encoding: str) -> dict[str, str]:
     if dialect.width == 1:
         described["separator"] = "none, one column"
     described["header"] = "none" if dialect.header is None else f"line {dialect.header + 1}"
-    described["decimal mark"] = {".": "point", ",": "comma"}.get(dialect.marks.decimal or "", "not seen")
+    described["decimal mark"] = {".": "point", ",": "comma"}.get(dialect.marks.decimal or "", UNSEEN)
     return described
 
 
