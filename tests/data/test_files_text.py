@@ -207,3 +207,55 @@ def test_names_that_are_twice():
 def test_a_header_short_of_a_name_is_refused():
     with pytest.raises(ValueError, match=r"line 1: found 2 fields, expected 3 .* --header-row"):
         read("a,b\nr1,1,2\nr2,2,3\nr3,4,5\n")
+
+
+FOOTERS = [
+    "Total,1991.2,2001.5,1998.1\n",
+    "Average,,,\n",
+    "End of file\n",
+    "\nEOF\n",
+    "-----\n(40 rows affected)\n",
+    ",,,\nMin,1,2,3\nMax,4,5,6\n\n",
+]
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_lines_behind_the_rows_are_left_out_and_said(footer, separator):
+    content = f"time,T1,T2,p1\n{rows()}{footer}".replace(",", separator)
+    table = read(content)
+    np.testing.assert_array_equal(table.values, VALUES)
+    assert re.search(r"\d lines? at the end: left out, such as", "\n".join(table.reading.notes))
+
+
+@pytest.mark.parametrize("last", ["2024-0", "2024-01-01 00:40,5", "Bad,1,2"])
+def test_a_last_row_that_was_cut_is_no_remark(last):
+    with pytest.raises(ValueError, match="line 42: found"):
+        read(f"time,T1,T2,p1\n{rows()}{last}")
+
+
+@pytest.mark.parametrize("below", ["channel,1,2,3\n", "min,0,0,0\nmax,100,100,100\n", "s,1,1,1\n"])
+def test_numbers_beside_a_word_in_the_place_of_a_date_are_no_row(below):
+    table = read(f"time,T1,T2,p1\n{below}{rows()}")
+    assert table.columns == ("T1", "T2", "p1")
+    np.testing.assert_array_equal(table.values, VALUES)
+
+
+def test_numbers_beside_a_word_over_dates_are_names():
+    table = read(f"time,31.1,31.2,31.3\n{rows()}")
+    assert table.columns == ("31.1", "31.2", "31.3")
+    np.testing.assert_array_equal(table.values, VALUES)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_put_one_behind_the_other(mark):
+    header = f"{mark}time,T1,T2,p1\n"
+    table = read(header + rows() + header + rows() + mark + rows())
+    assert table.columns == ("T1", "T2", "p1")
+    np.testing.assert_array_equal(table.values, np.tile(VALUES, (3, 1)))
+    assert "the header stands among the rows once: left out" in table.reading.notes
+
+
+def test_groups_over_the_names_are_no_names():
+    table = read(f",Reactor,,Column\ntime,T1,T2,p1\n{rows()}")
+    assert (table.columns, dict(table.reading.units)) == (("T1", "T2", "p1"), {})

@@ -125,6 +125,10 @@ def _separator(lines: Sequence[str]) -> str:
     filled = [line for line in lines if line.strip(" \t") and not is_comment(line)] or [""]
     # The later half is free of titles.
     bare = [re.sub(r'"[^"]*"', '""', line).strip(" ") for line in filled[len(filled) // 2 if len(filled) > 4 else 0 :]]
+    while sum(any(mark in line for mark in ";\t|,") for line in bare) > len(bare) / 2 and not set(";\t|,") & {
+        *bare[-1]
+    }:
+        bare.pop()  # a remark behind the rows, such as "End of file"
     shares = {separator: sum(separator in line for line in bare) / len(bare) for separator in _SEPARATORS}
     best = max(shares, key=lambda separator: shares[separator])
     if shares[best] <= 0.5:

@@ -3,6 +3,7 @@
 import codecs
 
 _PIECE = 1 << 20
+_MARK = b"\xef\xbb\xbf"
 
 
 def as_utf8(data: bytes) -> tuple[bytes, str]:
@@ -37,7 +38,9 @@ def as_utf8(data: bytes) -> tuple[bytes, str]:
         if b"\0" in head.rstrip(b"\0") or (b"\0" in head and b"\n" not in head):
             raise BinaryError
         encoding = "UTF-8"
-        data = data.removeprefix(b"\xef\xbb\xbf")
+        data = data.removeprefix(_MARK)
+        if b"\n" + _MARK in data or data.startswith(_MARK):  # of files that were put one behind the other
+            data = data.removeprefix(_MARK).replace(b"\n" + _MARK, b"\n")
         if not data.isascii():
             try:
                 _check_utf8(data)
