@@ -8,6 +8,7 @@ import pytest
 
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import read_table, write_table
+from aejax.data.formats.text.words import is_date
 
 VALUES = np.round(np.random.default_rng(0).normal(50, 10, (40, 3)), 2)
 
@@ -259,3 +260,87 @@ def test_files_put_one_behind_the_other(mark):
 def test_groups_over_the_names_are_no_names():
     table = read(f",Reactor,,Column\ntime,T1,T2,p1\n{rows()}")
     assert (table.columns, dict(table.reading.units)) == (("T1", "T2", "p1"), {})
+
+
+@pytest.mark.parametrize("word", ["TRUE", "false"])
+def test_a_word_for_true_among_measurements_is_none(word):
+    with pytest.raises(ValueError, match=rf"column 'a': found '{word}' in row 2 \(line 3\).*--missing {word} "):
+        read(f"a,b\n20.5,1\n{word},2\n21.5,3\n22.5,4\n")
+    assert read(f"a,b\n1,1\n{word},2\n0,3\n").values[1, 0] == (word == "TRUE")
+
+
+@pytest.mark.parametrize("name", ["T1", "T1 [°C]"])
+def test_a_single_column_with_a_decimal_comma(name):
+    table = read(f"{name}\n" + 10 * "53,46\n36,9\n-4,25\n")
+    assert (table.columns, table.values.tolist()) == ((name,), 10 * [[53.46], [36.9], [-4.25]])
+
+
+def test_a_point_that_may_group_digits_is_said_and_the_remedy_works():
+    content = "a;b\n5.346;1\n3.697;2\n"
+    assert "a point is taken for the decimal mark, as in '5.346'; --thousands point" in read(content).reading.notes[0]
+    assert read(content, thousands="point").values[:, 0].tolist() == [5346, 3697]
+    assert not read(content.replace("5.346", "5.34")).reading.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "right"),
+    [
+        (("1.0D+05", "-2.5d-01"), (1e5, -0.25)),
+        (("1,5D+02", "2,25D0"), (150, 2.25)),
+        (("\u221253.46", "1.5"), (-53.46, 1.5)),
+    ],
+)
+def test_numbers_of_fortran_and_of_typesetters(cells, right):
+    table = read(f"time;T1\n2024-01-01;{cells[0]}\n2024-01-02;{cells[1]}\n")
+    assert table.values[:, 0].tolist() == list(right)
+
+
+@pytest.mark.parametrize("cell", ["1d05", "0x1F", "12e"])
+def test_hexadecimal_digits_are_no_numbers(cell):
+    with pytest.raises(ValueError, match="expected a number"):
+        read(f"a,b\n{cell},1\n{cell},2\n")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2024-061", "2024-061T12:00:00", "2024/061/12:00", "Fri Mar 01 00:00:00 2024", "Friday, 1 March 2024 10:00",
+        "20240301 0000", "20240301_000000", "2024-03-01_00:00:00", "2024-03-01-00-00-00", "2024-Mar-01",
+        "01.03.2024 00.15", "01-Mar-2024 12.00.00.000000 AM", "2024-03-01 00:00:00 Europe/Berlin",
+        "2024-03-01 00:00:00 UTC+1",
+        "100:00:00",
+        "2 days 03:00:00", "2024:03:01 00:00:00",
+    ],
+)  # fmt: skip
+def test_dates_in_other_styles(cell):
+    assert read(f"when;a\n{cell};1\n{cell};2\n").left_out == ("when",)
+
+
+@pytest.mark.parametrize("cell", ["20240301", "12-34", "1.2.3", "10.0.20.5", "2024"])
+def test_what_is_no_date(cell):
+    assert not is_date(cell)
+
+
+@pytest.mark.parametrize("first", ["", "0,"])
+def test_columns_that_pandas_numbered(first):
+    names = [str(i) for i in range(6)]
+    values = np.random.default_rng(0).normal(size=(20, 6)).round(3)
+    index = [f"{i}," if not first else "" for i in range(20)]
+    lines = [i + ",".join(map(str, row)) for i, row in zip(index, values.tolist(), strict=True)]
+    table = read((("," if not first else "") + ",".join(names)) + "\n" + "\n".join(lines) + "\n")
+    assert table.columns == tuple(names)
+    np.testing.assert_array_equal(table.values, values)
+
+
+def test_utf_32():
+    assert read("Zeit;Außen [°C]\n01.01.2024;1,5\n02.01.2024;2,5\n".encode("utf-32")).columns == ("Außen [°C]",)
+
+
+def test_remedies_for_a_separator_and_a_time_that_are_not_known():
+    content = "time^T1\nQ1/24^1.5\nQ2/24^2.5\n"
+    with pytest.raises(ValueError, match="name what stands between the cells with --separator"):
+        read(content)
+    with pytest.raises(ValueError, match="say that it is a time with --time-column time"):
+        read(content, separator="^")
+    table = read(content, separator="^", time_column="time")
+    assert (table.values.tolist(), table.labels["time"].tolist()) == ([[1.5], [2.5]], ["Q1/24", "Q2/24"])

@@ -95,9 +95,19 @@ def is_row_number(values: np.ndarray) -> bool:
     return bool((values % 1 == 0).all()) and len(np.unique(values)) == len(values)
 
 
+def is_time(name: str) -> bool:
+    """Whether a column is named as a time.
+
+    Example:
+        >>> is_time("Time [UTC]"), is_time("times")
+        (True, False)
+    """
+    return _without_unit(name).strip().lower() in _CLOCK_NAMES
+
+
 def _reason(name: str, values: np.ndarray) -> str | None:
     seen = values[~np.isnan(values)]
-    is_named = _without_unit(name).strip().lower() in _CLOCK_NAMES
+    is_named = is_time(name)
     if is_named and len(seen) == len(values) and bool((np.diff(values) > 0).all()):
         return RISES
     if len(seen) < _FEWEST_ROWS:

@@ -181,6 +181,11 @@ def _checked(column: Column, columns: Sequence[Column], is_wanted: bool) -> Colu
         remedies.append(f"if {stand} for a missing value, say so with {offer(words)}")
     else:
         remedies.append("empty the cell if it means a missing value")
+        if len(columns) == 1:
+            remedies.append("name what stands between the cells with --separator (ReadOptions(separator=...))")
+        elif clocks.is_time(column.name):
+            name = column.name
+            remedies.append(f"say that it is a time with --time-column {shlex.quote(name)} (time_column={name!r})")
     # A column that was asked for cannot be left out.
     if not is_wanted:
         name = column.name

@@ -21,6 +21,8 @@ _COMMENT = re.compile(r"(?:#(?!N/A|NA|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)|%|//
 _DECIMAL_COMMA = (
     rf"(?:[+-]?\d+(?:,\d+)?(?:e[+-]?\d+)?|{'|'.join(re.escape(word) for word in MISSING if word)}|true|false)"
 )
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")  # which may be so
+_ONE_NUMBER = re.compile(r"[+-]?\d+,\d+")
 _DECIMAL_COMMA_ROW = re.compile(rf"\s*{_DECIMAL_COMMA}(?:\s+{_DECIMAL_COMMA})+\s*", re.IGNORECASE)
 
 
@@ -94,9 +96,13 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     names = tuple(map(_unquoted, layout.header.cells[: layout.width])) if layout.header else None
     body = [row.cells for row in rows if row.line >= layout.first and not row.is_comment]
     columns = zip(*(cells for cells in body if len(cells) >= layout.width), strict=False)
-    decimal = options.decimal or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
+    told_by = of_marks.other(options.thousands) if options.thousands in (".", ",") else None
+    decimal = options.decimal or told_by or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
     mark = "a tab" if separator == _TAB else repr(separator)
     notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
+    grouped = next((cell for row in body for cell in row if _GROUPED.fullmatch(cell)), None)
+    if grouped and decimal is None and separator != "," and options.thousands is None:
+        notes.append(f"a point is taken for the decimal mark, as in {grouped!r}; --thousands point if it groups digits")
     notes += _notes(layout.header, layout.units, names, layout.first, lines, skipped)
     return Dialect(
         separator,
@@ -133,6 +139,9 @@ def _separator(lines: Sequence[str]) -> str:
     best = max(shares, key=lambda separator: shares[separator])
     if shares[best] <= 0.5:
         return ","  # a single column
+    below = [line.strip() for line in filled[1:]]
+    if best == "," and "," not in filled[0] and below and all(map(_ONE_NUMBER.fullmatch, below)):
+        return ";"  # a single column with a decimal comma
     if best == "," and all(map(_DECIMAL_COMMA_ROW.fullmatch, bare[1:] or bare)):
         return " "
     return best

@@ -200,7 +200,7 @@ def _is_of_numbers(row: Row, rows: Sequence[Row], kinds: list[str]) -> bool:
 
     It rises or falls from cell to cell, evenly or in whole numbers, and each is far outside of its column.
     """
-    columns = [j for j, kind in enumerate(kinds) if kind == "number"]
+    columns = [j for j, kind in enumerate(kinds) if kind == "number" and (j or row.cells[j])]
     below = [other for other in rows if other.line > row.line]
     if len(columns) < _FEWEST_NUMBERS or len(below) < 3:
         return False
@@ -209,6 +209,8 @@ def _is_of_numbers(row: Row, rows: Sequence[Row], kinds: list[str]) -> bool:
         ranges = [[_number(other.cells[j]) for other in below if kind_of(other.cells[j]) == "number"] for j in columns]
     except ValueError:
         return False
+    if found == list(range(len(found))) and any(value % 1 for column in ranges for value in column):
+        return True  # as pandas numbers columns without names
     steps = [after - before for before, after in pairwise(found)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
         return False
