@@ -100,8 +100,8 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     decimal = options.decimal or told_by or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
     mark = "a tab" if separator == _TAB else repr(separator)
     notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
-    grouped = next((cell for row in body for cell in row if _GROUPED.fullmatch(cell)), None)
-    if grouped and decimal is None and separator != "," and options.thousands is None:
+    is_open = decimal is None and separator != "," and options.thousands is None
+    if is_open and (grouped := next((cell for row in body for cell in row if _GROUPED.fullmatch(cell)), None)):
         notes.append(f"a point is taken for the decimal mark, as in {grouped!r}; --thousands point if it groups digits")
     notes += _notes(layout.header, layout.units, names, layout.first, lines, skipped)
     return Dialect(

@@ -41,9 +41,9 @@ def as_utf8(data: bytes) -> tuple[bytes, str]:
             raise BinaryError
         encoding = "UTF-8"
         data = data.removeprefix(_MARK)
-        if b"\n" + _MARK in data or data.startswith(_MARK):  # of files that were put one behind the other
-            data = data.removeprefix(_MARK).replace(b"\n" + _MARK, b"\n")
         if not data.isascii():
+            if b"\n" + _MARK in data or data.startswith(_MARK):  # of files that were put one behind the other
+                data = data.removeprefix(_MARK).replace(b"\n" + _MARK, b"\n")
             try:
                 _check_utf8(data)
             except UnicodeDecodeError:  # a degree sign in a header is enough

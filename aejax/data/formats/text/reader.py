@@ -20,6 +20,7 @@ from aejax.data.formats.text.words import MISSING
 _SEPARATORS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon", "|": "bar"}
 _NUL, _CTRL_Z = b"\0", b"\x1a"
 _TAIL = 1 << 16
+_NUM_ROWS = 50  # that show what the columns hold
 
 
 class _Span(NamedTuple):
@@ -129,7 +130,9 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
     # One character is looked for faster than two.
     marks = [mark for mark in (b"#", b"%", b"//") if mark[:1] in rows]
     header = _header(text, dialect)
-    num_headers = rows.count_of(b"\n" + header + b"\n") if header else 0
+    # Most rows lack one of its letters, and one character is looked for faster.
+    may_repeat = header and all(bytes([letter]) in rows for letter in set(header) if bytes([letter]).isalpha())
+    num_headers = rows.count_of(b"\n" + header + b"\n") if may_repeat else 0
     if num_headers:
         times = "once" if num_headers == 1 else f"{num_headers} times"
         notes.append(f"the header stands among the rows {times}: left out")
@@ -146,7 +149,7 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
 
 
 def _without_footer(text: bytes, start: int, dialect: Dialect) -> tuple[bytes, list[str]]:
-    kinds = kinds_of([Row(0, cells) for cells in dialect.rows], dialect.width, ())
+    kinds = kinds_of([Row(0, cells) for cells in dialect.rows[-_NUM_ROWS:]], dialect.width, ())
 
     def split(line: str) -> list[str]:
         cells: list[str] = next(split_cells([line + "\n"], dialect.separator), [])
