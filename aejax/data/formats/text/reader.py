@@ -129,7 +129,7 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
         )
     # One character is looked for faster than two.
     marks = [mark for mark in (b"#", b"%", b"//") if mark[:1] in rows]
-    header = _header(text, dialect)
+    header = _header(text, start, dialect)
     # Most rows lack one of its letters, and one character is looked for faster.
     may_repeat = header and all(bytes([letter]) in rows for letter in set(header) if bytes([letter]).isalpha())
     num_headers = rows.count_of(b"\n" + header + b"\n") if may_repeat else 0
@@ -158,11 +158,11 @@ def _without_footer(text: bytes, start: int, dialect: Dialect) -> tuple[bytes, l
     return without_footer(text, start, kinds, split)
 
 
-def _header(text: bytes, dialect: Dialect) -> bytes:
+def _header(text: bytes, start: int, dialect: Dialect) -> bytes:
     """The line of the names, which is found among the rows where files were put one behind the other."""
     if dialect.header is None:
         return b""
-    line = text.split(b"\n", dialect.header + 1)[dialect.header]
+    line = text[:start].split(b"\n")[dialect.header]
     return b"" if is_comment(line.decode(errors="replace")) else line
 
 
