@@ -229,7 +229,7 @@ def test_lines_behind_the_rows_are_left_out_and_said(footer, separator):
     assert re.search(r"\d lines? at the end: left out, such as", "\n".join(table.reading.notes))
 
 
-@pytest.mark.parametrize("last", ["2024-0", "2024-01-01 00:40,5", "Bad,1,2"])
+@pytest.mark.parametrize("last", ["2024-0", "2024-01-01 00:40,5", "Bad,1,2", "Jan 2", "Fri"])
 def test_a_last_row_that_was_cut_is_no_remark(last):
     with pytest.raises(ValueError, match="line 42: found"):
         read(f"time,T1,T2,p1\n{rows()}{last}")
@@ -273,6 +273,7 @@ def test_a_word_for_true_among_measurements_is_none(word):
 def test_a_single_column_with_a_decimal_comma(name):
     table = read(f"{name}\n" + 10 * "53,46\n36,9\n-4,25\n")
     assert (table.columns, table.values.tolist()) == ((name,), 10 * [[53.46], [36.9], [-4.25]])
+    assert "--separator comma if it separates two" in table.reading.notes[0]
 
 
 def test_a_point_that_may_group_digits_is_said_and_the_remedy_works():
@@ -316,7 +317,7 @@ def test_dates_in_other_styles(cell):
     assert read(f"when;a\n{cell};1\n{cell};2\n").left_out == ("when",)
 
 
-@pytest.mark.parametrize("cell", ["20240301", "12-34", "1.2.3", "10.0.20.5", "2024"])
+@pytest.mark.parametrize("cell", ["20240301", "1234-567", "12-34", "1.2.3", "10.0.20.5", "2024"])
 def test_what_is_no_date(cell):
     assert not is_date(cell)
 
@@ -344,3 +345,9 @@ def test_remedies_for_a_separator_and_a_time_that_are_not_known():
         read(content, separator="^")
     table = read(content, separator="^", time_column="time")
     assert (table.values.tolist(), table.labels["time"].tolist()) == ([[1.5], [2.5]], ["Q1/24", "Q2/24"])
+
+
+def test_two_columns_that_pandas_numbered_beside_an_index():
+    table = read(",0,1\n" + "".join(f"{i},{a},{b}\n" for i, (a, b) in enumerate(VALUES[:, :2].tolist())))
+    assert (table.columns, table.left_out) == (("0", "1"), ("column_1",))
+    np.testing.assert_array_equal(table.values, VALUES[:, :2])

@@ -100,6 +100,8 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     decimal = options.decimal or told_by or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
     mark = "a tab" if separator == _TAB else repr(separator)
     notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
+    if layout.width == 1 and options.separator is None and any("," in cell for row in body for cell in row):
+        notes.append("one name stands above: a comma is a mark of the numbers; --separator comma if it separates two")
     is_open = decimal is None and separator != "," and options.thousands is None
     if is_open and (grouped := next((cell for row in body for cell in row if _GROUPED.fullmatch(cell)), None)):
         notes.append(f"a point is taken for the decimal mark, as in {grouped!r}; --thousands point if it groups digits")
@@ -139,12 +141,17 @@ def _separator(lines: Sequence[str]) -> str:
     best = max(shares, key=lambda separator: shares[separator])
     if shares[best] <= 0.5:
         return ","  # a single column
-    below = [line.strip() for line in filled[1:]]
-    if best == "," and "," not in filled[0] and below and all(map(_ONE_NUMBER.fullmatch, below)):
-        return ";"  # a single column with a decimal comma
+    if best == "," and _is_one_column(filled):
+        return ";"
     if best == "," and all(map(_DECIMAL_COMMA_ROW.fullmatch, bare[1:] or bare)):
         return " "
     return best
+
+
+def _is_one_column(filled: Sequence[str]) -> bool:
+    """Whether a name without a comma stands over numbers with a decimal comma."""
+    below = [line.strip() for line in filled[1:]]
+    return "," not in filled[0] and len(below) > 0 and all(map(_ONE_NUMBER.fullmatch, below))
 
 
 def split_cells(lines: Iterable[str], separator: str) -> Any:

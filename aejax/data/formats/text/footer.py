@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from aejax.data.formats.text.words import kind_of
+from aejax.data.formats.text.words import begins_date, kind_of
 
 _TAIL = 1 << 14
 
@@ -54,4 +54,4 @@ def _is_remark(cells: Sequence[str], kinds: Sequence[str]) -> bool:
 
 
 def _is_words(cell: str) -> bool:
-    return kind_of(cell) == "text" and not cell[:1].isdigit()
+    return kind_of(cell) == "text" and not begins_date(cell)

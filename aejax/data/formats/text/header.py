@@ -202,7 +202,8 @@ def _is_of_numbers(row: Row, rows: Sequence[Row], kinds: list[str]) -> bool:
     """
     columns = [j for j, kind in enumerate(kinds) if kind == "number" and (j or row.cells[j])]
     below = [other for other in rows if other.line > row.line]
-    if len(columns) < _FEWEST_NUMBERS or len(below) < 3:
+    fewest = _FEWEST_NUMBERS if row.cells[0] else 2  # nothing stands over an index
+    if len(columns) < fewest or len(below) < 3:
         return False
     try:
         found = [_number(row.cells[j]) for j in columns]
@@ -211,6 +212,8 @@ def _is_of_numbers(row: Row, rows: Sequence[Row], kinds: list[str]) -> bool:
         return False
     if found == list(range(len(found))) and any(value % 1 for column in ranges for value in column):
         return True  # as pandas numbers columns without names
+    if len(columns) < _FEWEST_NUMBERS:
+        return False
     steps = [after - before for before, after in pairwise(found)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
         return False

@@ -24,10 +24,11 @@ _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mrz|mai|okt|d
 _DAY = (
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
     rf"|\d{{1,2}}\.?[-/. ]{_MONTH}[-/., ]+(?:\d{{4}}|\d{{2}})|{_MONTH} \d{{1,2}},? \d{{4}}"
-    rf"|\d{{4}}[-/. ]{_MONTH}[-/. ]\d{{1,2}}|\d{{4}}[-/][0-3]\d\d|\d{{4}}:\d\d:\d\d)"
+    rf"|\d{{4}}[-/. ]{_MONTH}[-/. ]\d{{1,2}}|(?:19|20|21)\d\d[-/][0-3]\d\d|\d{{4}}:\d\d:\d\d)"
 )
 _DATE = rf"(?:{_DAY}|\d{{8}})"  # eight digits alone are a number
-_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )"
+_WEEKDAY_NAME = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
+_WEEKDAY = rf"(?:{_WEEKDAY_NAME},? )"
 _ZONE = r"(?:Z|(?:UTC|GMT)[+-]\d{1,2}(?::?\d\d)?|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?|[A-Z]+/[A-Z_]+)"
 _AFTER_MINUTES = rf"(?::?\d\d(?:[.,:]\d+)?)?(?:\s?[ap]\.?m\.?)?(?:\s?{_ZONE})?(?:\[[\w/+-]+\])?"
 _TIME = rf"\d{{1,2}}(?::?\d\d{_AFTER_MINUTES}|[.-]\d\d(?:[.-]\d\d(?:\.\d+)?)?(?:\s?[ap]m)?)"
@@ -37,6 +38,7 @@ DATE_PATTERN = (
     rf"|{_WEEKDAY}{_MONTH} +\d{{1,2}} {_TIME} \d{{4}}|\d{{1,2}}:\d\d{_AFTER_MINUTES}"
     r"|(?:-?\d+ days?,? )?\+?\d{1,4}:\d\d:\d\d(?:\.\d+)?)"
 )
+_BEGINS_DATE = re.compile(rf"\d|(?:{_MONTH}|{_WEEKDAY_NAME})(?:\W|$)", re.IGNORECASE)
 _DATE_CELL = re.compile(DATE_PATTERN, re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(
     r"[+\-\u2212]?(?:\d{1,3}(?:[.,' \u00a0\u202f\u2019]\d{3})+|\d+)?(?:[.,]\d*(?:d[+-]?\d+)?)?(?:e[+-]?\d+)?"
@@ -64,6 +66,16 @@ def is_date(cell: str) -> bool:
         (True, False)
     """
     return _DATE_CELL.fullmatch(cell.strip()) is not None
+
+
+def begins_date(cell: str) -> bool:
+    """Whether a cell begins as a date does, which may have been cut.
+
+    Example:
+        >>> begins_date("2024-0"), begins_date("Jan 2"), begins_date("January total"), begins_date("Total")
+        (True, True, True, False)
+    """
+    return _BEGINS_DATE.match(cell.strip()) is not None
 
 
 def is_number(cell: str) -> bool:
