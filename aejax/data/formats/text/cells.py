@@ -163,7 +163,8 @@ def _are_dates(cells: Any) -> bool:
     first = next((cell.as_py() for cell in cells if cell.is_valid), "")
     if not is_date(first):
         return False
-    are_dates = pc.match_substring_regex(cells, rf"(?i)^\s*{DATE_PATTERN}\s*$")
+    # The pattern is compiled for each chunk.
+    are_dates = pc.match_substring_regex(cells.combine_chunks(), rf"(?i)^\s*{DATE_PATTERN}\s*$")
     return pc.all(are_dates).as_py() is True and pc.any(are_dates).as_py() is True
 
 
