@@ -28,6 +28,15 @@ CLOCKS = {
     "minute in quarters": 15 * (ROWS % 4),
     "heartbeat": ROWS % 100,
     "weekday": ROWS // 24 % 7,
+    "hour with fractions": 0.25 * ROWS % 24,
+    "hour in tenths": 0.1 * ROWS % 6,
+    "seconds that began again": np.where(ROWS < 250, 60 * ROWS, 60 * (ROWS - 250)),
+    "kWh of a meter that was changed": np.where(ROWS < 250, 1e5, 0) + np.cumsum(RNG.gamma(2, 1, N)),
+    "a clock that was set back by an hour": 60 * ROWS - np.where(ROWS > 200, 3600.0, 0.0),
+    "a counter of 16 bits": (60_000 + 97 * ROWS) % 65_536,
+    "a date of a day": np.full(N, 20240301.0),
+    "dates as numbers": 20240301 + ROWS // 24,
+    "a few times as numbers": 202403010000 + np.arange(40.0),
 }
 SHORT = np.arange(60.0)
 MEASUREMENTS: dict[str, np.ndarray] = {
@@ -50,6 +59,10 @@ MEASUREMENTS: dict[str, np.ndarray] = {
     "constant": np.full(N, 60.0),
     "huge": RNG.normal(5e17, 1e16, N),
     "counts": RNG.poisson(3, N).astype(float),
+    "a slow rise in whole numbers that turns back once": np.floor(ROWS / 3) - (ROWS == 301),
+    "whole numbers of eight digits": np.round(RNG.normal(20_240_000, 30_000, N)),
+    "a constant of eight digits": np.full(N, 20_249_900.0),
+    "a sawtooth": 50 + 10 * ((ROWS / 37) % 1) ** 1.2,
 }
 
 
@@ -77,3 +90,8 @@ def test_a_constant_alone_is_no_year():
 def test_a_column_named_as_a_time_rises_at_any_length(name):
     assert list(clocks({name: np.array([0.0, 10.0])})) == [name]
     assert clocks({name: np.array([0.0, -1.0])}) == {}
+
+
+def test_unix_times_in_no_order_are_known_by_their_name():
+    shuffled = RNG.permutation(1.7e9 + 3600 * ROWS)
+    assert list(clocks({"timestamp": shuffled, "p_Pa": shuffled})) == ["timestamp"]

@@ -188,9 +188,77 @@ def test_what_frames_hold_beside_numbers():
 def test_what_is_no_frame():
     with pytest.raises(TypeError, match="expected a frame of pandas or polars"):
         as_table(3)
-    frame = pandas.DataFrame([[1, 2]], columns=["a", "a"])
-    with pytest.raises(ValueError, match=r"frame: found DataFrame.*[Dd]uplicate"):
+    for frame in (pandas.DataFrame({"a": [1 + 2j]}), {"a": [1, 2], "b": [1]}):
+        with pytest.raises(ValueError, match=r"frame: found \w+ that is no table of one type a column"):
+            as_table(frame)
+
+
+def test_frames_with_a_name_twice_are_as_files_are():
+    frame = PANDAS.drop(columns="when").set_axis(["T1", "T1"], axis=1)
+    with pytest.raises(ValueError, match=r"column 'T1': found in places \[1, 2\].*--rename-duplicates"):
         as_table(frame)
+    assert as_table(frame, ReadOptions(rename_duplicates=True)).columns == ("T1", "T1_2")
+
+
+INDICES = {
+    "numbers": pandas.Index([1.5, 0.5, 2.5, 0.25]),
+    "a name": pandas.Index([1.5, 0.5, 2.5, 0.25], name="depth"),
+    "text": pandas.Index(["a", "b", "c", "d"]),
+    "two levels": pandas.MultiIndex.from_product([["a", "b"], [0.5, 1.0]]),
+}
+
+
+@pytest.mark.parametrize("index", INDICES.values(), ids=INDICES)
+def test_an_index_stands_beside_the_results(index, tmp_path):
+    frame = PANDAS.drop(columns="when").set_index(index)
+    assert as_table(frame).columns == tuple(PANDAS.drop(columns="when").columns)
+    assert len(as_table(frame).labels) == index.nlevels
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet").columns == as_table(frame).columns
+
+
+def test_categories_of_polars_are_what_they_stand_for():
+    frame = polars.DataFrame(COLUMNS).with_columns(
+        grade=polars.Series(["1.5", "2", "1.5", None], dtype=polars.Categorical),
+        step=polars.Series(["1", "2", "1", "2"], dtype=polars.Enum(["1", "2"])),
+    )
+    np.testing.assert_array_equal(as_table(frame).values[:, -2:], [[1.5, 1], [2, 2], [1.5, 1], [np.nan, 2]])
+
+
+def test_text_of_frames_that_may_be_read_in_two_ways_is_refused():
+    frame = {"flow": ["1,041", "930"]}
+    with pytest.raises(ValueError, match=r"column 'flow': found '1,041' in row 1, which is 1041 or 1.041"):
+        as_table(frame)
+    assert as_table(frame, ReadOptions(decimal="comma")).values[0] == 1.041
+    assert as_table({**frame, "level": ["34,89", "1,5"]}).values[0].tolist() == [1.041, 34.89]
+
+
+def test_what_a_folder_shows_of_its_decimal_mark_holds_for_all_its_files(tmp_path):
+    (tmp_path / "a.csv").write_text("flow;level\n1.282,96;3,5\n1.041;2,25\n")
+    (tmp_path / "b.csv").write_text("flow;level\n1.282;4\n930;5\n")
+    (tmp_path / "c.csv").write_text("flow;level\n930;1,125\n930;2,250\n")
+    table = read_table(tmp_path)
+    assert table.values[:, 0].tolist() == [1282.96, 1041, 1282, 930, 930, 930]
+    assert table.values[:, 1].tolist() == [3.5, 2.25, 4, 5, 1.125, 2.25]
+
+
+def test_files_of_different_units_are_no_table(tmp_path):
+    (tmp_path / "a.csv").write_text("time,T1\n,degC\n2024-01-01,20.5\n2024-01-02,20.5\n")
+    (tmp_path / "b.csv").write_text("time,T1\n,K\n2024-01-03,293.5\n2024-01-04,293.5\n")
+    with pytest.raises(ValueError, match=r"b.csv: column 'T1': found the unit 'K', expected 'degC' as in .*a.csv"):
+        read_table(tmp_path)
+
+
+def test_hidden_files_in_an_archive_are_passed_over(tmp_path):
+    (tmp_path / "t.zip").write_bytes(zipped({"a/t.csv": csv_bytes(tmp_path), "a/.DS_Store": b"x", "a/._t.csv": b"x"}))
+    check(read_table(tmp_path / "t.zip"))
+
+
+def test_columns_of_nothing_are_left_out(tmp_path):
+    (tmp_path / "t.csv").write_text(",T1,,p1\n,20.5,,1.5\n,21.5,,1.25\n")
+    table = read_table(tmp_path / "t.csv")
+    assert (table.columns, table.values.tolist()) == (("T1", "p1"), [[20.5, 1.5], [21.5, 1.25]])
+    assert table.reading.left_out["column_3"] == "it has neither a name nor a cell"
 
 
 def test_results_become_frames():

@@ -8,6 +8,7 @@ import pytest
 
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import read_table, write_table
+from aejax.data.formats.text.words import is_date
 
 VALUES = np.round(np.random.default_rng(0).normal(50, 10, (40, 3)), 2)
 
@@ -207,3 +208,146 @@ def test_names_that_are_twice():
 def test_a_header_short_of_a_name_is_refused():
     with pytest.raises(ValueError, match=r"line 1: found 2 fields, expected 3 .* --header-row"):
         read("a,b\nr1,1,2\nr2,2,3\nr3,4,5\n")
+
+
+FOOTERS = [
+    "Total,1991.2,2001.5,1998.1\n",
+    "Average,,,\n",
+    "End of file\n",
+    "\nEOF\n",
+    "-----\n(40 rows affected)\n",
+    ",,,\nMin,1,2,3\nMax,4,5,6\n\n",
+]
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_lines_behind_the_rows_are_left_out_and_said(footer, separator):
+    content = f"time,T1,T2,p1\n{rows()}{footer}".replace(",", separator)
+    table = read(content)
+    np.testing.assert_array_equal(table.values, VALUES)
+    assert re.search(r"\d lines? at the end: left out, such as", "\n".join(table.reading.notes))
+
+
+@pytest.mark.parametrize("last", ["2024-0", "2024-01-01 00:40,5", "Bad,1,2", "Jan 2", "Fri"])
+def test_a_last_row_that_was_cut_is_no_remark(last):
+    with pytest.raises(ValueError, match="line 42: found"):
+        read(f"time,T1,T2,p1\n{rows()}{last}")
+
+
+@pytest.mark.parametrize("below", ["channel,1,2,3\n", "min,0,0,0\nmax,100,100,100\n", "s,1,1,1\n"])
+def test_numbers_beside_a_word_in_the_place_of_a_date_are_no_row(below):
+    table = read(f"time,T1,T2,p1\n{below}{rows()}")
+    assert table.columns == ("T1", "T2", "p1")
+    np.testing.assert_array_equal(table.values, VALUES)
+
+
+def test_numbers_beside_a_word_over_dates_are_names():
+    table = read(f"time,31.1,31.2,31.3\n{rows()}")
+    assert table.columns == ("31.1", "31.2", "31.3")
+    np.testing.assert_array_equal(table.values, VALUES)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_files_put_one_behind_the_other(mark):
+    header = f"{mark}time,T1,T2,p1\n"
+    table = read(header + rows() + header + rows() + mark + rows())
+    assert table.columns == ("T1", "T2", "p1")
+    np.testing.assert_array_equal(table.values, np.tile(VALUES, (3, 1)))
+    assert "the header stands among the rows once: left out" in table.reading.notes
+
+
+def test_groups_over_the_names_are_no_names():
+    table = read(f",Reactor,,Column\ntime,T1,T2,p1\n{rows()}")
+    assert (table.columns, dict(table.reading.units)) == (("T1", "T2", "p1"), {})
+
+
+@pytest.mark.parametrize("word", ["TRUE", "false"])
+def test_a_word_for_true_among_measurements_is_none(word):
+    with pytest.raises(ValueError, match=rf"column 'a': found '{word}' in row 2 \(line 3\).*--missing {word} "):
+        read(f"a,b\n20.5,1\n{word},2\n21.5,3\n22.5,4\n")
+    assert read(f"a,b\n1,1\n{word},2\n0,3\n").values[1, 0] == (word == "TRUE")
+
+
+@pytest.mark.parametrize("name", ["T1", "T1 [°C]"])
+def test_a_single_column_with_a_decimal_comma(name):
+    table = read(f"{name}\n" + 10 * "53,46\n36,9\n-4,25\n")
+    assert (table.columns, table.values.tolist()) == ((name,), 10 * [[53.46], [36.9], [-4.25]])
+    assert "--separator comma if it separates two" in table.reading.notes[0]
+
+
+def test_a_point_that_may_group_digits_is_said_and_the_remedy_works():
+    content = "a;b\n5.346;1\n3.697;2\n"
+    assert "a point is taken for the decimal mark, as in '5.346'; --thousands point" in read(content).reading.notes[0]
+    assert read(content, thousands="point").values[:, 0].tolist() == [5346, 3697]
+    assert not read(content.replace("5.346", "5.34")).reading.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "right"),
+    [
+        (("1.0D+05", "-2.5d-01"), (1e5, -0.25)),
+        (("1,5D+02", "2,25D0"), (150, 2.25)),
+        (("\u221253.46", "1.5"), (-53.46, 1.5)),
+    ],
+)
+def test_numbers_of_fortran_and_of_typesetters(cells, right):
+    table = read(f"time;T1\n2024-01-01;{cells[0]}\n2024-01-02;{cells[1]}\n")
+    assert table.values[:, 0].tolist() == list(right)
+
+
+@pytest.mark.parametrize("cell", ["1d05", "0x1F", "12e"])
+def test_hexadecimal_digits_are_no_numbers(cell):
+    with pytest.raises(ValueError, match="expected a number"):
+        read(f"a,b\n{cell},1\n{cell},2\n")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2024-061", "2024-061T12:00:00", "2024/061/12:00", "Fri Mar 01 00:00:00 2024", "Friday, 1 March 2024 10:00",
+        "20240301 0000", "20240301_000000", "2024-03-01_00:00:00", "2024-03-01-00-00-00", "2024-Mar-01",
+        "01.03.2024 00.15", "01-Mar-2024 12.00.00.000000 AM", "2024-03-01 00:00:00 Europe/Berlin",
+        "2024-03-01 00:00:00 UTC+1",
+        "100:00:00",
+        "2 days 03:00:00", "2024:03:01 00:00:00",
+    ],
+)  # fmt: skip
+def test_dates_in_other_styles(cell):
+    assert read(f"when;a\n{cell};1\n{cell};2\n").left_out == ("when",)
+
+
+@pytest.mark.parametrize("cell", ["20240301", "1234-567", "12-34", "1.2.3", "10.0.20.5", "2024"])
+def test_what_is_no_date(cell):
+    assert not is_date(cell)
+
+
+@pytest.mark.parametrize("first", ["", "0,"])
+def test_columns_that_pandas_numbered(first):
+    names = [str(i) for i in range(6)]
+    values = np.random.default_rng(0).normal(size=(20, 6)).round(3)
+    index = [f"{i}," if not first else "" for i in range(20)]
+    lines = [i + ",".join(map(str, row)) for i, row in zip(index, values.tolist(), strict=True)]
+    table = read((("," if not first else "") + ",".join(names)) + "\n" + "\n".join(lines) + "\n")
+    assert table.columns == tuple(names)
+    np.testing.assert_array_equal(table.values, values)
+
+
+def test_utf_32():
+    assert read("Zeit;Außen [°C]\n01.01.2024;1,5\n02.01.2024;2,5\n".encode("utf-32")).columns == ("Außen [°C]",)
+
+
+def test_remedies_for_a_separator_and_a_time_that_are_not_known():
+    content = "time^T1\nQ1/24^1.5\nQ2/24^2.5\n"
+    with pytest.raises(ValueError, match="name what stands between the cells with --separator"):
+        read(content)
+    with pytest.raises(ValueError, match="say that it is a time with --time-column time"):
+        read(content, separator="^")
+    table = read(content, separator="^", time_column="time")
+    assert (table.values.tolist(), table.labels["time"].tolist()) == ([[1.5], [2.5]], ["Q1/24", "Q2/24"])
+
+
+def test_two_columns_that_pandas_numbered_beside_an_index():
+    table = read(",0,1\n" + "".join(f"{i},{a},{b}\n" for i, (a, b) in enumerate(VALUES[:, :2].tolist())))
+    assert (table.columns, table.left_out) == (("0", "1"), ("column_1",))
+    np.testing.assert_array_equal(table.values, VALUES[:, :2])

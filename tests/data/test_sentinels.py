@@ -19,3 +19,9 @@ def test_a_fault_does_not_repeat_itself_and_switches_have_few_values():
     assert find_sentinels(column(*OTHERS, *[-999.0] * 2)) == []
     assert find_sentinels(column(*OTHERS[:4], *[-999.0] * 3)) == []
     assert find_sentinels(column(0.0, 0.0, 0.0, 1000.0, 1000.0, 1001.0)) == []
+
+
+def test_marks_and_spikes_do_not_hide_each_other():
+    assert find_sentinels(column(*OTHERS, *[-999.0] * 3, *[9999.0] * 4)) == [(0, -999.0, 3), (0, 9999.0, 4)]
+    assert find_sentinels(column(*OTHERS, *[-9999.0] * 3, *[-999.0] * 4)) == [(0, -9999.0, 3), (0, -999.0, 4)]
+    assert find_sentinels(column(*OTHERS, *[32767.0] * 3, 1e6)) == [(0, 32767.0, 3)]

@@ -7,10 +7,11 @@ from aejax.base import ArrayLike
 _FEWEST = 3
 _FEWEST_OTHERS = 5  # fewer are switches and classes
 _FARTHEST = 10.0
+_MOST_OUTSIDE = 10  # marks and spikes
 
 
 def find_sentinels(x: ArrayLike) -> list[tuple[int, float, int]]:
-    """The smallest or largest value of a column, if it repeats and lies far from all others.
+    """The outermost values of a column that repeat and lie far from all others.
 
     Far is ten times the range of the other values. A sensor at the end of its scale is not that far away, and a fault
     does not repeat to the last digit.
@@ -28,10 +29,25 @@ def find_sentinels(x: ArrayLike) -> list[tuple[int, float, int]]:
     found = []
     for index, column in enumerate(np.asarray(x, float).T):
         values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-        for which, others in ((0, values[1:]), (-1, values[:-1])):
-            if len(others) < _FEWEST_OTHERS or counts[which] < _FEWEST:
-                continue
-            distance = np.abs(others - values[which]).min()
-            if distance > _FARTHEST * (others[-1] - others[0]):
-                found.append((index, float(values[which]), int(counts[which])))
+        low, high = _others(values)
+        outside = [*range(low), *range(high, len(values))]
+        found += [(index, float(values[i]), int(counts[i])) for i in outside if counts[i] >= _FEWEST]
+    return found
+
+
+def _others(values: np.ndarray) -> tuple[int, int]:
+    """Where the values begin and end from which the outer ones lie far away.
+
+    They are taken off one by one, as two marks, or a mark and a spike, hide each other.
+    """
+    low, high = found = 0, len(values)
+    for _ in range(min(_MOST_OUTSIDE, len(values) - _FEWEST_OTHERS)):
+        if values[low + 1] - values[low] > values[high - 1] - values[high - 2]:
+            low += 1
+        else:
+            high -= 1
+        below = values[low] - values[low - 1] if low else np.inf
+        above = values[high] - values[high - 1] if high < len(values) else np.inf
+        if min(below, above) > _FARTHEST * (values[high - 1] - values[low]):
+            found = low, high
     return found

@@ -1,6 +1,7 @@
 """Columns that tell the time, count or number rows and do not measure, by how they behave."""
 
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -31,9 +32,16 @@ _FEWEST_RISES = 100  # a short ramp of a process rises as long; noise turns back
 _FEWEST_ROWS = 10
 _NUM_LOOKED_AT = 1_000
 _CHANCE = 1e-4
+_FEWEST_BETWEEN_RESETS = 100
+_DIGITS = 9  # of steps that are equal but for rounding
+_FEWEST_STEPS_BACK = 10  # of a reset; noise goes back by less
+_DAY = re.compile(r"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_TIME_OF_DAY = re.compile(r"(?:[01]\d|2[0-4])(?:[0-5]\d){0,2}")
 
 RISES = "it only rises, as a clock or a counter does"
 FALLS = "it only falls, as a clock that runs backwards does"
+RESETS = "it rises and begins again, as a counter that is reset does"
+WRITTEN = "it holds dates that are written as numbers"
 UNIX = "it holds Unix times"
 WRAPS = "it wraps as a part of a clock does"
 PART = "it changes only where a part of a clock wraps"
@@ -47,8 +55,10 @@ def clocks(columns: Mapping[str, np.ndarray]) -> dict[str, str]:
 
     - Only rising (or only falling): a hundred times at least, since a slow ramp in a short table does that too;
       a column named as a time at any length.
-    - Whole numbers in the range of Unix times, in order.
-    - Wrapping: whole numbers that rise by one step from the same lowest to the same highest one, held equally long,
+    - Rising but for a few steps far back: a hundred times at least before each of them.
+    - Whole numbers in the range of Unix times, in order; in any order in a column named as a time. Dates written as
+      numbers, such as 20240301, that do not go to and fro.
+    - Wrapping: numbers that rise by one step from the same lowest to the same highest one, held equally long,
       again and again; and columns that change by one exactly where such a column wraps.
     - Whole numbers of which none repeats, where chance would repeat some.
 
@@ -85,9 +95,19 @@ def is_row_number(values: np.ndarray) -> bool:
     return bool((values % 1 == 0).all()) and len(np.unique(values)) == len(values)
 
 
+def is_time(name: str) -> bool:
+    """Whether a column is named as a time.
+
+    Example:
+        >>> is_time("Time [UTC]"), is_time("times")
+        (True, False)
+    """
+    return _without_unit(name).strip().lower() in _CLOCK_NAMES
+
+
 def _reason(name: str, values: np.ndarray) -> str | None:
     seen = values[~np.isnan(values)]
-    is_named = _without_unit(name).strip().lower() in _CLOCK_NAMES
+    is_named = is_time(name)
     if is_named and len(seen) == len(values) and bool((np.diff(values) > 0).all()):
         return RISES
     if len(seen) < _FEWEST_ROWS:
@@ -97,10 +117,15 @@ def _reason(name: str, values: np.ndarray) -> str | None:
         return order
     if order and (np.count_nonzero(np.diff(seen)) >= _FEWEST_RISES):
         return order
+    if not order and _is_reset(seen):
+        return RESETS
     if not (seen[:_NUM_LOOKED_AT] % 1 == 0).all() or not (seen % 1 == 0).all():
-        return None
-    if order and _is_unix(seen):
+        steps = _even_steps(seen[:_NUM_LOOKED_AT])
+        return WRAPS if _most_common(steps)[1] > len(steps) / 2 and _wraps(seen) else None
+    if (order or is_named) and _is_unix(seen):
         return UNIX
+    if (order or (seen == seen[0]).all()) and _are_written_dates(seen):
+        return WRITTEN
     if order and seen[0] in (0, 1) and bool((np.diff(seen) == 1).all()):
         return NUMBERED
     if _wraps(seen):
@@ -129,9 +154,27 @@ def _is_unix(values: np.ndarray) -> bool:
     return any(low * unit <= values.min() and values.max() <= high * unit for unit in (1, 1e3, 1e6, 1e9))
 
 
+def _is_reset(values: np.ndarray) -> bool:
+    """Whether values only rise, but for single steps far back that come seldom."""
+    for part in (values[:_NUM_LOOKED_AT], values):  # the first ones decide for almost all measurements
+        steps = np.diff(part)
+        rises, falls = steps[steps > 0], steps[steps < 0]
+        if len(rises) < _FEWEST_BETWEEN_RESETS * len(falls):
+            return False
+    return len(falls) > 0 and bool(-falls.max() >= _FEWEST_STEPS_BACK * np.median(rises))
+
+
+def _are_written_dates(values: np.ndarray) -> bool:
+    """Whether whole numbers read as year, month and day, with or without hour, minute and second."""
+    for cell in map(str, np.unique(values[:_NUM_LOOKED_AT]).astype(np.int64).tolist()):
+        if not _DAY.fullmatch(cell[:8]) or not (len(cell) == 8 or _TIME_OF_DAY.fullmatch(cell[8:])):
+            return False
+    return True
+
+
 def _wraps(values: np.ndarray) -> bool:
-    """Whether whole numbers rise in equal steps from one value to another and begin again, regularly."""
-    steps = np.diff(values)
+    """Whether numbers rise in equal steps from one value to another and begin again, regularly."""
+    steps = _even_steps(values)
     rises, falls = steps[steps > 0], np.flatnonzero(steps < 0)
     if len(falls) < 2 or len(rises) < 2.5 * len(falls):
         return False
@@ -143,6 +186,13 @@ def _wraps(values: np.ndarray) -> bool:
     held, _ = _most_common(runs)
     is_regular = np.mean(np.abs(runs - held) <= 0.15 * held) >= 0.9
     return bool(count >= 0.9 * len(rises) and from_top.mean() > 0.9 and to_bottom.mean() > 0.9 and is_regular)
+
+
+def _even_steps(values: np.ndarray) -> np.ndarray:
+    """Steps that are equal where they differ by rounding only."""
+    steps = np.diff(values)
+    largest = np.abs(steps).max()
+    return np.round(steps / largest, _DIGITS) * largest if largest else steps
 
 
 def _most_common(values: np.ndarray) -> tuple[float, int]:

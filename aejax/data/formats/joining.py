@@ -39,13 +39,22 @@ def joined(parts: Sequence[tuple[str, Content]]) -> Content:
         added = [column for column in others if column not in names]
         if lacking or added:
             what = f"no column {shown(lacking)}" if lacking else f"a column {shown(added)} more"
-            raise ValueError(f"{name}: found {what}, expected the columns of {first_name}: {shown(names)}")
+            raise ValueError(
+                f"{name}: found {what}, expected the columns of {first_name}: {shown(names)}; '*.csv' in the place "
+                "of the folder takes some of its files only"
+            )
         if len(set(names)) == len(names) and set(kinds := _kinds(content)) == set(_kinds(first)):
             for column, kind in _kinds(first).items():
                 if kinds[column] != kind:
                     raise ValueError(
                         f"{name}: column {column!r}: found {kinds[column]}, expected {kind} as in {first_name}"
                     )
+        for column, unit in _units(content).items():
+            if _units(first).get(column, unit) != unit:
+                raise ValueError(
+                    f"{name}: column {column!r}: found the unit {unit!r}, expected {_units(first)[column]!r} as in "
+                    f"{first_name}; convert one of them, or read the files apart"
+                )
     columns = [_end_to_end([_of(content, j, first) for _, content in parts], parts) for j in range(len(names))]
     several = [f"{name}: {note}" for name, content in parts for note in content.notes if note not in first.notes]
     return first._replace(columns=columns, notes=(*first.notes, *several))
@@ -58,6 +67,10 @@ def _kinds(content: Content) -> dict[str, str]:
         for column in content.columns
         if column.is_clock or column.problem or not np.isnan(column.values).all()
     }
+
+
+def _units(content: Content) -> dict[str, str]:
+    return {column.name: column.unit for column in content.columns if column.unit}
 
 
 def _of(content: Content, place: int, first: Content) -> Column:

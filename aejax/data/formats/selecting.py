@@ -15,6 +15,8 @@ from aejax.data.formats.text.cells import offer
 
 _INDEX_NAMES = {"Unnamed: 0", "__index_level_0__"}
 _DATES = "dates or times"
+_INDEX = "the index of the frame"
+_NOTHING = "it has neither a name nor a cell"
 _TEXT = "no numbers, and not needed"
 
 
@@ -70,7 +72,7 @@ def modelled(
             labels[column.name] = _label(column)
         elif column.name in behaviour:
             reasons[column.name] = behaviour[column.name]
-            labels[column.name] = column.values
+            labels[column.name] = _label(column)
         elif (column.problem or _infinity(column)) and wanted and not is_wanted:
             reasons[column.name] = _TEXT
         else:
@@ -132,6 +134,12 @@ def _behaviour(
         if not column.is_clock and not column.problem and len(column.values)
     }
     found = clocks.clocks({name: values for name, values in numbers.items() if not np.isinf(values).any()})
+    nameless = {f"column_{place}" for place in range(1, len(columns) + 1)} if has_header else set()
+    for column in columns:
+        if column.is_index and not column.is_clock:
+            found.setdefault(column.name, _INDEX)
+        elif column.name in nameless and _is_empty(column):
+            found[column.name] = _NOTHING
     # "column_1" in first place is what a column without a name is called.
     first = columns[0].name if columns and has_header else ""
     for name, values in numbers.items():
@@ -143,6 +151,10 @@ def _behaviour(
 
 def _label(column: Column) -> np.ndarray:
     return column.values if column.cells is None else column.cells
+
+
+def _is_empty(column: Column) -> bool:
+    return column.cells is None and bool(np.isnan(column.values).all())
 
 
 def _infinity(column: Column) -> str | None:
@@ -169,6 +181,11 @@ def _checked(column: Column, columns: Sequence[Column], is_wanted: bool) -> Colu
         remedies.append(f"if {stand} for a missing value, say so with {offer(words)}")
     else:
         remedies.append("empty the cell if it means a missing value")
+        if len(columns) == 1:
+            remedies.append("name what stands between the cells with --separator (ReadOptions(separator=...))")
+        elif clocks.is_time(column.name):
+            name = column.name
+            remedies.append(f"say that it is a time with --time-column {shlex.quote(name)} (time_column={name!r})")
     # A column that was asked for cannot be left out.
     if not is_wanted:
         name = column.name

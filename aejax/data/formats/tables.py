@@ -1,5 +1,6 @@
 """Tables of numbers: read from files of any format and from frames, written, and matched by column name."""
 
+import dataclasses
 import functools
 import hashlib
 import os
@@ -21,7 +22,7 @@ from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.arrow import content_of
 from aejax.data.formats.table_files.csv import CSV, csv_blocks, write_csv
-from aejax.data.formats.table_files.registry import Content, format_of, shown, writers
+from aejax.data.formats.table_files.registry import UNSEEN, Content, format_of, shown, writers
 
 
 class Table(NamedTuple):
@@ -105,6 +106,7 @@ def read_table(
     digest = hashlib.sha256()
     # Nothing holds the bytes of a file once it is read.
     read = [(name, *_read(name, data, options)) for name, data in contents(source, digest.update)]
+    read = _with_one_decimal(source, read, options)
     parts = [(name, content) for name, _, content in read]
     files, kinds = tuple(name for name, _ in parts), dict.fromkeys(kind for _, kind, _ in read)
     with reading("" if len(files) == 1 else str(source)):
@@ -120,6 +122,21 @@ def _read(name: str, data: bytes, options: ReadOptions) -> tuple[str, Content]:
     with reading(name):
         table_format = format_of(data) or CSV
         return table_format.name, table_format.read(data, options)
+
+
+def _with_one_decimal(
+    source: Any, read: list[tuple[str, str, Content]], options: ReadOptions
+) -> list[tuple[str, str, Content]]:
+    """Files whose own cells show no decimal mark are read again with that of the others."""
+    marks = [content.dialect.get("decimal mark", UNSEEN) for _, _, content in read]
+    seen = set(marks) - {UNSEEN}
+    if options.decimal or len(seen) != 1 or UNSEEN not in marks:
+        return read
+    told = checked(dataclasses.replace(options, decimal=seen.pop()))
+    return [
+        (name, *_read(name, data, told)) if mark == UNSEEN else before
+        for before, mark, (name, data) in zip(read, marks, contents(source), strict=True)
+    ]
 
 
 def as_table(
@@ -153,17 +170,29 @@ def as_table(
     import pyarrow as arrow
 
     try:
-        table = arrow.table(frame)
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError, ValueError) as error:
+        table = _table_of_arrow(frame)
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, arrow.ArrowNotImplementedError, ValueError) as error:
         raise ValueError(
             f"frame: found {type(frame).__name__} that is no table of one type a column: {error}"
         ) from None
     except TypeError:
         raise TypeError(
-            f"frame: found {type(frame).__name__}, expected a frame of pandas or polars, or arrays by name"
+            f"frame: found {type(frame).__name__}, expected a frame of pandas or polars without sparse columns, or "
+            "arrays by name"
         ) from None
     options = checked(_of_options(options))
     return _table(content_of(table, options), options, columns, drop_columns, Reading(format=type(frame).__name__))
+
+
+def _table_of_arrow(frame: Any) -> Any:
+    """A table of pyarrow, which may have two columns of one name though pyarrow takes no such frame of pandas."""
+    import pyarrow as arrow
+
+    names = [str(name) for name in frame.columns] if hasattr(frame, "set_axis") and hasattr(frame, "columns") else []
+    if len(set(names)) == len(names):
+        return arrow.table(frame)
+    table = arrow.table(frame.set_axis([f"column {place}" for place in range(len(names))], axis=1))
+    return table.rename_columns([*names, *table.column_names[len(names) :]])
 
 
 def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Selection:

@@ -74,13 +74,15 @@ def content_of(table: Any, options: ReadOptions) -> Content:
 
     cells = [_plain(column) for column in table.columns]
     texts = [j for j, column in enumerate(cells) if arrow.types.is_string(column.type)]
-    rules = Rules(Marks(options.decimal or ".", options.thousands), options.missing)
+    rules = Rules(Marks(options.decimal, options.thousands), options.missing)
     read, notes = columns_of_text([table.column_names[j] for j in texts], [cells[j] for j in texts], rules)
     found = dict(zip(texts, read, strict=True))
     columns = [
         found[j] if j in found else _column(name, column)
         for j, (name, column) in enumerate(zip(table.column_names, cells, strict=True))
     ]
+    indices = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    columns = [column._replace(is_index=column.name in indices) for column in columns]
     return Content(columns, True, notes=tuple(notes))
 
 
@@ -103,7 +105,11 @@ def _plain(column: Any) -> Any:
     import pyarrow as arrow
 
     if arrow.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        parts = [
+            arrow.DictionaryArray.from_arrays(part.indices, _plain(part.dictionary)).dictionary_decode()
+            for part in column.chunks
+        ]
+        column = arrow.chunked_array(parts) if parts else column.cast(column.type.value_type)
     if arrow.types.is_large_string(column.type) or arrow.types.is_string_view(column.type):
         column = column.cast(arrow.string())
     return column

@@ -10,6 +10,7 @@ import numpy as np
 
 from aejax.data.formats.options import ReadOptions
 
+UNSEEN = "not seen"  # the decimal mark of a text without one
 _ZIP = b"PK\x03\x04"
 
 
@@ -24,6 +25,7 @@ class Column(NamedTuple):
         cells: (n,), the cells of a column of dates, times of day or text; None in any other.
         unit: what the file says of it, "" for nothing.
         words: words in the place of numbers, which ``ReadOptions.missing`` may name.
+        is_index: whether it is an index of a frame of pandas.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Column(NamedTuple):
     cells: np.ndarray | None = None
     unit: str = ""
     words: tuple[str, ...] = ()
+    is_index: bool = False
 
 
 class Content(NamedTuple):
@@ -101,7 +104,9 @@ def zip_members(data: bytes) -> list[str]:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise ValueError(f"found a damaged ZIP, NPZ or XLSX file ({error}), expected a whole one") from None
-    return [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    return [
+        name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/") and "/." not in f"/{name}"
+    ]
 
 
 def writers() -> dict[str, Callable[[BinaryIO, Mapping[str, np.ndarray]], None]]:

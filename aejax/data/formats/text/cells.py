@@ -9,8 +9,18 @@ import numpy as np
 from aejax.data.formats.table_files.registry import Column
 from aejax.data.formats.text import marks as of_marks
 from aejax.data.formats.text.marks import Marks
-from aejax.data.formats.text.words import BOOLEANS, DATE_PATTERN, MISSING, OF_HISTORIANS, is_date, is_missing, is_number
+from aejax.data.formats.text.words import (
+    BOOLEANS,
+    DATE_PATTERN,
+    MINUS,
+    MISSING,
+    OF_HISTORIANS,
+    is_date,
+    is_missing,
+    is_number,
+)
 
+_LONGEST = 80  # of a cell in an error: a quote that is not closed makes a cell of many lines
 _MOST_WORDS = 12  # of a column in which they stand for missing values; more are a text
 
 
@@ -75,7 +85,7 @@ def _without_missing(cells: Any, missing: tuple[str, ...]) -> Any:
     import pyarrow as arrow
     import pyarrow.compute as pc
 
-    trimmed = pc.utf8_trim_whitespace(cells)
+    trimmed = _as_usual(pc.utf8_trim_whitespace(cells))
     words = arrow.array([*MISSING, *(word.strip().lower() for word in missing)], trimmed.type)
     return pc.if_else(pc.is_in(pc.utf8_lower(trimmed), words), arrow.scalar(None, trimmed.type), trimmed)
 
@@ -122,9 +132,12 @@ def _numbers(cells: Any, marks: Marks) -> np.ndarray | None:
 def _by_python(cells: list[str | None]) -> np.ndarray | None:
     """What pyarrow does not read: a plus, words for true and false, numbers out of range."""
     try:
-        return np.array([np.nan if cell is None else _number(cell) for cell in cells])
+        values = np.array([np.nan if cell is None else _number(cell) for cell in cells])
     except ValueError:
         return None
+    # A word for true among measurements is none of them.
+    has_words = any(cell is not None and cell.lower() in BOOLEANS for cell in cells)
+    return None if has_words and not np.isin(values[~np.isnan(values)], (0, 1)).all() else values
 
 
 def _number(cell: str) -> float:
@@ -133,13 +146,25 @@ def _number(cell: str) -> float:
     return BOOLEANS[cell.lower()] if cell.lower() in BOOLEANS else float(cell)
 
 
+def _as_usual(cells: Any) -> Any:
+    """Cells with the minus of typesetters and the exponent of Fortran as other programs write them."""
+    import pyarrow.compute as pc
+
+    if pc.any(pc.match_substring(cells, MINUS)).as_py():
+        cells = pc.replace_substring(cells, MINUS, "-")
+    if pc.any(pc.match_substring_regex(cells, r"[.,]\d*[dD][+-]?\d")).as_py():
+        cells = pc.replace_substring_regex(cells, r"([.,]\d*)[dD]([+-]?\d+)$", r"\1e\2")
+    return cells
+
+
 def _are_dates(cells: Any) -> bool:
     import pyarrow.compute as pc
 
     first = next((cell.as_py() for cell in cells if cell.is_valid), "")
     if not is_date(first):
         return False
-    are_dates = pc.match_substring_regex(cells, rf"(?i)^\s*{DATE_PATTERN}\s*$")
+    # The pattern is compiled for each chunk.
+    are_dates = pc.match_substring_regex(cells.combine_chunks(), rf"(?i)^\s*{DATE_PATTERN}\s*$")
     return pc.all(are_dates).as_py() is True and pc.any(are_dates).as_py() is True
 
 
@@ -182,6 +207,8 @@ def _problem(cells: Any, marks: Marks | None, rules: Rules) -> tuple[str, tuple[
     dates = is_date(filled[0][1])
     wanted = is_date if dates else _reads(marks)
     others = [(row, cell) for row, cell in filled if not wanted(cell)]
+    if any(cell.lower() in BOOLEANS for _, cell in filled) and not others:  # words for true among numbers
+        others = [(row, cell) for row, cell in filled if cell.lower() in BOOLEANS]
     words = sorted({cell for _, cell in others})
     are_few = len(others) < len(filled) / 2 and len(words) <= _MOST_WORDS
     # A word that historians write hides the one that is really wrong.
@@ -189,13 +216,18 @@ def _problem(cells: Any, marks: Marks | None, rules: Rules) -> tuple[str, tuple[
         next(((row, cell) for row, cell in others if not _is_word(cell)), others[0]) if not are_few else others[0]
     )
     kind = "a date as in other rows" if dates else "a number"
-    problem = f"found {cell!r} in {rules.where(row)}, expected {kind}"
-    offered = tuple(words) if all(map(_is_word, words)) or (are_few and not any(map(is_number, words))) else ()
+    shown = cell if len(cell) <= _LONGEST else f"{cell[:_LONGEST]}..."
+    problem = f"found {shown!r} in {rules.where(row)}, expected {kind}"
+    offered = tuple(words) if all(map(_is_word, words)) or (are_few and not any(map(_is_plain_number, words))) else ()
     return problem, offered
 
 
 def _is_word(cell: str) -> bool:
     return cell.lower() in OF_HISTORIANS
+
+
+def _is_plain_number(cell: str) -> bool:
+    return is_number(cell) and cell.lower() not in BOOLEANS
 
 
 def _reads(marks: Marks) -> Callable[[str], bool]:

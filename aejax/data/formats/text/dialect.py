@@ -21,6 +21,8 @@ _COMMENT = re.compile(r"(?:#(?!N/A|NA|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)|%|//
 _DECIMAL_COMMA = (
     rf"(?:[+-]?\d+(?:,\d+)?(?:e[+-]?\d+)?|{'|'.join(re.escape(word) for word in MISSING if word)}|true|false)"
 )
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")  # which may be so
+_ONE_NUMBER = re.compile(r"[+-]?\d+,\d+")
 _DECIMAL_COMMA_ROW = re.compile(rf"\s*{_DECIMAL_COMMA}(?:\s+{_DECIMAL_COMMA})+\s*", re.IGNORECASE)
 
 
@@ -94,9 +96,15 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     names = tuple(map(_unquoted, layout.header.cells[: layout.width])) if layout.header else None
     body = [row.cells for row in rows if row.line >= layout.first and not row.is_comment]
     columns = zip(*(cells for cells in body if len(cells) >= layout.width), strict=False)
-    decimal = options.decimal or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
+    told_by = of_marks.other(options.thousands) if options.thousands in (".", ",") else None
+    decimal = options.decimal or told_by or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
     mark = "a tab" if separator == _TAB else repr(separator)
     notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
+    if layout.width == 1 and options.separator is None and any("," in cell for row in body for cell in row):
+        notes.append("one name stands above: a comma is a mark of the numbers; --separator comma if it separates two")
+    is_open = decimal is None and separator != "," and options.thousands is None
+    if is_open and (grouped := next((cell for row in body for cell in row if _GROUPED.fullmatch(cell)), None)):
+        notes.append(f"a point is taken for the decimal mark, as in {grouped!r}; --thousands point if it groups digits")
     notes += _notes(layout.header, layout.units, names, layout.first, lines, skipped)
     return Dialect(
         separator,
@@ -125,13 +133,25 @@ def _separator(lines: Sequence[str]) -> str:
     filled = [line for line in lines if line.strip(" \t") and not is_comment(line)] or [""]
     # The later half is free of titles.
     bare = [re.sub(r'"[^"]*"', '""', line).strip(" ") for line in filled[len(filled) // 2 if len(filled) > 4 else 0 :]]
+    while sum(any(mark in line for mark in ";\t|,") for line in bare) > len(bare) / 2 and not set(";\t|,") & {
+        *bare[-1]
+    }:
+        bare.pop()  # a remark behind the rows, such as "End of file"
     shares = {separator: sum(separator in line for line in bare) / len(bare) for separator in _SEPARATORS}
     best = max(shares, key=lambda separator: shares[separator])
     if shares[best] <= 0.5:
         return ","  # a single column
+    if best == "," and _is_one_column(filled):
+        return ";"
     if best == "," and all(map(_DECIMAL_COMMA_ROW.fullmatch, bare[1:] or bare)):
         return " "
     return best
+
+
+def _is_one_column(filled: Sequence[str]) -> bool:
+    """Whether a name without a comma stands over numbers with a decimal comma."""
+    below = [line.strip() for line in filled[1:]]
+    return "," not in filled[0] and len(below) > 0 and all(map(_ONE_NUMBER.fullmatch, below))
 
 
 def split_cells(lines: Iterable[str], separator: str) -> Any:

@@ -3,6 +3,7 @@
 import codecs
 
 _PIECE = 1 << 20
+_MARK = b"\xef\xbb\xbf"
 
 
 def as_utf8(data: bytes) -> tuple[bytes, str]:
@@ -28,17 +29,21 @@ def as_utf8(data: bytes) -> tuple[bytes, str]:
     sixteen = _sixteen_bits(data)
     if sixteen:
         try:
-            text, encoding = data.decode(sixteen), "UTF-16"
+            text, encoding = data.decode(sixteen), sixteen[:6].upper()
         except UnicodeDecodeError:
-            raise ValueError("found damaged UTF-16 text, expected whole characters; save the file as UTF-8") from None
+            raise ValueError(
+                f"found damaged {sixteen[:6].upper()} text, expected whole characters; save the file as UTF-8"
+            ) from None
         data = text.removeprefix("\ufeff").encode(errors="replace")
     else:
         head = data[:4096]
         if b"\0" in head.rstrip(b"\0") or (b"\0" in head and b"\n" not in head):
             raise BinaryError
         encoding = "UTF-8"
-        data = data.removeprefix(b"\xef\xbb\xbf")
+        data = data.removeprefix(_MARK)
         if not data.isascii():
+            if b"\n" + _MARK in data or data.startswith(_MARK):  # of files that were put one behind the other
+                data = data.removeprefix(_MARK).replace(b"\n" + _MARK, b"\n")
             try:
                 _check_utf8(data)
             except UnicodeDecodeError:  # a degree sign in a header is enough
@@ -62,6 +67,9 @@ def _check_utf8(data: bytes) -> None:
 
 
 def _sixteen_bits(data: bytes) -> str | None:
+    """UTF-16, or UTF-32 with its mark."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     head = data[:2048]

@@ -79,7 +79,7 @@ def find_layout(rows: Sequence[Row], missing: tuple[str, ...] = (), header_line:
     above = [row for row in rows if row.is_comment or len(row.cells) < raw or row is data[0]]
     ends_open = _ends_open([row for row in data if len(row.cells) == raw], above, raw)
     width = raw - ends_open
-    kinds = _kinds([row for row in data[max(1, len(data) // 2) :] if len(row.cells) == raw], width, missing)
+    kinds = kinds_of([row for row in data[max(1, len(data) // 2) :] if len(row.cells) == raw], width, missing)
     if header_line is not None:
         return Layout(width, ends_open, data[0].line, None, None)
     values = [row for row in data if len(row.cells) == raw]
@@ -87,6 +87,7 @@ def find_layout(rows: Sequence[Row], missing: tuple[str, ...] = (), header_line:
     first = data[start].line if start < len(data) else data[-1].line + 1
     lines = [row for row in data[:start] if _names(row, kinds, missing)]
     block = _block(lines, [row for row in rows if row.is_comment and row.line < first], width)
+    block = block or _block([row for row in data[:start] if _is_remark(row, kinds, missing)], [], width)[:1]
     if (
         not block
         and start < len(data)
@@ -117,7 +118,7 @@ def _told(rows: Sequence[Row], missing: tuple[str, ...], header_line: int) -> La
         raise ValueError(
             f"header_row: found {len(cells)} names in line {header_line + 1}, expected {width} as in the rows below it"
         )
-    kinds = _kinds(below[max(1, len(below) // 2) :], width, missing)
+    kinds = kinds_of(below[max(1, len(below) // 2) :], width, missing)
     units = below[0] if len(below) > 1 and (_names(below[0], kinds, missing) or _is_dashed(below[0], kinds)) else None
     rest = below[1:] if units else below
     return Layout(width, ends_open, rest[0].line if rest else header_line + 1, header, units)
@@ -135,7 +136,7 @@ def _ends_open(rows: Sequence[Row], above: Sequence[Row], raw: int) -> bool:
     return not full and not any(len(row.cells) == raw and row.cells[-1] for row in above)
 
 
-def _kinds(rows: Sequence[Row], width: int, missing: tuple[str, ...]) -> list[str]:
+def kinds_of(rows: Sequence[Row], width: int, missing: tuple[str, ...]) -> list[str]:
     """What most cells of each column are: number, date, text, or empty."""
     kinds = []
     for j in range(width):
@@ -149,7 +150,10 @@ def _kinds(rows: Sequence[Row], width: int, missing: tuple[str, ...]) -> list[st
 def _start(data: Sequence[Row], widths: tuple[int, int], kinds: list[str], missing: tuple[str, ...]) -> int:
     """Place of the first row of data: below the last names above a row that is data throughout."""
     fits = [len(row.cells) in widths and any(row.cells) for row in data]
-    named = [fit and _names(row, kinds, missing) for fit, row in zip(fits, data, strict=True)]
+    named = [
+        fit and (_names(row, kinds, missing) or _is_remark(row, kinds, missing))
+        for fit, row in zip(fits, data, strict=True)
+    ]
     whole = [fit and not any(_strange(row, kinds, missing)) for fit, row in zip(fits, data, strict=True)]
     clean = whole.index(True) if True in whole else len(data)
     above = [i for i in range(clean) if named[i]]
@@ -174,6 +178,13 @@ def _names(row: Row, kinds: list[str], missing: tuple[str, ...]) -> bool:
     return any(_strange(row, kinds, missing)) and not any(is_same)
 
 
+def _is_remark(row: Row, kinds: list[str], missing: tuple[str, ...]) -> bool:
+    """Whether text stands in the place of a date, as beside the numbers of channels, or limits."""
+    return any(
+        kind == "date" and kind_of(cell, missing) == "text" for cell, kind in zip(row.cells, kinds, strict=False)
+    )
+
+
 def _is_half_named(row: Row, kinds: list[str], missing: tuple[str, ...]) -> bool:
     """Whether a first row has as many names as numbers over numbers, or names where all columns are text."""
     found = [kind_of(cell, missing) for cell in row.cells]
@@ -189,14 +200,19 @@ def _is_of_numbers(row: Row, rows: Sequence[Row], kinds: list[str]) -> bool:
 
     It rises or falls from cell to cell, evenly or in whole numbers, and each is far outside of its column.
     """
-    columns = [j for j, kind in enumerate(kinds) if kind == "number"]
+    columns = [j for j, kind in enumerate(kinds) if kind == "number" and (j or row.cells[j])]
     below = [other for other in rows if other.line > row.line]
-    if len(columns) < _FEWEST_NUMBERS or len(below) < 3:
+    fewest = _FEWEST_NUMBERS if row.cells[0] else 2  # nothing stands over an index
+    if len(columns) < fewest or len(below) < 3:
         return False
     try:
         found = [_number(row.cells[j]) for j in columns]
         ranges = [[_number(other.cells[j]) for other in below if kind_of(other.cells[j]) == "number"] for j in columns]
     except ValueError:
+        return False
+    if found == list(range(len(found))) and any(value % 1 for column in ranges for value in column):
+        return True  # as pandas numbers columns without names
+    if len(columns) < _FEWEST_NUMBERS:
         return False
     steps = [after - before for before, after in pairwise(found)]
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
@@ -259,7 +275,7 @@ def _header_and_units(block: list[Row]) -> tuple[Row | None, Row | None]:
 def _are_units(row: Row, above: Row) -> bool:
     filled = [cell for cell in row.cells if cell]
     named = [cell for cell in above.cells if cell]
-    if not filled or 2 * len(named) < len(row.cells):
+    if not filled or 2 * len(named) < len(row.cells) or len(filled) > len(named):
         return False
     num_units = sum(_UNIT.fullmatch(cell) is not None for cell in filled)
     repeats = len(set(filled)) < len(filled) and len(set(named)) == len(named)

@@ -4,7 +4,7 @@ import re
 from typing import Any, NamedTuple
 
 _SPACES = " '\u00a0\u202f\u2019"
-_EXPONENT = r"(?:e[+-]?\d+)?"
+_EXPONENT = r"(?:[ed][+-]?\d+)?"
 
 
 class Marks(NamedTuple):

@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aejax.data.formats.options import ReadOptions
-from aejax.data.formats.table_files.registry import Column, Content, names, shown
+from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, names, shown
 from aejax.data.formats.text.cells import Rules, columns_of_text
 from aejax.data.formats.text.dialect import Dialect, find_dialect, is_comment, split_cells
 from aejax.data.formats.text.encoding import BinaryError, as_utf8
+from aejax.data.formats.text.footer import without_footer
+from aejax.data.formats.text.header import Row, kinds_of
 from aejax.data.formats.text.words import MISSING
 
 _SEPARATORS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon", "|": "bar"}
 _NUL, _CTRL_Z = b"\0", b"\x1a"
 _TAIL = 1 << 16
+_NUM_ROWS = 50  # that show what the columns hold
 
 
 class _Span(NamedTuple):
@@ -48,11 +51,13 @@ class _Body(NamedTuple):
     Attributes:
         rows: without comments.
         lines: the same with comments, from the first row on.
+        header: the line of the names, which is no row wherever it stands.
         notes: what was cut off behind them.
     """
 
     rows: _Span
     lines: _Span
+    header: str
     notes: tuple[str, ...]
 
 
@@ -102,7 +107,7 @@ def _described(dialect: Dialect, encoding: str) -> dict[str, str]:
     if dialect.width == 1:
         described["separator"] = "none, one column"
     described["header"] = "none" if dialect.header is None else f"line {dialect.header + 1}"
-    described["decimal mark"] = {".": "point", ",": "comma"}.get(dialect.marks.decimal or "", "not seen")
+    described["decimal mark"] = {".": "point", ",": "comma"}.get(dialect.marks.decimal or "", UNSEEN)
     return described
 
 
@@ -113,7 +118,9 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
         start = text.find(b"\n", start) + 1
     if dialect.first and not start:
         start = len(text)
+    text, remarks = _without_footer(text, start, dialect)
     end, notes = _end(text, start, dialect)
+    notes += remarks
     lines = rows = _Span(text, start, end)
     if end > start and text.startswith(_NUL, end - 1):
         line = text.rstrip(_NUL).count(b"\n") + 1
@@ -122,12 +129,41 @@ def _body(text: bytes, dialect: Dialect) -> _Body:
         )
     # One character is looked for faster than two.
     marks = [mark for mark in (b"#", b"%", b"//") if mark[:1] in rows]
-    if any(text.startswith(mark, start) or b"\n" + mark in rows for mark in marks):
-        kept = (line for line in rows.copied().split(b"\n") if not is_comment(line.decode(errors="replace")))
+    header = _header(text, start, dialect)
+    # Most rows lack one of its letters, and one character is looked for faster.
+    may_repeat = header and all(bytes([letter]) in rows for letter in set(header) if bytes([letter]).isalpha())
+    num_headers = rows.count_of(b"\n" + header + b"\n") if may_repeat else 0
+    if num_headers:
+        times = "once" if num_headers == 1 else f"{num_headers} times"
+        notes.append(f"the header stands among the rows {times}: left out")
+    if num_headers or any(text.startswith(mark, start) or b"\n" + mark in rows for mark in marks):
+        kept = (
+            line
+            for line in rows.copied().split(b"\n")
+            if not is_comment(line.decode(errors="replace")) and not (header and line == header)
+        )
         rows = _spanning(b"\n".join(kept))
     if dialect.separator == " ":
         rows = _spanning(b"\n".join(b" ".join(line.split()) for line in rows.copied().split(b"\n")))
-    return _Body(rows, lines, tuple(notes))
+    return _Body(rows, lines, header.decode(errors="replace"), tuple(notes))
+
+
+def _without_footer(text: bytes, start: int, dialect: Dialect) -> tuple[bytes, list[str]]:
+    kinds = kinds_of([Row(0, cells) for cells in dialect.rows[-_NUM_ROWS:]], dialect.width, ())
+
+    def split(line: str) -> list[str]:
+        cells: list[str] = next(split_cells([line + "\n"], dialect.separator), [])
+        return cells[:-1] if dialect.ends_open and cells and not cells[-1] else cells
+
+    return without_footer(text, start, kinds, split)
+
+
+def _header(text: bytes, start: int, dialect: Dialect) -> bytes:
+    """The line of the names, which is found among the rows where files were put one behind the other."""
+    if dialect.header is None:
+        return b""
+    line = text[:start].split(b"\n")[dialect.header]
+    return b"" if is_comment(line.decode(errors="replace")) else line
 
 
 def _spanning(text: bytes) -> _Span:
@@ -255,7 +291,9 @@ def _numbered(body: _Body, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     kept = [
         (number, f"{line}\n")
         for number, line in enumerate(body.lines.copied().decode(errors="replace").split("\n"), dialect.first + 1)
-        if (line.strip() or line.count("\t") == tabs) and not is_comment(line)
+        if (line.strip() or line.count("\t") == tabs)
+        and not is_comment(line)
+        and not (body.header and line == body.header)
     ]
     reader = split_cells((line for _, line in kept), dialect.separator)
     start = 0

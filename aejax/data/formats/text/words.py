@@ -3,6 +3,7 @@
 import re
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "?", "#n/a", "#na")
+MINUS = "\u2212"
 BOOLEANS = {"true": 1.0, "false": 0.0}
 # What historians and spreadsheets write in the place of a value; read as missing where a user says so.
 OF_HISTORIANS = frozenset({
@@ -20,20 +21,28 @@ OF_HISTORIANS = frozenset({
 BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mär|mrz|mai|okt|dez)[a-z]*\.?"
-_DATE = (
+_DAY = (
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2})"
-    rf"|\d{{1,2}}\.?[-/. ]{_MONTH}[-/., ]+(?:\d{{4}}|\d{{2}})|{_MONTH} \d{{1,2}},? \d{{4}})"
+    rf"|\d{{1,2}}\.?[-/. ]{_MONTH}[-/., ]+(?:\d{{4}}|\d{{2}})|{_MONTH} \d{{1,2}},? \d{{4}}"
+    rf"|\d{{4}}[-/. ]{_MONTH}[-/. ]\d{{1,2}}|(?:19|20|21)\d\d[-/][0-3]\d\d|\d{{4}}:\d\d:\d\d)"
 )
-_ZONE = r"(?:Z|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?)"
+_DATE = rf"(?:{_DAY}|\d{{8}})"  # eight digits alone are a number
+_WEEKDAY_NAME = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
+_WEEKDAY = rf"(?:{_WEEKDAY_NAME},? )"
+_ZONE = r"(?:Z|(?:UTC|GMT)[+-]\d{1,2}(?::?\d\d)?|[A-Z]{3,4}|[+-]\d\d(?::?\d\d)?|[A-Z]+/[A-Z_]+)"
 _AFTER_MINUTES = rf"(?::?\d\d(?:[.,:]\d+)?)?(?:\s?[ap]\.?m\.?)?(?:\s?{_ZONE})?(?:\[[\w/+-]+\])?"
-_TIME = rf"\d{{1,2}}:?\d\d{_AFTER_MINUTES}"
+_TIME = rf"\d{{1,2}}(?::?\d\d{_AFTER_MINUTES}|[.-]\d\d(?:[.-]\d\d(?:\.\d+)?)?(?:\s?[ap]m)?)"
 # RE2 and Python read it alike: no lookahead. After a date the hour alone may stand.
 DATE_PATTERN = (
-    rf"(?:{_DATE}(?:[T ,]+(?:{_TIME}|\d{{1,2}}(?:\s?[ap]\.?m\.?)?))?|\d{{8}}T{_TIME}|\d{{1,2}}:\d\d{_AFTER_MINUTES})"
+    rf"(?:{_WEEKDAY}?{_DATE}[-T ,_/]+(?:{_TIME}|\d{{1,2}}(?:\s?[ap]\.?m\.?)?)|{_WEEKDAY}?{_DAY}"
+    rf"|{_WEEKDAY}{_MONTH} +\d{{1,2}} {_TIME} \d{{4}}|\d{{1,2}}:\d\d{_AFTER_MINUTES}"
+    r"|(?:-?\d+ days?,? )?\+?\d{1,4}:\d\d:\d\d(?:\.\d+)?)"
 )
+_BEGINS_DATE = re.compile(rf"\d|(?:{_MONTH}|{_WEEKDAY_NAME})(?:\W|$)", re.IGNORECASE)
 _DATE_CELL = re.compile(DATE_PATTERN, re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(
-    r"[+-]?(?:\d{1,3}(?:[.,' \u00a0\u202f\u2019]\d{3})+|\d+)?(?:[.,]\d*)?(?:e[+-]?\d+)?|[+-]?inf(?:inity)?",
+    r"[+\-\u2212]?(?:\d{1,3}(?:[.,' \u00a0\u202f\u2019]\d{3})+|\d+)?(?:[.,]\d*(?:d[+-]?\d+)?)?(?:e[+-]?\d+)?"
+    r"|[+-]?inf(?:inity)?",
     re.IGNORECASE | re.ASCII,
 )
 _DIGIT = re.compile(r"\d|inf", re.IGNORECASE | re.ASCII)
@@ -57,6 +66,16 @@ def is_date(cell: str) -> bool:
         (True, False)
     """
     return _DATE_CELL.fullmatch(cell.strip()) is not None
+
+
+def begins_date(cell: str) -> bool:
+    """Whether a cell begins as a date does, which may have been cut.
+
+    Example:
+        >>> begins_date("2024-0"), begins_date("Jan 2"), begins_date("January total"), begins_date("Total")
+        (True, True, True, False)
+    """
+    return _BEGINS_DATE.match(cell.strip()) is not None
 
 
 def is_number(cell: str) -> bool:
