@@ -111,7 +111,8 @@ def test_generated_rows_are_of_the_kinds_of_the_columns(trained):
     for name in ("pump_on", "grade"):
         assert set(drawn[name]) == set(real[name])
         for value in set(real[name]):
-            assert (drawn[name] == value).mean() == pytest.approx((real[name] == value).mean(), abs=0.1)
+            # A number that is cut into values: their shares are near (docs/limits.md), not equal.
+            assert (drawn[name] == value).mean() == pytest.approx((real[name] == value).mean(), abs=0.15)
     assert (drawn["trips"] % 1 == 0).all()
     assert drawn["trips"].min() >= 0
     assert drawn["flow"].min() >= 0
