@@ -65,7 +65,7 @@ def from_state_dict(state_dict: Mapping[str, ArrayLike], template: Variables, na
 
     Example:
         >>> import jax, aejax
-        >>> model = aejax.models.autoencoder((5,), 2, hidden_dims=(8,))
+        >>> model = aejax.models.autoencoder((5,), 2, hidden_dims=(8,), shortcut=False)
         >>> variables = model.init(jax.random.key(0), aejax.Batch(jnp.zeros((1, 5))))
         >>> torch_like = to_state_dict(variables)
         >>> sorted(torch_like)[:2], torch_like["encoder.layer_0.weight"].shape

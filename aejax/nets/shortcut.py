@@ -11,10 +11,13 @@ from aejax.kernels.recipes import remembered
 from aejax.nets.dense import mlp
 from aejax.nets.network import Network, join, select
 
+# At zero the layers would have no gradient in the first step, and Adam no derivative there.
+_FIRST_SHARE = 1e-4
+
 
 @remembered
 def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
-    """A linear map plus the network, whose share is a learned factor that begins at zero (Bachlechner et al. 2021).
+    """A linear map plus the network, whose share is a learned factor that begins near zero (Bachlechner et al. 2021).
 
     Training begins from a linear model, and what the rows cannot teach the network costs little. The map begins as
     cosines over its input, orthonormal and the same for every key.
@@ -40,7 +43,7 @@ def with_shortcut(network: Network, output_shape: Sequence[int]) -> Network:
         params = collections["params"]["linear"]
         # Drawing numbers that are soon replaced would take longer to compile than all else.
         params["layer_0"]["kernel"] = _cosines(params["layer_0"]["kernel"].shape)
-        params["share"] = jnp.zeros((), jnp.float32)
+        params["share"] = jnp.full((), _FIRST_SHARE, jnp.float32)
         return collections
 
     def apply(

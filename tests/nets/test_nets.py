@@ -53,7 +53,7 @@ def test_a_network_with_a_shortcut_begins_as_the_linear_map_and_learns_its_share
     variables = both.init(key, x, cond)
     linear = variables["params"]["linear"]["layer_0"]
     straight = jnp.concatenate([x, cond], axis=1) @ linear["kernel"] + linear["bias"]
-    np.testing.assert_allclose(both.apply(variables, x, cond)[0], straight, rtol=1e-6)
+    np.testing.assert_allclose(both.apply(variables, x, cond)[0], straight, atol=1e-3)
     share = jax.grad(lambda params: jnp.sum(both.apply({**variables, "params": params}, x, cond)[0]))(
         variables["params"]
     )["linear"]["share"]

@@ -27,7 +27,7 @@ def test_it_maps_over_keys_rows_and_hyperparameters(rows, key):
     keys = jax.random.split(key, 2)
     together = ensemble(keys, VAE, rows, **OPTIONS)
     mapped = jax.vmap(lambda key: train(key, VAE, rows, **OPTIONS).history["val_loss"])(keys)
-    np.testing.assert_allclose(mapped, together.history["val_loss"], rtol=1e-3)
+    np.testing.assert_allclose(mapped, together.history["val_loss"], rtol=1e-3, atol=1e-4)
 
     def last_loss(rows, beta):
         return train(key, VAE, rows, VAE.hparams._replace(beta=beta), **OPTIONS).history["loss"][-1]
@@ -35,7 +35,7 @@ def test_it_maps_over_keys_rows_and_hyperparameters(rows, key):
     tables = jnp.stack([rows, rows * (np.arange(6) < 3)])
     losses = jax.jit(jax.vmap(jax.vmap(last_loss, (None, 0)), (0, None)))(tables, jnp.array([0.1, 1.0]))
     alone = fit(key, VAE, tables[1], hparams=VAE.hparams._replace(beta=0.1), **OPTIONS)
-    np.testing.assert_allclose(losses[1, 0], alone.history["loss"][-1], rtol=1e-3)
+    np.testing.assert_allclose(losses[1, 0], alone.history["loss"][-1], rtol=1e-3, atol=1e-4)
 
 
 def test_a_gap_in_traced_rows_is_masked(rows, key):
