@@ -131,7 +131,8 @@ class Objective(NamedTuple):
     """All that minimising needs. Whatever has these three fields can be fitted.
 
     Attributes:
-        init: (key, batch) -> variables, a dictionary of collections (``params``, ``batch_stats``).
+        init: (key, batch) -> variables, a dictionary of collections (``params``, ``batch_stats``). ``fit`` gives it the
+            first training rows, of which a model may also take only the shape.
         loss: (key, variables, batch, hparams, train=True) -> (scalar, Aux).
         hparams: the defaults, a pytree of numbers or arrays that may be traced and vmapped.
     """
