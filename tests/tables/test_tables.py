@@ -90,8 +90,9 @@ def test_what_a_model_refuses_leaves_no_folder(tmp_path, options, message):
 
 def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
     table = table_of(500)
+    plain = ("shortcut=false", "activation=tanh")  # a linear map diverges at once
     with pytest.raises(DivergenceError) as caught:
-        train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50)
+        train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50, options=plain)
     assert caught.value.epoch > 1
     run = aejax.load(tmp_path)
     assert run.diverged == str(caught.value)
