@@ -1,7 +1,6 @@
 """Travel times and training images as they come: the right value, or a sentence that says what is wrong."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import jax
@@ -15,6 +14,7 @@ from aejax.data.formats.grids import read_grid
 from aejax.data.formats.tables import read_table
 from aejax.simulate import geology
 from aejax.tasks import inversion
+from tests.real_data import FOLDER, present
 
 SHAPE = (41, 33)
 NOISE = 0.3
@@ -133,13 +133,7 @@ def trained(image, tmp_path_factory):
 @pytest.fixture(scope="module")
 def truth():
     """Where the rays of the base case went: of all places of the real image, this one explains them best."""
-    path = (
-        Path(os.environ.get("AEJAX_DATA", Path(__file__).parents[3] / "shared" / "data")) / "geology/channels_2500.png"
-    )
-    if not path.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is missing")
-        pytest.skip(f"{path} is missing")
+    path = present(FOLDER / "geology/channels_2500.png")
     return two_facies(read_grid(path).cells).cells[300:341, 1500:1533]
 
 

@@ -1,22 +1,17 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from aejax.simulate.phonons import map_properties, phonon_modes, powder_map, read_force_constants
 from aejax.simulate.scattering import scattering_length
+from tests.real_data import FOLDER as DATA
+from tests.real_data import present
 
-FOLDER = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron"
+FOLDER = DATA / "neutron"
 ENERGY = np.arange(1, 192, 2.0)
 
 
 def real(name):
-    path = FOLDER / "force_constants" / f"{name}.yaml.xz"
-    if not path.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is absent")
-        pytest.skip(f"{path} is absent")
+    path = present(FOLDER / "force_constants" / f"{name}.yaml.xz")
     pytest.importorskip("phonopy")
     return read_force_constants(path)
 

@@ -1,8 +1,5 @@
 """Denoising: mixtures of a known ratio, windows that leave no trace, measures with known answers."""
 
-import os
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +21,7 @@ from aejax.tasks.denoising import (
     pick_onset,
 )
 from aejax.tasks.denoising.mixing import mixtures
+from tests.real_data import FOLDER, present
 
 RNG = np.random.default_rng(0)
 EVENTS, NOISE = RNG.standard_normal((6, 700)), RNG.standard_normal((8, 400)) + 3
@@ -350,11 +348,7 @@ def test_real_earthquakes_of_stations_not_trained_on(key):
     """A small training: half a minute, and more than a band-pass gains, which is 4 dB."""
     from aejax.data.formats.traces import noise_before, read_events
 
-    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "seismic" / "ncedc_traces.npz"
-    if not path.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is absent")
-        pytest.skip(f"{path} is absent")
+    path = present(FOLDER / "seismic" / "ncedc_traces.npz")
     events = read_events(path)
     noise = np.stack(noise_before(events))
     stations = np.unique(events.group)

@@ -1,8 +1,6 @@
 """The noise of mixtures is that of records as they come: no rings, no silence; and so is what is measured on it."""
 
 import importlib
-import os
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,6 +10,7 @@ from aejax.data.formats.events import Events, read_events
 from aejax.data.gaps import find_gaps
 from aejax.tasks.denoising import catalogue, evaluate_denoiser, fit_to_catalogue
 from aejax.tasks.denoising.mixing import mixture_source, mixtures
+from tests.real_data import FOLDER, present
 from tests.tasks.test_denoising import multiplying
 
 RNG = np.random.default_rng(0)
@@ -171,11 +170,7 @@ def test_pairs_without_noise_have_no_gain():
 @pytest.mark.parametrize("kind", ["one early pick", "short noise"])
 def test_the_gain_that_is_printed_is_the_real_one(kind):
     """Half a decibel, as for the full trainings of ``benchmarks/denoised_catalogues.py``."""
-    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "seismic" / "ncedc_traces.npz"
-    if not path.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is absent")
-        pytest.skip(f"{path} is absent")
+    path = present(FOLDER / "seismic" / "ncedc_traces.npz")
     made = importlib.import_module("benchmarks.denoised_catalogues")
     uncut = read_events(path)
     if kind == "one early pick":

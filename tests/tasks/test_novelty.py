@@ -1,8 +1,5 @@
 """Novel rows: nearest codes and residuals, with known answers and on a small real table."""
 
-import os
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +9,7 @@ from aejax import metrics
 from aejax.models import autoencoder
 from aejax.tasks import anomaly
 from tests.conftest import REGISTRY
+from tests.real_data import FOLDER, present
 
 
 def axis_model():
@@ -120,10 +118,7 @@ def test_a_detector_is_measured_on_other_rows(detector):
 
 
 def test_a_small_outlier_set():
-    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "adbench/4_breastw.npz"
-    if not path.is_file() and os.environ.get("CI") != "true":
-        pytest.skip(f"{path} is absent")
-    content = np.load(path, allow_pickle=True)
+    content = np.load(present(FOLDER / "adbench/4_breastw.npz"), allow_pickle=True)
     x, y = np.asarray(content["X"], float), np.asarray(content["y"], int)
     normal = np.random.default_rng(0).permutation(np.flatnonzero(y == 0))
     train, test = normal[: len(normal) // 2], np.concatenate([normal[len(normal) // 2 :], np.flatnonzero(y == 1)])

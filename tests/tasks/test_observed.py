@@ -1,8 +1,6 @@
 """Maps as experiments give them: a third of the pixels missing, noise below zero, an error for each."""
 
-import os
 import warnings
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -23,9 +21,10 @@ from aejax.tasks.surrogate import (
 )
 from aejax.tasks.surrogate.codes import observed_codes
 from aejax.tasks.surrogate.observed import Observed, completed, observe, product_of_profiles
+from tests.real_data import FOLDER, present
 from tests.tasks.test_surrogate import ENERGY, MOMENTUM, two_lines
 
-FILE = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron" / "sqe_maps.npz"
+FILE = FOLDER / "neutron" / "sqe_maps.npz"
 SIZE = {"num_numbers": 8, "num_regions": 6, "num_widened": 600}
 
 
@@ -285,11 +284,7 @@ def test_a_surrogate_of_measured_maps_is_measured_on_what_was_observed(measured,
 
 @pytest.mark.slow
 def test_measured_maps_of_crystals_not_seen_are_held_as_complete_ones():
-    if not FILE.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{FILE} is absent")
-        pytest.skip(f"{FILE} is absent")
-    file = np.load(FILE)
+    file = np.load(present(FILE))
     maps, momentum, energy = file["S"], file["Q"].astype(float), file["E"].astype(float)
     test = np.isin(file["crystal"], np.unique(file["crystal"])[1::5])
     given, errors, seen = experiment(maps, momentum, energy, (210, 400), np.random.default_rng(1), noise=0.02)

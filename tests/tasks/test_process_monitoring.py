@@ -1,8 +1,6 @@
 """Process monitoring: statistics with known answers, limits that hold, streams that equal the whole series."""
 
-import os
 import warnings
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +14,7 @@ from aejax.data.batches import as_batch
 from aejax.tasks import anomaly
 from aejax.tasks.anomaly.monitor import set_limits
 from tests.conftest import REGISTRY
+from tests.real_data import FOLDER, present
 
 # Short tables are quickly fitted, and some of the processes here are slow.
 pytestmark = pytest.mark.filterwarnings(r"ignore:x. the \d+ rows hold only")
@@ -318,10 +317,7 @@ def test_the_same_key_gives_the_same_monitor():
 
 
 def test_tennessee_eastman_small():
-    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "tep/tep_braatz.npz"
-    if not path.is_file() and os.environ.get("CI") != "true":
-        pytest.skip(f"{path} is absent")
-    data = np.load(path)
+    data = np.load(present(FOLDER / "tep/tep_braatz.npz"))
     monitor = anomaly.fit_monitor(
         jax.random.key(0), data["d00_train"], num_lags=1, num_epochs=30, num_folds=2, learning_rate=3e-3
     )

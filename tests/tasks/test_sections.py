@@ -1,5 +1,4 @@
 import dataclasses
-import os
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from aejax.cli.commands import sections as sections_command
 from aejax.simulate import geology
 from aejax.tasks import inversion
 from aejax.tasks.inversion import sections
+from tests.real_data import FOLDER, present
 
 SHAPE = (13, 9)
 
@@ -214,11 +214,7 @@ def test_a_model_that_is_complete_is_not_trained_again(trained, tmp_path, capsys
 @pytest.mark.slow
 def test_the_channels_train(tmp_path):
     """A small real sample: half a minute brings the code below a picture of the mean."""
-    path = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "geology/channels_2500.png"
-    if not path.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is missing")
-        pytest.skip(f"{path} is missing")
+    path = present(FOLDER / "geology/channels_2500.png")
     import matplotlib.image
 
     image = matplotlib.image.imread(path)[:600, :600] > 0.5

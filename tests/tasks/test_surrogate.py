@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,9 +24,10 @@ from aejax.tasks.surrogate import (
     through_components,
     widening,
 )
+from tests.real_data import FOLDER, present
 
 MOMENTUM, ENERGY = np.linspace(0.5, 4, 6), np.arange(1, 40, 2.0)
-FILE = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "neutron" / "sqe_maps.npz"
+FILE = FOLDER / "neutron" / "sqe_maps.npz"
 
 
 def two_lines(properties):
@@ -256,11 +254,7 @@ def test_how_a_spread_is_widened():
 
 
 def test_twenty_numbers_beat_twenty_components_on_crystals_not_seen():
-    if not FILE.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{FILE} is absent")
-        pytest.skip(f"{FILE} is absent")
-    file = np.load(FILE)
+    file = np.load(present(FILE))
     names = np.unique(file["crystal"])[[0, 4, 6, 11, 12, 17, 20, 22, 24]]
     kept = np.isin(file["crystal"], names)
     maps, crystal = file["S"][kept], file["crystal"][kept]
