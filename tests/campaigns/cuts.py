@@ -1,11 +1,8 @@
 """Writes cut at every point: a killed process, and a power cut that loses what was not synced."""
 
-import contextlib
-import io
 import random
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
 import jax
@@ -13,11 +10,10 @@ import numpy as np
 
 import aejax
 from aejax.artefacts import manifest
-from aejax.cli import main as cli
 from tests.artefacts.examples import EXAMPLES
 from tests.campaigns.disk import Recorder, lay_out
 from tests.campaigns.figures import Figures
-from tests.campaigns.runs import assert_whole, options, state_of, table_file
+from tests.campaigns.runs import end_it, options, run, state_of, table_file
 
 
 def cuts(recorder, generator, most):
@@ -110,33 +106,14 @@ def trainings(monkeypatch, most=None):
         folder.parent.mkdir()
         recorder = Recorder(folder.parent)
         with recorder.recording(monkeypatch):
-            assert _run("train", data, "--out", folder, *words) == (0, "")
+            assert run("train", data, "--out", folder, *words) == (0, "")
         whole = state_of(folder)
         for name, ops, keep, data_left in cuts(recorder, generator, most):
             with tempfile.TemporaryDirectory() as left:
                 lay_out(ops, left, keep, data_left)
-                left_folder = Path(left) / "run"
-                has_begun = (left_folder / "config.json").is_file()
-                again = (
-                    ["train", "--resume", left_folder] if has_begun else ["train", data, "--out", left_folder, *words]
-                )
                 try:
-                    code, said = _run(*again, "--checkpoint-seconds", 0, "--quiet")
-                    assert code == 0, f"it cannot be resumed: {said[-400:]}"
-                    assert_whole(left_folder, whole)
+                    end_it(Path(left) / "run", data, words, whole)
                     figures.add("the same bytes")
                 except (Exception, SystemExit) as error:
                     figures.fault(f"{name}: {type(error).__name__}: {error}")
     return figures
-
-
-def _run(*words):
-    """The exit code, and what was said on standard error."""
-    error = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(error), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of checkpoints that are skipped
-        try:
-            cli.main(list(map(str, words)))
-        except SystemExit as ended:
-            return ended.code, error.getvalue()
-    return 0, error.getvalue()

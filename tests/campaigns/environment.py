@@ -16,9 +16,8 @@ import pytest
 from aejax.artefacts import writing
 from aejax.artefacts.outside import LONGEST
 from aejax.training import checkpoint
-from tests.campaigns.cuts import _run
 from tests.campaigns.figures import Figures
-from tests.campaigns.runs import assert_whole, options, state_of, table_file
+from tests.campaigns.runs import assert_whole, end_it, options, run, state_of, table_file
 
 _ERRORS = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES)
 _WRITES = (
@@ -59,27 +58,23 @@ def full_disks(count):
         data = table_file(Path(top))
         words = options("vae", num_epochs=3)
         # In the first one libraries write what they keep for later.
-        assert _run("train", data, "--out", Path(top) / "whole", *words) == (0, "")
+        assert run("train", data, "--out", Path(top) / "whole", *words) == (0, "")
         with failing(10**9, 0) as done:
-            assert _run("train", data, "--out", Path(top) / "again", *words) == (0, "")
+            assert run("train", data, "--out", Path(top) / "again", *words) == (0, "")
         whole = state_of(Path(top) / "whole")
         places = [(first, code) for first in range(done[0]) for code in _ERRORS]
         for first, code in places if count is None or count >= len(places) else generator.sample(places, count):
             folder = Path(top) / f"run{first}-{code}"
             try:
                 with failing(first, code) as begun:
-                    ended, said = _run("train", data, "--out", folder, *words)
+                    ended, said = run("train", data, "--out", folder, *words)
                 if begun[0] <= first:  # a quicker run has fewer reports, and ended before that write
                     continue
                 assert ended == 1, f"exit code {ended}"
                 assert os.strerror(code).lower() in said.lower(), said
                 assert len(said) < LONGEST + 100, said
                 assert "Traceback" not in said, said
-                has_begun = (folder / "config.json").is_file()
-                again = ["--resume", folder] if has_begun else [data, "--out", folder, *words]
-                ended, said = _run("train", *again, "--checkpoint-seconds", 0, "--quiet")
-                assert ended == 0, f"afterwards: {said}"
-                assert_whole(folder, whole)
+                end_it(folder, data, words, whole)
                 figures.add("said, and then the same bytes")
             except (Exception, SystemExit) as error:
                 figures.fault(f"write {first}, {errno.errorcode[code]}: {type(error).__name__}: {str(error)[:300]}")
@@ -120,10 +115,10 @@ def surroundings(count):
     """``aejax detect`` with its result on standard output, in each of the surroundings."""
     figures = Figures("surroundings")
     with tempfile.TemporaryDirectory() as top:
-        data, run = table_file(Path(top)), Path(top) / "run"
-        assert _run("train", data, "--out", run, *options("vae", num_epochs=2)) == (0, "")
+        data, folder = table_file(Path(top)), Path(top) / "run"
+        assert run("train", data, "--out", folder, *options("vae", num_epochs=2)) == (0, "")
         for name, program, environment, streams, code, said in _ROWS[:count]:
-            words = [sys.executable, program, "detect", str(run), str(data)]
+            words = [sys.executable, program, "detect", str(folder), str(data)]
             given = os.environ | {"PYTHONUNBUFFERED": None} | environment
             given = {variable: value for variable, value in given.items() if value is not None}
             line = f'set -o pipefail; "$0" -c "$1" "$2" "$3" "$4" {streams}'
@@ -160,10 +155,7 @@ def signals(count):
                 assert process.returncode in (0, 130 if sent == signal.SIGINT else -sent, -sent), process.returncode
                 # Python itself may still be importing, which nobody can catch.
                 assert "Traceback" not in said or not folder.exists(), said[-300:]
-                again = ["--resume", folder] if (folder / "config.json").is_file() else [data, "--out", folder, *words]
-                ended, said = _run("train", *again, "--checkpoint-seconds", 0, "--quiet")
-                assert ended == 0, said
-                assert_whole(folder, whole)
+                end_it(folder, data, words, whole)
                 figures.add(f"{sent.name}, the same bytes")
             except (Exception, SystemExit) as error:
                 figures.fault(f"{number} {sent.name}: {type(error).__name__}: {str(error)[:300]}")
@@ -176,13 +168,13 @@ def clocks(count):
     with tempfile.TemporaryDirectory() as top:
         data = table_file(Path(top))
         words = options("vae", num_epochs=3)
-        assert _run("train", data, "--out", Path(top) / "whole", *words) == (0, "")
+        assert run("train", data, "--out", Path(top) / "whole", *words) == (0, "")
         whole = state_of(Path(top) / "whole")
         for number in range(count):
             folder = Path(top) / f"run{number}"
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(time, "time", lambda: generator.uniform(0, 4e9))
-                ended, said = _run("train", data, "--out", folder, *words)
+                ended, said = run("train", data, "--out", folder, *words)
             try:
                 assert (ended, said) == (0, "")
                 assert_whole(folder, whole)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.campaigns.figures import Figures
-from tests.campaigns.runs import assert_whole, options, state_of, table_file
+from tests.campaigns.runs import assert_whole, options, state_of, table_file, words_to_end
 
 MODELS = ("vae", "autoencoder", "gan", "vq_autoencoder")
 _NUM_EPOCHS = 60
@@ -63,10 +63,7 @@ def trainings(count, models=MODELS):
             folder = Path(top) / f"run{number}"
 
             def again(folder=folder, words=words):
-                quiet = ("--checkpoint-seconds", 0, "--quiet")
-                if (folder / "config.json").exists():
-                    return ("train", "--resume", folder, *quiet)
-                return ("train", data, "--out", folder, *words)
+                return words_to_end(folder, data, words)
 
             # Now and then the very end, where run, record, checkpoints and report follow each other.
             at_the_end = number % 2

@@ -1,10 +1,14 @@
 """A small training, and what its folder holds in the end."""
 
+import contextlib
 import hashlib
+import io
+import warnings
 
 import numpy as np
 
 from aejax.artefacts import codecs
+from aejax.cli import main as cli
 from aejax.training import checkpoint
 
 
@@ -44,3 +48,29 @@ def assert_whole(folder, expected):
     assert names - arrays == {"artefact.json", "config.json", "record", "report.html"}, names
     in_record = sorted(path.name for path in (folder / "record").iterdir())
     assert len(in_record) == 2, in_record
+
+
+def words_to_end(folder, data, words):
+    """Of ``aejax train``: on with what a training has left in its folder, or from the beginning if that is nothing."""
+    if (folder / "config.json").is_file():
+        return ["train", "--resume", folder, "--checkpoint-seconds", 0, "--quiet"]
+    return ["train", data, "--out", folder, *words]
+
+
+def end_it(folder, data, words, expected):
+    """Ends a training that was broken off, and checks that nothing of that is left."""
+    code, said = run(*words_to_end(folder, data, words))
+    assert code == 0, f"it cannot be resumed: {said[-400:]}"
+    assert_whole(folder, expected)
+
+
+def run(*words):
+    """The exit code, and what was said on standard error."""
+    error = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(error), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of checkpoints that are skipped
+        try:
+            cli.main(list(map(str, words)))
+        except SystemExit as ended:
+            return ended.code, error.getvalue()
+    return 0, error.getvalue()
