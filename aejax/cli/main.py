@@ -249,16 +249,14 @@ def _transform(
 
     storage.check_no_input(command.out, command.data)
     run = aejax.load(command.run, aejax.Run)
-    table, _ = _table(command, run)
+    table = _table(command, run)
     result = getattr(tables, task)(run, table, notice=_notice(command), **options)
     holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
     write_table(command.out, {**table.labels, **result} if holds_text else result, keep_formulas=command.keep_formulas)
     return result
 
 
-def _table(
-    command: EncodeCommand | ReconstructCommand | DetectCommand | EvaluateCommand, run: "aejax.Run"
-) -> tuple["Table", str]:
+def _table(command: EncodeCommand | ReconstructCommand | DetectCommand | EvaluateCommand, run: "aejax.Run") -> "Table":
     """The rows of a new table, read as that of the training was, unless the command says otherwise."""
     options = told_last(command.reading, run.config.reading)
     return read_table(command.data, options, run.config.drop_columns, run.source.columns, notice=_notice(command))
@@ -287,9 +285,9 @@ def _evaluate(command: EvaluateCommand) -> None:
     from aejax.reports.run import evaluation_table
 
     run = aejax.load(command.run, aejax.Run)
-    table, sha256 = _table(command, run)
+    table = _table(command, run)
     notice = _notice(command)
-    if sha256 == run.source.sha256:
+    if table.reading.sha256 == run.source.sha256:
         notice("these rows include those that the run was trained on: the figures are not those of new rows")
     result = tables.evaluate(run, table, notice)
     print(json.dumps(result, indent=2) if command.json else evaluation_table(result))

@@ -1,7 +1,6 @@
 """Two processes and one folder: two that write, and one that reads while another writes."""
 
 import contextlib
-import io
 import json
 import multiprocessing
 import random
@@ -10,10 +9,9 @@ import time
 from pathlib import Path
 
 import aejax
-from aejax.cli import main as cli
 from tests.artefacts.examples import EXAMPLES
 from tests.campaigns.figures import Figures
-from tests.campaigns.runs import assert_whole, options, state_of, table_file
+from tests.campaigns.runs import assert_whole, options, run, state_of, table_file
 
 _THINGS = 2
 
@@ -93,13 +91,7 @@ def saves(count):
 
 
 def _train(data, folder, seed):
-    error = io.StringIO()
-    with contextlib.redirect_stderr(error), contextlib.redirect_stdout(io.StringIO()):
-        try:
-            cli.main(["train", str(data), "--out", str(folder), *options("autoencoder", 6, seed)])
-        except SystemExit as ended:
-            return ended.code, error.getvalue()
-    return 0, ""
+    return run("train", data, "--out", folder, *options("autoencoder", 6, seed))
 
 
 def trainings(count):

@@ -50,7 +50,7 @@ def run(command: ImputeCommand) -> None:
     if not 0 < command.test_share < 1:
         raise ValueError(f"test_share: found {command.test_share}, expected a share between 0 and 1")
     notice = functools.partial(note, quiet=command.quiet)
-    table, _ = read_table(command.data, command.reading, command.drop_columns, notice=notice)
+    table = read_table(command.data, command.reading, command.drop_columns, notice=notice)
     split_key, fit_key, test_key, draw_key = jax.random.split(jax.random.key(command.seed), 4)
     order = np.asarray(jax.random.permutation(split_key, len(table.values)))
     test, train = np.split(order, [max(1, round(command.test_share * len(order)))])

@@ -36,8 +36,8 @@ def run(command: InspectCommand) -> None:
     """
     from aejax.data.formats.reading import described
 
-    table, sha256 = read_table(command.data, command.reading, command.drop_columns)
-    found = described(table) | {"sha256": sha256}
+    table = read_table(command.data, command.reading, command.drop_columns)
+    found = described(table) | {"sha256": table.reading.sha256}
     print(json.dumps(found, indent=2) if command.json else _text(found))
 
 

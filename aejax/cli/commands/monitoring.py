@@ -86,7 +86,7 @@ def run(command: MonitorCommand) -> str:
     monitor = _monitor(command)
     notice = functools.partial(note, quiet=command.quiet)
     reading = told_last(command.reading, monitor.reading)
-    new, _ = read_table(command.new, reading, command.drop_columns, monitor.columns, notice=notice)
+    new = read_table(command.new, reading, command.drop_columns, monitor.columns, notice=notice)
     found = tables.watch(monitor, new, notice)
     aejax.save(command.out, monitor)
     columns = {**new.labels, **found.chart._asdict(), "top_sensor": found.top_sensor}
@@ -109,12 +109,12 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
         monitor: TableMonitor = aejax.load(command.normal, tables.TableMonitor)
         return monitor
     notice = functools.partial(note, quiet=command.quiet)
-    normal, _ = read_table(command.normal, command.reading, command.drop_columns, notice=notice)
+    normal = read_table(command.normal, command.reading, command.drop_columns, notice=notice)
     with warnings_noted(command.quiet):
         fitted = tables.fit_monitor(
             jax.random.key(command.seed),
             normal,
-            functools.partial(note, quiet=command.quiet),
+            notice,
             latent_dim=command.latent_dim,
             num_lags=command.num_lags,
             smoothing=command.smoothing,

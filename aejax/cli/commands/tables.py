@@ -19,8 +19,8 @@ def read_table(
     columns: Sequence[str] | None = None,
     conditions: Sequence[str] = (),
     notice: Callable[[str], None] = lambda text: None,  # noqa: ARG005
-) -> tuple["Table", str]:
-    """A table and the SHA-256 of its bytes.
+) -> "Table":
+    """A table, and what was read of it said.
 
     Args:
         path: of a file, a folder or a pattern of names; - for standard input.
@@ -31,7 +31,7 @@ def read_table(
         notice: takes what was read, a line each.
 
     Returns:
-        The Table, and the digest in hexadecimal.
+        The Table.
     """
     from aejax.data.formats import tables
 
@@ -46,4 +46,4 @@ def read_table(
     # Of new data only what is out of the ordinary is said: the model says which columns it does not use.
     for line in table.reading.sentences() if columns is None else table.reading.notes:
         notice(line)
-    return table, table.reading.sha256
+    return table

@@ -103,18 +103,19 @@ def train(command: TrainCommand) -> None:
         raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
     notice = functools.partial(note, quiet=command.quiet)
     columns = source.columns if source else None
-    table, sha256 = read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
+    table = read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
+    sha256 = table.reading.sha256
     if source and sha256 != source.sha256:
         raise ValueError(
             f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., expected "
             f"{source.sha256[:12]}...); give that table as DATA, or train anew"
         )
-    _train(command, folder, config, path, table, sha256)
+    _train(command, folder, config, path, table)
     print(_write_report(folder))
     print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
 
 
-def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table", sha256: str) -> None:
+def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table") -> None:
     """Trains, and says what to do where that comes to no end."""
     from aejax import tables
     from aejax.tables import run as runs
@@ -127,7 +128,7 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
             config,
             folder,
             path=path if path == "-" else str(Path(path).resolve()),
-            sha256=sha256,
+            sha256=table.reading.sha256,
             checkpoint_seconds=command.checkpoint_seconds,
             resume=command.resume is not None,
             progress=not command.quiet,
