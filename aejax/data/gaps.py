@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from aejax.data.columns.sentinels import find_sentinels
+from aejax.data.columns.sentinels import MARKS, find_sentinels
 
 # No instrument stands still for as long as a frame of the spectrum: such a run was filled in.
 _STANDSTILL = 256
 # What programs write where there is no sample: INT_MIN of 32 and 16 bits, and the marks of files.
-_MARKS = (-(2.0**31), -32768.0, -999.0, -999.25, -9999.0, -99999.0, -12345.0, 999.0, 9999.0, 99999.0, -1e30, 1e30)
+_MARKS = (*MARKS, -(2.0**31), -32768.0, -12345.0, -1e30, 1e30)
 # A run of a mark; single samples may have such a value by chance.
 _SHORTEST_MARK = 8
 

@@ -1,10 +1,10 @@
 """What is missing in a table, in words."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from aejax.tables.profiles import Notice
 from aejax.tasks.anomaly.patterns import OTHER_GAPS, SIMILAR_GAPS
 
 _MOST_NAMED = 5
@@ -74,7 +74,7 @@ def describe(gaps: Gaps) -> str:
     return "; ".join(parts)
 
 
-def say_gaps(x: np.ndarray, columns: tuple[str, ...], compared_with: np.ndarray, notice: Callable[[str], None]) -> None:
+def say_gaps(x: np.ndarray, columns: tuple[str, ...], compared_with: np.ndarray, notice: Notice) -> None:
     """Says which rows and columns have gaps, and for which of them the false alarm rate does not hold by itself.
 
     Args:

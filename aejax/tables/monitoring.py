@@ -7,9 +7,10 @@ import numpy as np
 
 from aejax.base import Array
 from aejax.data.batches import check_range
-from aejax.data.columns.sentinels import find_sentinels
+from aejax.data.columns.sentinels import MARKS, find_sentinels
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import Table, select_columns
+from aejax.data.gaps import standstills
 from aejax.tables.columns import Notice, chosen_names
 from aejax.tables.gaps import Gaps, describe, find_gaps
 from aejax.tasks import anomaly
@@ -17,9 +18,7 @@ from aejax.tasks.anomaly import Chart, Monitor
 
 # A sensor that repeats its reading in so many rows, and twice as many as it ever did, stands still.
 _FEWEST_STILL = 10
-# What instruments and archives write for a missing value, and how many standard deviations away it must be: that is ten
-# times the range of usual readings.
-_USUAL_CODES = (-999.0, -9999.0, -99999.0, -999.25, 999.0, 9999.0, 99999.0)
+# How many standard deviations away a mark such as -999 must be: that is ten times the range of usual readings.
 _FAR = 60
 _QUARTILES_APART = 1.349  # of a normal distribution, in standard deviations
 
@@ -185,7 +184,7 @@ def _sentinels(rows: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> list
     found = find_sentinels(np.concatenate([np.where(takes_part, rows, np.nan), normal]))
     for column in set(np.flatnonzero(takes_part).tolist()) - {column for column, *_ in found}:
         is_far = np.abs(rows[:, column] - centre[column]) > _FAR * spread[column]
-        for value in np.unique(rows[is_far & np.isin(rows[:, column], _USUAL_CODES), column])[:1]:
+        for value in np.unique(rows[is_far & np.isin(rows[:, column], MARKS), column])[:1]:
             found.append((column, float(value), int((rows[:, column] == value).sum())))
     return found
 
@@ -205,10 +204,9 @@ def _note_still(monitor: TableMonitor, rows: np.ndarray, notice: Notice) -> None
 
 def _longest_still(column: np.ndarray) -> tuple[int, int]:
     """Of the longest stretch of one value its length and where it begins; gaps end a stretch."""
-    begins = np.flatnonzero(np.concatenate([[True], column[1:] != column[:-1]]))
-    lengths = np.diff(np.concatenate([begins, [len(column)]]))
-    longest = int(lengths.argmax())
-    return int(lengths[longest]), int(begins[longest])
+    runs = standstills(column, 1)
+    begin, end = runs[np.diff(runs).argmax()].tolist()
+    return end - begin, begin
 
 
 def _note_constant(monitor: TableMonitor, rows: np.ndarray, notice: Notice) -> None:

@@ -4,6 +4,9 @@ import numpy as np
 
 from aejax.base import ArrayLike
 
+# What instruments and archives write for a missing value.
+MARKS = (-999.0, -9999.0, -99999.0, -999.25, 999.0, 9999.0, 99999.0)
+
 _FEWEST = 3
 _FEWEST_OTHERS = 5  # fewer are switches and classes
 _FARTHEST = 10.0

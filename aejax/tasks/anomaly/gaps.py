@@ -70,8 +70,13 @@ def sizes(vector: Array, code_size: int) -> Array:
     Returns:
         (3,).
     """
-    code, residual = jnp.sum(jnp.square(vector[:code_size])), jnp.sum(jnp.square(vector[code_size:]))
-    return jnp.stack([2 * code, 2 * residual, code + residual])
+    return sizes_of(vector[:code_size], vector[code_size:])
+
+
+def sizes_of(code: Array, residual: Array) -> Array:
+    """(3,), the same of a white code and residual that are apart, each of one row."""
+    t2, spe = jnp.sum(jnp.square(code)), jnp.sum(jnp.square(residual))
+    return jnp.stack([2 * t2, 2 * spe, t2 + spe])
 
 
 def as_of_whole_rows(values: Array, moment: Array, whole: Array, code_size: int) -> Array:

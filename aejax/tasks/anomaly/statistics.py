@@ -216,9 +216,7 @@ def row_statistics(
         return white_row(model, variables, whitening, flat.reshape(row.shape), cond)
 
     def whole() -> Array:
-        batch = Batch(row[None], cond=None if cond is None else cond[None])
-        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
-        return jnp.stack([2 * code, 2 * residual, code + residual])
+        return sizes(vector(row.reshape(-1)), code_size)
 
     def with_gaps() -> Array:
         found = freed_row(vector, whitening, row, seen)

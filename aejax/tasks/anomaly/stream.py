@@ -12,6 +12,7 @@ from aejax.data.batches import RowsLike
 from aejax.data.columns.scalers import scale
 from aejax.data.windows import lagged
 from aejax.tasks.anomaly.charts import Chart
+from aejax.tasks.anomaly.gaps import sizes_of
 from aejax.tasks.anomaly.limits import p_values
 from aejax.tasks.anomaly.monitor import Monitor, excess
 from aejax.tasks.anomaly.rows_in_time import as_rows
@@ -119,8 +120,7 @@ def _scan(
         past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
         window = jnp.concatenate([row[None], past])
         batch = Batch(jnp.nan_to_num(window).reshape(1, -1), cond=None if row_cond is None else row_cond[None])
-        code, residual = (jnp.sum(jnp.square(part)) for part in whitened(model, variables, whitening, batch))
-        values = jnp.where(jnp.isnan(given), jnp.stack([2 * code, 2 * residual, code + residual]), given)
+        values = jnp.where(jnp.isnan(given), sizes_of(*whitened(model, variables, whitening, batch)), given)
         is_seen = ~jnp.all(jnp.isnan(row))
         average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
         is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
