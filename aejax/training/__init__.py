@@ -3,6 +3,7 @@
 from aejax.training.driver import DivergenceError, DivergenceWarning, Interrupted
 from aejax.training.ensembles import ensemble, member, sweep
 from aejax.training.fitting import FitOptions, fit, train
+from aejax.training.meshes import mesh
 from aejax.training.pretraining import pretrain
 from aejax.training.progress import Progress, ProgressBar
 from aejax.training.sources import drawn, rows, stream
@@ -18,6 +19,7 @@ __all__ = [
     "ensemble",
     "fit",
     "member",
+    "mesh",
     "pretrain",
     "rows",
     "stream",

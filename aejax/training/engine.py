@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from aejax.base import Algorithm, Array, Metrics, PyTree, TrainState, Variables
 from aejax.kernels import hoisting
+from aejax.training.meshes import with_layout
 from aejax.training.plans import (
     Data,
     Keys,
@@ -139,7 +140,8 @@ def start(
     Returns:
         The RunState, with the leading axes.
     """
-    return over_origin(axes, functools.partial(begin, algorithm, plan), (key, variables), data, hparams)
+    run = over_origin(axes, functools.partial(begin, algorithm, plan), (key, variables), data, hparams, plan.mesh)
+    return with_layout(plan.mesh, run, len(axes))
 
 
 @_compiled("run")
@@ -164,8 +166,9 @@ def advance(
     def advance_members(run: RunState, data: Data, hparams: PyTree) -> RunState:
         return run_until(algorithm, plan, run, data, hparams, clock, num_side_by_side)
 
-    num_side_by_side = num_in_lockstep(axes, run.status.size)
-    return map_members(axes, advance_members, run, data, hparams)
+    num_side_by_side = num_in_lockstep(axes, run.status.size, plan.mesh)
+    run = map_members(axes, advance_members, run, data, hparams, plan.mesh)
+    return with_layout(plan.mesh, run, len(axes))
 
 
 def begin(

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypedDict
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from aejax.base import (
     Adversary,
@@ -46,6 +47,7 @@ from aejax.training.contracts import as_fittable, check_shapes, hparams_of
 from aejax.training.driver import drive
 from aejax.training.engine import Clock, RunState
 from aejax.training.fingerprints import fingerprint
+from aejax.training.meshes import check_mesh, laid_out, placed
 from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training.pace import pace_of
 from aejax.training.progress import Progress, ProgressBar
@@ -76,6 +78,7 @@ class FitOptions(TypedDict, total=False):
     checkpoint_seconds: float
     resume: bool
     progress: bool | Callable[[Progress], None]
+    mesh: Mesh | None
 
 
 def fit(
@@ -99,6 +102,7 @@ def fit(
     checkpoint_seconds: float = 30.0,
     resume: bool = False,
     progress: bool | Callable[[Progress], None] = False,
+    mesh: Mesh | None = None,
 ) -> Fitted:
     """Trains a model.
 
@@ -145,6 +149,8 @@ def fit(
             model's own) and what it began from (``variables``, ``state``) are not compared.
         progress: True for a bar on a terminal, or a function that takes a ``Progress``: of each epoch, with the history
             so far, and about twice a second within longer ones (``report.ends_epoch`` is False there).
+        mesh: ``aejax.mesh(data=8)`` spreads the rows of each batch over eight devices: the same rows in the same steps,
+            and the same result up to rounding. One device if None; members are spread over all devices there are.
 
     Returns:
         Fitted: variables, state and history, arrays only.
@@ -182,6 +188,7 @@ def fit(
         checkpoint_seconds=checkpoint_seconds,
         resume=resume,
         progress=progress,
+        mesh=mesh,
     )
     return fit_members(key, model, x, (), {}, options)
 
@@ -206,6 +213,7 @@ def fit_members(
     if unknown := given.keys() - defaults.keys():
         raise TypeError(f"found option {', '.join(sorted(unknown))}, expected one of {', '.join(defaults)}")
     options = SimpleNamespace(**{**defaults, **given})
+    check_mesh(options.mesh, axes)
     model, source = as_fittable(model), as_source(x)
     arrays = () if isinstance(source, Stream) else source.arrays
     if isinstance(arrays, Batch):
@@ -228,11 +236,12 @@ def fit_members(
         options.patience,
         options.steps_per_epoch,
     )
+    data, plan = placed(options.mesh, data), plan._replace(mesh=options.mesh)
     origin = 0 if options.state is None else int(np.max(jax.device_get(options.state.step)))
     if isinstance(source, Stream):
         first = source.first()
         plan = plan._replace(batch_size=first.x.shape[0])
-        data = data._replace(train=on_device(origin, [first]))
+        data = data._replace(train=on_device(origin, [first], plan.mesh))
     batch = plans.batch_shapes(plan, data)
     check_shapes(model, batch, options.hparams)
     if options.variables is not None:
@@ -243,6 +252,7 @@ def fit_members(
         # The state's buffers stay the caller's: the engine donates those that it is given.
         run = run._replace(**{name: jax.tree.map(jnp.copy, options.state) for name in ("state", "kept")})
         run = run._replace(best=jax.tree.map(jnp.copy, algorithm.variables(options.state)))
+        run = laid_out(plan.mesh, run, len(axes))
 
     def advance(run: RunState, reads: PyTree, clock: Clock) -> RunState:
         now = data._replace(train=reads) if isinstance(source, Stream) else data
@@ -254,7 +264,7 @@ def fit_members(
         blocks = None
         if isinstance(source, Stream):
             step = int(np.max(jax.device_get(run.state.step)))
-            blocks = Blocks(source, step, origin + plan.num_steps, plan.steps_per_epoch)
+            blocks = Blocks(source, step, origin + plan.num_steps, plan.steps_per_epoch, plan.mesh)
         pace = pace_of(algorithm, plan, run.status.shape)
         return drive(run, advance, plan, pace, origin, blocks, checkpoints, options.checkpoint_seconds, report)
 
@@ -267,7 +277,7 @@ def fit_members(
             checkpoints.begin(begun_with)
         elif options.resume:
             checkpoints.check(begun_with)
-            run = checkpoints.restore(run) or run
+            run = laid_out(plan.mesh, checkpoints.restore(run) or run, len(axes))
         else:
             raise ValueError(
                 f"checkpoint_dir: {options.checkpoint_dir} holds the checkpoints of an earlier run; pass resume=True "

@@ -7,9 +7,11 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from aejax.base import Array, Batch, PyTree
 from aejax.kernels.shuffling import permuted
+from aejax.training.meshes import with_rows_spread
 from aejax.training.sources import take
 
 # What is evaluated at once: so many rows, or fewer where these have many elements.
@@ -32,6 +34,7 @@ class Plan(NamedTuple):
         source: the kind of the source.
         read: its ``take`` or ``draw``.
         hoist: whether what does not depend on the state is computed ahead.
+        mesh: the devices; None for one, or for all of them along the members.
     """
 
     num_epochs: int
@@ -44,6 +47,7 @@ class Plan(NamedTuple):
     source: Literal["rows", "drawn", "stream"] = "rows"
     read: Callable[..., Batch] = take
     hoist: bool = True
+    mesh: Mesh | None = None
 
     @property
     def num_train(self) -> int:
@@ -93,7 +97,7 @@ def steps_for(num_rows: int, batch_size: int) -> int:
 
 
 def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
-    """What a step sees: a pure function of the run's keys and the step's number.
+    """What a step sees: a pure function of the run's keys and the step's number, spread over the mesh.
 
     Args:
         plan: the Plan.
@@ -104,6 +108,10 @@ def batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
     Returns:
         The Batch of ``plan.batch_size`` rows.
     """
+    return with_rows_spread(plan.mesh, _batch_at(plan, keys, data, step))
+
+
+def _batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
     if plan.source == "stream":
         first, block = data.train
         return jax.tree.map(lambda array: jax.lax.dynamic_index_in_dim(array, step - first, keepdims=False), block)
@@ -163,11 +171,11 @@ def num_evaluation_blocks(plan: Plan, data: Data) -> int:
 
 
 def held_out_rows(plan: Plan, data: Data, rows: Array) -> Batch:
-    """Validation rows by their numbers, from the training rows or from rows of their own."""
+    """Validation rows by their numbers, from the training rows or from rows of their own, spread over the mesh."""
     if plan.split == "random":
-        return plan.read(data.train, rows)
+        return with_rows_spread(plan.mesh, plan.read(data.train, rows))
     assert data.validation is not None
-    return take(data.validation, rows)
+    return with_rows_spread(plan.mesh, take(data.validation, rows))
 
 
 def _holds_out(plan: Plan) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream
 from aejax.data.batches import RowsLike, as_batch
+from aejax.training.meshes import placed, placed_block
 
 
 def rows(x: RowsLike) -> Rows:
@@ -109,6 +111,7 @@ class Blocks:
         step: the first step.
         last_step: the step behind the last one.
         most_steps: that a block may have.
+        mesh: the devices that share the rows of a batch; None for one.
 
     Raises:
         ValueError: the stream ends too early, or a batch has another shape than the first.
@@ -117,7 +120,8 @@ class Blocks:
     # Of a block: enough that its transfer costs nothing, and little beside what is computed.
     _BYTES = 16 * 2**20
 
-    def __init__(self, source: Stream, step: int, last_step: int, most_steps: int):
+    def __init__(self, source: Stream, step: int, last_step: int, most_steps: int, mesh: Mesh | None = None):
+        self._mesh = mesh
         self._batches, self._first, self._last = source.batches(step), step, last_step
         self._like = source.first()
         num_bytes = sum(array.nbytes for array in jax.tree.leaves(self._like))
@@ -142,7 +146,7 @@ class Blocks:
         batches = [self._next(first + index) for index in range(num_steps)]
         # Those after the last step are never used: all blocks have one shape.
         batches += [self._like] * (self._length - num_steps)
-        return on_device(first, batches)
+        return on_device(first, batches, self._mesh)
 
     def _next(self, step: int) -> Batch:
         try:
@@ -160,10 +164,10 @@ class Blocks:
         return batch
 
 
-def on_device(first: int, batches: list[Batch]) -> tuple[Array, Batch]:
+def on_device(first: int, batches: list[Batch], mesh: Mesh | None = None) -> tuple[Array, Batch]:
     """What the engine reads from: the number of a step, and the batches from that step on, stacked."""
     stacked = jax.tree.map(lambda *arrays: np.stack(jax.device_get(arrays)), *batches)
-    return jax.device_put((np.int32(first), stacked))
+    return placed(mesh, np.int32(first)), placed_block(mesh, stacked)
 
 
 def _describe(batch: Batch) -> str:
