@@ -5,6 +5,7 @@ from aejax.training.ensembles import ensemble, member, sweep
 from aejax.training.fitting import FitOptions, fit, train
 from aejax.training.meshes import mesh
 from aejax.training.pretraining import pretrain
+from aejax.training.processes import ProcessLostError
 from aejax.training.progress import Progress, ProgressBar
 from aejax.training.sources import drawn, rows, stream
 
@@ -13,6 +14,7 @@ __all__ = [
     "DivergenceWarning",
     "FitOptions",
     "Interrupted",
+    "ProcessLostError",
     "Progress",
     "ProgressBar",
     "drawn",

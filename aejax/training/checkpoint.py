@@ -49,13 +49,20 @@ class Checkpoints:
         self._ocp = ocp
         self._damaged: set[int] = set()
         self._closing = contextlib.ExitStack()
+        # Others wait for nothing here: see SharedCheckpoints.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(), active_processes={jax.process_index()}
+        )
         with contextlib.ExitStack() as opened:
             opened.enter_context(locked(self.directory))
             _refuse_others(self.directory)
             self._manager = ocp.CheckpointManager(
                 self.directory,
-                options=ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False),
-                item_handlers=ocp.StandardCheckpointHandler(),  # without it the shapes are not known before a save
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=2, enable_async_checkpointing=False, multiprocessing_options=alone, create=False
+                ),
+                # Without it the shapes are not known before a save.
+                item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
             )
             opened.callback(self._manager.close)
             self._closing = opened.pop_all()
@@ -94,7 +101,10 @@ class Checkpoints:
         while self._damaged:
             self._manager.delete(self._damaged.pop())
         if number not in self._manager.all_steps():
-            self._manager.save(number, args=self._ocp.args.StandardSave(_to_arrays(run)))
+            arrays = to_arrays(run)
+            # Of an array of JAX Orbax would have each process write its part.
+            arrays = jax.device_get(arrays) if jax.process_count() > 1 else arrays
+            self._manager.save(number, args=self._ocp.args.StandardSave(arrays))
             sync_tree(self.directory / str(number))
             sync(self.directory)
             noted = _noted(self.directory) or {}
@@ -140,7 +150,7 @@ class Checkpoints:
 
     def _fitting(self, restored: dict[str, PyTree], template: RunState) -> RunState:
         """What was read, as a RunState like the template; refused where it is one of another kind."""
-        arrays = _to_arrays(template)
+        arrays = to_arrays(template)
         expected, found = (_flat(_shapes(tree)) for tree in (arrays, restored))
         for name in [*expected, *found]:
             if name.startswith("history") and name in expected and name in found:
@@ -163,7 +173,7 @@ class Checkpoints:
                 f"num_epochs={done} or more, or choose another directory"
             )
         restored["history"] = {name: _of_length(values, room) for name, values in restored["history"].items()}
-        return _from_arrays(restored, template)
+        return from_arrays(restored, template)
 
     def is_empty(self) -> bool:
         """Whether no checkpoint is there."""
@@ -280,7 +290,7 @@ def _is_key(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _to_arrays(run: RunState) -> dict[str, PyTree]:
+def to_arrays(run: RunState) -> dict[str, PyTree]:
     """A run as nested dictionaries of plain arrays: Orbax stores neither named tuples nor typed keys as they are."""
     leaves = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, run)._asdict()
     trees = {name: _numbered(jax.tree.leaves(leaves[name])) for name in _TREES}
@@ -308,7 +318,16 @@ def _numbered(leaves: list[Array]) -> dict[str, PyTree]:
     return {f"{index:04d}": leaf for index, leaf in enumerate(leaves)}
 
 
-def _from_arrays(arrays: dict[str, PyTree], template: RunState) -> RunState:
+def from_arrays(arrays: dict[str, PyTree], template: RunState) -> RunState:
+    """The run of which these are the plain arrays, on the default device.
+
+    Args:
+        arrays: as ``to_arrays`` makes them.
+        template: a run of the same structure.
+
+    Returns:
+        The RunState.
+    """
     plain = template._asdict()
     for name in _TREES:
         structure = jax.tree.structure(plain[name])

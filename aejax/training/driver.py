@@ -17,12 +17,13 @@ import jax
 import numpy as np
 
 from aejax.base import Fitted, PyTree
-from aejax.training.checkpoint import Checkpoints
 from aejax.training.engine import DIVERGED, RUNNING, Clock, RunState, last_good
 from aejax.training.pace import Pace
 from aejax.training.plans import Plan
+from aejax.training.processes import agreed, is_any, is_first, naming_the_lost
 from aejax.training.progress import Progress
 from aejax.training.sharding import gathered
+from aejax.training.shared_checkpoints import SharedCheckpoints
 from aejax.training.sources import Blocks
 
 # Within an epoch; each end of one is reported.
@@ -90,7 +91,7 @@ def drive(
     pace: Pace,
     origin: int,
     blocks: Blocks | None,
-    checkpoints: Checkpoints | None,
+    checkpoints: SharedCheckpoints | None,
     checkpoint_seconds: float,
     report: Callable[[Progress], None] | None,
 ) -> Fitted:
@@ -113,13 +114,14 @@ def drive(
     Raises:
         DivergenceError: the run diverged, a single one.
         Interrupted: Ctrl-C.
+        ProcessLostError: another process of the run has ended.
     """
     place = _place(run, plan, origin)
-    teller = _Teller(report, plan, place) if report else None
+    teller = _Teller(report, plan, place) if report and is_first() else None
     saved = time.monotonic()
-    with _interruptible() as interrupted:
-        while not (place.is_over or interrupted.is_set()):
-            until, num_blocks = pace.next_part(place.step - origin)
+    with _interruptible() as interrupted, naming_the_lost():
+        while not (place.is_over or is_any(interrupted.is_set())):
+            until, num_blocks = agreed(*pace.next_part(place.step - origin))
             until += origin
             reads, limit = blocks.at(place.step) if blocks else ((), until)
             numbers = (*place[:-1], min(until, limit), num_blocks)
@@ -132,14 +134,16 @@ def drive(
             before, place = place, _place(run, plan, origin)
             seconds = time.monotonic() - began
             pace.measure(seconds, place.step - before.step, (place.epoch, place.block) != (before.epoch, before.block))
-            if checkpoints and (place.is_over or interrupted.is_set() or time.monotonic() - saved > checkpoint_seconds):
+            is_due = time.monotonic() - saved > checkpoint_seconds
+            if checkpoints and (place.is_over or is_any(interrupted.is_set() or is_due)):
                 checkpoints.save(run)
                 saved = time.monotonic()
             if teller:
                 teller.tell(run, place)
-        if checkpoints and interrupted.is_set():  # it may have come after the last part was saved
+        was_stopped = is_any(interrupted.is_set())
+        if checkpoints and was_stopped:  # it may have come after the last part was saved
             checkpoints.save(run)
-    if interrupted.is_set():
+    if was_stopped or interrupted.is_set():
         # After the last part too: what called this run would begin the next one otherwise.
         where = f"; checkpoint written to {checkpoints.directory}" if checkpoints else ""
         raise Interrupted(f"interrupted after epoch {place.epoch}, step {place.step}{where}", fitted_of(run))

@@ -42,7 +42,6 @@ from aejax.training.arguments import (
     learning_rate_of,
     refuse_with_an_algorithm,
 )
-from aejax.training.checkpoint import Checkpoints
 from aejax.training.contracts import as_fittable, check_shapes, hparams_of
 from aejax.training.driver import drive
 from aejax.training.engine import Clock, RunState
@@ -52,6 +51,7 @@ from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes
 from aejax.training.pace import pace_of
 from aejax.training.progress import Progress, ProgressBar
 from aejax.training.scales import warn_if_unscaled
+from aejax.training.shared_checkpoints import SharedCheckpoints
 from aejax.training.sources import Blocks, on_device, rows, stream
 
 Fittable = Objective | Model | Adversary | Algorithm
@@ -240,7 +240,7 @@ def fit_members(
     origin = 0 if options.state is None else int(np.max(jax.device_get(options.state.step)))
     if isinstance(source, Stream):
         first = source.first()
-        plan = plan._replace(batch_size=first.x.shape[0])
+        plan = plan._replace(batch_size=first.x.shape[0] * jax.process_count())
         data = data._replace(train=on_device(origin, [first], plan.mesh))
     batch = plans.batch_shapes(plan, data)
     check_shapes(model, batch, options.hparams)
@@ -260,7 +260,7 @@ def fit_members(
 
     report = ProgressBar() if options.progress is True else options.progress or None
 
-    def go_on(run: RunState, checkpoints: Checkpoints | None) -> Fitted:
+    def go_on(run: RunState, checkpoints: SharedCheckpoints | None) -> Fitted:
         blocks = None
         if isinstance(source, Stream):
             step = int(np.max(jax.device_get(run.state.step)))
@@ -270,7 +270,7 @@ def fit_members(
 
     if options.checkpoint_dir is None:
         return go_on(run, None)
-    with contextlib.closing(Checkpoints(options.checkpoint_dir)) as checkpoints:
+    with contextlib.closing(SharedCheckpoints(options.checkpoint_dir)) as checkpoints:
         own = data._replace(train=()) if isinstance(source, Stream) else data
         begun_with = fingerprint(own, plan, hparams, run.best, ema_decay=options.ema_decay)
         if checkpoints.is_empty():

@@ -8,6 +8,7 @@ variables and the rows lie whole on each device.
 import math
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from aejax.base import Batch, PyTree
@@ -38,8 +39,8 @@ def mesh(*, data: int = 1, member: int = 1) -> Mesh:
     devices, wanted = jax.devices(), data * member
     if min(data, member) < 1 or wanted > len(devices):
         raise ValueError(
-            f"mesh: found data={data}, member={member}, expected at least 1 of each and {len(devices)} devices at most; "
-            'on a CPU make more with jax.config.update("jax_num_cpu_devices", 8) before anything else'
+            f"mesh: found data={data}, member={member}, expected at least 1 of each, and at most {len(devices)} "
+            'devices; on a CPU make more with jax.config.update("jax_num_cpu_devices", 8) before anything else'
         )
     if jax.process_count() > 1 and wanted != len(devices):
         raise ValueError(
@@ -130,7 +131,7 @@ def layout(mesh: Mesh, run: PyTree, num_axes: int = 0) -> PyTree:
 
 def laid_out(mesh: Mesh | None, run: PyTree, num_axes: int) -> PyTree:
     """Outside of programs: ``with_layout`` of a run that was read from a file or handed over."""
-    return run if mesh is None else jax.device_put(run, layout(mesh, run, num_axes))
+    return run if mesh is None else jax.tree.map(_put, run, layout(mesh, run, num_axes))
 
 
 def placed(mesh: Mesh | None, arrays: PyTree) -> PyTree:
@@ -150,7 +151,7 @@ def placed(mesh: Mesh | None, arrays: PyTree) -> PyTree:
     def place(leaf: jax.Array) -> jax.Array:
         if isinstance(leaf, jax.Array) and leaf.sharding.device_set == devices:
             return leaf
-        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec()))
+        return _put(leaf, NamedSharding(mesh, PartitionSpec()))
 
     return jax.tree.map(place, arrays)
 
@@ -160,15 +161,36 @@ def placed_block(mesh: Mesh | None, block: Batch) -> Batch:
 
     Args:
         mesh: the mesh; None for the default device.
-        block: arrays (steps, rows, ...) of the host.
+        block: arrays (steps, rows, ...) of the host; of several processes, each has its share of the rows.
 
     Returns:
-        The same Batch.
+        The same Batch, of the rows of all processes.
+
+    Raises:
+        ValueError: the rows of one of several processes do not divide among its devices.
     """
     if mesh is None:
         return jax.device_put(block)
+    spread = NamedSharding(mesh, PartitionSpec(None, DATA))
+    if jax.process_count() > 1:
+        num_rows, num_devices = block.x.shape[1], mesh.shape[DATA] // jax.process_count()
+        if num_devices == 0 or num_rows % num_devices:
+            raise ValueError(
+                f"stream: found {num_rows} rows a batch in one of {jax.process_count()} processes, expected a multiple "
+                f"of its {num_devices} devices along data"
+            )
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(spread, leaf), block)
     is_even = block.x.shape[1] % mesh.shape[DATA] == 0
-    return jax.device_put(block, NamedSharding(mesh, PartitionSpec(None, DATA) if is_even else PartitionSpec()))
+    return jax.device_put(block, spread if is_even else NamedSharding(mesh, PartitionSpec()))
+
+
+def _put(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    """An array that all processes have, as they share it."""
+    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+        return leaf
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+    return jax.device_put(jax.device_get(leaf) if jax.process_count() > 1 else leaf, sharding)
 
 
 def _inside(mesh: Mesh) -> Mesh | jax.sharding.AbstractMesh:

@@ -73,7 +73,7 @@ def test_resumed_on_another_number_of_devices():
 
 def test_more_devices_than_there_are():
     with pytest.raises(
-        ValueError, match=r"found data=64, member=1, expected at least 1 of each and \d+ devices at most"
+        ValueError, match=r"found data=64, member=1, expected at least 1 of each, and at most \d+ devices"
     ):
         aejax.mesh(data=64)
     with pytest.raises(ValueError, match="found data=0"):
