@@ -144,6 +144,10 @@ def _main(words: list[str]) -> int:
         return 0
     command = _parse(words)
     _use_compilation_cache()
+    if isinstance(command, training.TrainCommand) and command.distributed:
+        from aejax.training import processes
+
+        processes.join()
     _check_platform()
     return _run(command)
 
@@ -322,7 +326,7 @@ _RUNS = dict(_COMMANDS.values())
 # The folder that a command writes; its lock is taken before anything is read.
 _FOLDERS: dict[type, Callable[[Any], Path | None]] = {
     DemoCommand: lambda command: command.out,
-    training.TrainCommand: lambda command: command.resume or command.out,
+    training.TrainCommand: training.folder_of,
     training.ReportCommand: lambda command: command.run,
     monitoring.MonitorCommand: lambda command: command.out,
     denoising.DenoiseTrainCommand: lambda command: command.out,

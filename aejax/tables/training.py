@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from aejax import metrics, tasks
 from aejax.artefacts import codecs
@@ -37,6 +38,7 @@ def train(
     checkpoint_seconds: float = 30.0,
     resume: bool = False,
     progress: bool | Callable[[Progress], None] = False,
+    mesh: Mesh | None = None,
     notice: Notice = lambda text: None,  # noqa: ARG005
 ) -> Run:
     """Trains a model on a table and writes the run folder.
@@ -50,6 +52,7 @@ def train(
         checkpoint_seconds: the time between two checkpoints.
         resume: from the folder's newest checkpoint.
         progress: as in ``aejax.fit``.
+        mesh: as in ``aejax.fit``.
         notice: takes what a user should know, a line each.
 
     Returns:
@@ -102,6 +105,7 @@ def train(
                 checkpoint_seconds=checkpoint_seconds,
                 resume=resume,
                 progress=progress,
+                mesh=mesh,
             )
         except DivergenceError as error:
             if error.epoch == 1:  # nothing has been learned that a run could hold

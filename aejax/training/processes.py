@@ -5,6 +5,7 @@ here costs anything.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -21,6 +22,23 @@ _MESSAGE_BYTES = 1_000
 
 class ProcessLostError(RuntimeError):
     """Another process of the run has ended, so that no step can be finished. The run is resumed from checkpoints."""
+
+
+def join() -> None:
+    """Joins the other processes of a run; call it before anything else of JAX.
+
+    Raises:
+        RuntimeError: nothing says where they are.
+    """
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")  # without it CPUs have no way to each other
+    count, own = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    try:
+        jax.distributed.initialize(num_processes=int(count) if count else None, process_id=int(own) if own else None)
+    except ValueError as error:
+        raise RuntimeError(
+            "distributed: found neither SLURM, Open MPI, Kubernetes nor JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
+            f"JAX_PROCESS_ID in the environment, expected one of them ({error})"
+        ) from error
 
 
 def is_first() -> bool:

@@ -3,10 +3,11 @@
 import dataclasses
 import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from aejax.artefacts.outside import reading
 from aejax.cli.commands.notes import note
@@ -37,6 +38,9 @@ class TrainCommand:
     train: OmitArgPrefixes[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints."""
+    distributed: FlagCreatePairsOff[bool] = False
+    """Train with the other processes that were started so, on all devices: by SLURM, Open MPI, Kubernetes, or by the
+    environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
     quiet: Quiet = False
 
 
@@ -65,6 +69,13 @@ def config_of(words: list[str]) -> TrainConfig:
     return TrainConfig()
 
 
+def folder_of(command: TrainCommand) -> Path | None:
+    """The folder that this process writes."""
+    from aejax.training.processes import is_first
+
+    return (command.resume or command.out) if not command.distributed or is_first() else None
+
+
 def train(command: TrainCommand) -> None:
     """Trains a model and writes its run folder.
 
@@ -77,8 +88,8 @@ def train(command: TrainCommand) -> None:
         RuntimeError: training diverged.
         KeyboardInterrupt: it was interrupted; the message says how to resume it.
     """
-    from aejax.artefacts import manifest
     from aejax.tables import run as runs
+    from aejax.training.processes import agreed, by_the_first, is_first
 
     folder = command.resume or command.out
     if folder is None:
@@ -87,21 +98,21 @@ def train(command: TrainCommand) -> None:
     path = command.data
     if command.resume:
         config, source = runs.load_config(folder)
-        _say_what_is_ignored(command, config)
-        if _is_finished(folder):
+        if is_first():
+            _say_what_is_ignored(command, config)
+        (is_finished,) = agreed(bool(by_the_first(lambda: _is_finished(folder))))
+        if is_finished and is_first():
             _finish(folder)
             print(f"{folder} is complete: nothing is left to train")
+        if is_finished:
             return
         path = path or source.path
     else:
-        if not manifest.is_free(folder):
-            raise FileExistsError(
-                f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
-            )
+        by_the_first(lambda: _check_free(folder))
         config, path = command.train, path or _data_of(command.config)
     if path is None:
         raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
-    notice = functools.partial(note, quiet=command.quiet)
+    notice = functools.partial(note, quiet=command.quiet or not is_first())
     columns = source.columns if source else None
     table = read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
     sha256 = table.reading.sha256
@@ -110,16 +121,36 @@ def train(command: TrainCommand) -> None:
             f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., expected "
             f"{source.sha256[:12]}...); give that table as DATA, or train anew"
         )
+    if not is_first():
+        _train_along(command, config, path, table)
+        return
     _train(command, folder, config, path, table)
     print(_write_report(folder))
     print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
 
 
+def _check_free(folder: Path) -> None:
+    from aejax.artefacts import manifest
+
+    if not manifest.is_free(folder):
+        raise FileExistsError(
+            f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
+        )
+
+
+def _train_along(command: TrainCommand, config: TrainConfig, path: str, table: "Table") -> None:
+    """Trains as one of the processes that do not write: what they would write is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        _train(dataclasses.replace(command, quiet=True), Path(folder), config, path, table)
+
+
 def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table") -> None:
     """Trains, and says what to do where that comes to no end."""
+    import jax
+
     from aejax import tables
     from aejax.tables import run as runs
-    from aejax.training import DivergenceError, Interrupted
+    from aejax.training import DivergenceError, Interrupted, mesh
 
     notice = functools.partial(note, quiet=command.quiet)
     try:
@@ -132,6 +163,7 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
             checkpoint_seconds=command.checkpoint_seconds,
             resume=command.resume is not None,
             progress=not command.quiet,
+            mesh=mesh(data=jax.device_count()) if command.distributed else None,
             notice=notice,
         )
     except Interrupted as interrupt:
