@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -113,14 +113,14 @@ def drive(
 
     Raises:
         DivergenceError: the run diverged, a single one.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C. SIGTERM ends the process, once a checkpoint is written.
         ProcessLostError: another process of the run has ended.
     """
     place = _place(run, plan, origin)
     teller = _Teller(report, plan, place) if report and is_first() else None
     saved = time.monotonic()
-    with _interruptible() as interrupted, naming_the_lost():
-        while not (place.is_over or is_any(interrupted.is_set())):
+    with _interruptible(checkpoints is not None) as stop, naming_the_lost():
+        while not (place.is_over or is_any(stop.is_asked())):
             until, num_blocks = agreed(*pace.next_part(place.step - origin))
             until += origin
             reads, limit = blocks.at(place.step) if blocks else ((), until)
@@ -135,15 +135,17 @@ def drive(
             seconds = time.monotonic() - began
             pace.measure(seconds, place.step - before.step, (place.epoch, place.block) != (before.epoch, before.block))
             is_due = time.monotonic() - saved > checkpoint_seconds
-            if checkpoints and (place.is_over or is_any(interrupted.is_set() or is_due)):
+            if checkpoints and (place.is_over or is_any(stop.is_asked() or is_due)):
                 checkpoints.save(run)
                 saved = time.monotonic()
             if teller:
                 teller.tell(run, place)
-        was_stopped = is_any(interrupted.is_set())
+        was_stopped = is_any(stop.is_asked())
         if checkpoints and was_stopped:  # it may have come after the last part was saved
             checkpoints.save(run)
-    if was_stopped or interrupted.is_set():
+    if stop.signum == signal.SIGTERM:
+        signal.raise_signal(signal.SIGTERM)
+    if was_stopped or stop.is_asked():
         # After the last part too: what called this run would begin the next one otherwise.
         where = f"; checkpoint written to {checkpoints.directory}" if checkpoints else ""
         raise Interrupted(f"interrupted after epoch {place.epoch}, step {place.step}{where}", fitted_of(run))
@@ -255,22 +257,42 @@ def _raise_if_diverged(run: RunState, plan: Plan, origin: int) -> None:
     )
 
 
+class _Stop:
+    """Whether to stop after this part, and by which signal that was asked for."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.signum: int | None = None
+
+    def ask(self, signum: int) -> None:
+        self.signum = signum
+        self._event.set()
+
+    def is_asked(self) -> bool:
+        return self._event.is_set()
+
+
 @contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of breaking off in the middle of a part; a second one stops at once."""
-    event = threading.Event()
-    default = signal.default_int_handler
-    is_ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is default
-    if not is_ours:
-        yield event
-        return
+def _interruptible(has_checkpoints: bool) -> Iterator[_Stop]:
+    """Ctrl-C stops after a part instead of in the middle; a second one stops at once.
+
+    So does SIGTERM, by which a cluster announces that it takes the machine, where there are checkpoints to write.
+    """
+    stop = _Stop()
+    defaults: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
+    if has_checkpoints:
+        defaults[signal.SIGTERM] = signal.SIG_DFL
+    is_ours = threading.current_thread() is threading.main_thread()
+    ours = [signum for signum, default in defaults.items() if is_ours and signal.getsignal(signum) is default]
 
     def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        event.set()
-        signal.signal(signal.SIGINT, default)
+        stop.ask(signum)
+        signal.signal(signum, defaults[signum])
 
-    signal.signal(signal.SIGINT, handle)
+    for signum in ours:
+        signal.signal(signum, handle)
     try:
-        yield event
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, default)
+        for signum in ours:
+            signal.signal(signum, defaults[signum])

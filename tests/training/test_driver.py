@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aejax import models
-from aejax.training import driver, ensemble, fit, pretrain
+from aejax.training import checkpoint, driver, ensemble, fit, pretrain
 from tests.conftest import REGISTRY
 from tests.training.parts import one_step_at_a_time
 
@@ -164,6 +164,23 @@ def test_ctrl_c_in_the_last_part_is_not_lost(rows, key, tmp_path, last):
     resumed = fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, resume=True)
     chex.assert_trees_all_equal(resumed.variables, whole.variables)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_cluster_that_takes_the_machine_leaves_a_checkpoint(rows, key, tmp_path, monkeypatch):
+    ended = []
+    monkeypatch.setattr(signal, "raise_signal", ended.append)
+
+    def press(report):
+        if report.epoch == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(driver.Interrupted):  # the process would have ended
+        fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, progress=press)
+    assert ended == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert checkpoint.are_in(tmp_path)
+    resumed = fit(key, VAE, rows, num_epochs=50, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=50).variables)
 
 
 def test_ctrl_c_ends_pretraining_and_not_only_one_layer(rows, key, monkeypatch):
