@@ -46,8 +46,8 @@ def test_a_file_that_shows_no_decimal_mark_follows_the_usual_one(cells, usual, r
 def test_that_the_usual_one_is_taken_is_said():
     (note, grouped) = read("a;b\n1.282;3\n1.304;4\n", "comma").reading.notes
     assert note == (
-        "a comma is taken for the decimal mark as in the training table, for no cell shows it; --decimal point if "
-        "'1.282' has it"
+        "a comma is taken for the decimal mark as in the training table, for '1.282' may have either; --decimal point "
+        "for a point"
     )
     assert grouped == "column 'a': a point groups digits by three: '1.282' is read as 1282"
 
@@ -69,6 +69,10 @@ def test_commas_between_the_cells_are_none_in_them():
     table = read("a,b\n1.282,3\n1.304,4\n", "comma")
     assert table.values[0].tolist() == [1.282, 3]
     assert table.reading.notes[0].startswith("a point is taken for the decimal mark, as in '1.282'; ")
+
+
+def test_a_single_column_has_nothing_between_its_cells():
+    assert read("a\n1.282\n1.304\n", "comma").values[:, 0].tolist() == [1282, 1304]
 
 
 def test_an_option_is_above_the_usual_mark():

@@ -224,3 +224,15 @@ def test_a_row_is_freed_alike_whatever_the_room_for_its_gaps(num_missing):
     np.testing.assert_allclose(found[0].vector, stays @ matrix @ row, atol=1e-3)
     np.testing.assert_allclose(found[0].moment, stays @ moment @ stays.T, atol=1e-3)
     np.testing.assert_allclose(found[0].jacobian, stays @ np.where(seen, matrix, 0), atol=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_rows_that_have_come_to_their_fixed_point_stay_there_each_by_itself(share, monkeypatch):
+    x = drawn(200, 0, num_columns=50, num_factors=10)
+    model, _ = principal_subspace(x, 10)
+    gapped = as_batch(np.where(np.random.default_rng(1).random(x.shape) < share, np.nan, x))
+    found = model_gaps.filled(model, {}, gapped).x
+    alone = model_gaps.filled(model, {}, jax.tree.map(lambda field: field[:7], gapped)).x
+    np.testing.assert_allclose(alone, found[:7], atol=1e-5)
+    monkeypatch.setattr(model_gaps, "_ROUNDING", 0.0)
+    np.testing.assert_allclose(model_gaps.filled(model, {}, gapped).x, found, atol=2e-5)

@@ -97,6 +97,8 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     columns = zip(*(cells for cells in body if len(cells) >= layout.width), strict=False)
     told_by = of_marks.other(options.thousands) if options.thousands in (".", ",") else None
     decimal = options.decimal or told_by or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
+    # What separates the cells is no mark in them.
+    usual = None if layout.width > 1 and separator == options.usual_decimal else options.usual_decimal
     mark = "a tab" if separator == _TAB else repr(separator)
     notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
     if layout.width == 1 and options.separator is None and any("," in cell for row in body for cell in row):
@@ -110,7 +112,7 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
         layout.first,
         layout.header.line if layout.header else None,
         tuple(_unit(cell) for cell in layout.units.cells[: layout.width]) if layout.units else (),
-        Marks(decimal, options.thousands, options.usual_decimal if separator != options.usual_decimal else None),
+        Marks(decimal, options.thousands, usual),
         body,
         tuple(notes),
     )

@@ -121,7 +121,7 @@ def _decimal_notes(decimal: str | None, dialect: Dialect, options: ReadOptions) 
     taken = f"a {words[dialect.marks.taken]} is taken for the decimal mark"
     if cell and dialect.marks.usual:
         other = words[of_marks.other(dialect.marks.usual)]
-        return [f"{taken} as in the training table, for no cell shows it; --decimal {other} if {cell!r} has it"]
+        return [f"{taken} as in the training table, for {cell!r} may have either; --decimal {other} for a {other}"]
     if cell and "." in cell and (dialect.separator != "," or usual):
         return [f"{taken}, as in {cell!r}; --thousands point if it groups digits"]
     return []
