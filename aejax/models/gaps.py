@@ -1,6 +1,8 @@
 """Rows with gaps as a model sees them: what is missing follows from what was observed."""
 
+import functools
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +13,15 @@ from aejax.base import Array, Batch, Decode, Encode, Model, Variables, required
 # With half of 50 columns of ten factors missing so many come within 0.08 standard deviations of the least squares.
 _NUM_STEPS = 16
 _NUM_STEPS_IN_TRAINING = 4
+# A code that changes by less than this share of itself has come to its fixed point.
+_ROUNDING = 1e-6
 # What is filled in is drawn so much towards zero, the mean of standardised columns: where the observed elements leave a
 # direction of the code open, the fixed point would be far away or nowhere.
 _SHRINKAGE = 0.02
 # A secant along which hardly anything changes says little of the way left, which it would make long.
 _CAUTION = 0.01
+
+Carry: TypeAlias = tuple[Array, ...]
 
 
 def filled(model: Model, variables: Variables, batch: Batch) -> Batch:
@@ -92,7 +98,7 @@ def _filled(encode: Encode, decode: Decode, variables: Variables, batch: Batch, 
 def _fixed_point(function: Callable[[Array], Array], z: Array, num_steps: int) -> Array:
     """Of (n, d), row by row, by secants (Anderson 1965, with one step before); the row nearest to it is kept."""
 
-    def step(_: int, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(_: int, carry: Carry) -> Carry:
         value, change, secant_value, secant_change, best, least = carry
         length = _dot(secant_change, secant_change) + _CAUTION * _dot(secant_value, secant_value)
         share = _dot(secant_change, change) / jnp.where(length > 0, length, 1)
@@ -106,7 +112,19 @@ def _fixed_point(function: Callable[[Array], Array], z: Array, num_steps: int) -
     value = function(z)
     change, nothing = value - z, jnp.zeros_like(z)
     start = (value, change, nothing, nothing, value, _dot(change, change))
-    return jax.lax.fori_loop(0, num_steps, step, start)[4]
+    take = step if num_steps <= _NUM_STEPS_IN_TRAINING else functools.partial(_unless_found, step)
+    return jax.lax.fori_loop(0, num_steps, take, start)[4]
+
+
+def _unless_found(step: Callable[[int, Carry], Carry], number: int, carry: Carry) -> Carry:
+    """A step of the rows that still move, each by itself; none where no row does."""
+    value, *_, least = carry
+    moves = least > _ROUNDING**2 * _dot(value, value)
+
+    def of_rows() -> Carry:
+        return jax.tree.map(lambda new, old: jnp.where(moves, new, old), step(number, carry), carry)
+
+    return jax.lax.cond(jnp.any(moves), of_rows, lambda: carry)
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from aejax.base import Array
 from aejax.data.batches import check_range
 from aejax.data.columns.sentinels import MARKS, find_sentinels
-from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.options import ReadOptions, with_found
 from aejax.data.formats.tables import Table, select_columns
 from aejax.data.gaps import standstills
 from aejax.tables.columns import Notice, chosen_names
@@ -126,7 +126,8 @@ def table_monitor(monitor: Monitor, normal: Table) -> TableMonitor:
     """
     contribution = anomaly.contributions(monitor, normal.values).mean(axis=0)
     longest = np.array([_longest_still(column)[0] for column in normal.values.T], float)
-    return TableMonitor(monitor, normal.columns, normal.has_header, contribution, longest)
+    reading = with_found(ReadOptions(), normal.reading.dialect)
+    return TableMonitor(monitor, normal.columns, normal.has_header, contribution, longest, reading)
 
 
 def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: None) -> Watched:  # noqa: ARG005

@@ -122,6 +122,8 @@ def say_profile(profile: Profile, x: np.ndarray, names: tuple[str, ...], notice:
     for name, column in zip(names, profile.columns, strict=True):
         if column.kind == "constant":
             _say_constant(name, column.facts["value"], notice)
+        if column.kind == "angle":
+            notice(kinds.of_angle(name))
     if said := kinds.describe([c if c.kind != "constant" else PLAIN for c in profile.columns], names):
         notice(f"kinds of columns: {said}; generate keeps to them")
     for index, value, count in find_sentinels(x):

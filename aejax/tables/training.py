@@ -1,6 +1,7 @@
 """Training a model on a table, and its run folder."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aejax.artefacts import codecs
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.data.columns.conditions import fit_conditions
 from aejax.data.columns.scalers import fit_scaler, scale, unscale
+from aejax.data.formats.options import with_found
 from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
 from aejax.tables import run as runs
@@ -66,6 +68,7 @@ def train(
         Interrupted: as in ``aejax.fit``.
     """
     configs.check(config)
+    config = dataclasses.replace(config, reading=with_found(config.reading, table.reading.dialect))
     codecs.check_folder(folder, Run)
     source = Source(path, sha256, table.columns, table.has_header)
     split_key, fit_key, score_key = jax.random.split(jax.random.key(config.seed), 3)

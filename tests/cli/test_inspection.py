@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from aejax.cli import main as cli
@@ -72,3 +73,39 @@ def test_matching_by_position_is_announced(table, tmp_path, capsys):
     code, _, error = run(capsys, "detect", out, new, "--out", tmp_path / "scores.csv")
     assert code == 0, error
     assert "note: columns are matched by their position, not by name: the new table has no header" in error
+
+
+def german(path, rows, decimals):
+    def cell(value):
+        return f"{value:,.{decimals}f}".translate(str.maketrans(",.", ".,"))
+
+    path.write_text("\n".join(["flow;level", *(";".join(map(cell, row)) for row in rows), ""]))
+    return path
+
+
+@pytest.mark.parametrize("command", ["detect", "monitor"])
+def test_new_files_have_the_decimal_mark_of_the_training_table(command, tmp_path, capsys):
+    rows = np.random.default_rng(0).normal([1300, 2000], [20, 30], (600, 2))
+    normal = german(tmp_path / "normal.csv", rows, 2)
+    undecided, decided = (german(tmp_path / f"new_{d}.csv", rows[:20].round(), d) for d in (0, 1))
+    earlier = tmp_path / "run"
+    first = {
+        "detect": ["train", normal, "--out", earlier, "--model", "autoencoder", "--num-epochs", 2],
+        "monitor": ["monitor", normal, decided, "--out", earlier, "--num-epochs", 2, "--false-alarm-rate", 0.05],
+    }
+    assert run(capsys, *first[command], "--quiet")[0] == 0
+    results = []
+    for new in (undecided, decided):
+        out = tmp_path / f"of_{new.name}"
+        file = out / "rows.csv" if command == "monitor" else out
+        code, _, error = run(capsys, command, earlier, new, "--out", out)
+        assert code == 0, error
+        results.append(file.read_text())
+        assert ("note: a comma is taken for the decimal mark as in the training table" in error) == (new == undecided)
+    assert results[0] == results[1]
+    pointed = tmp_path / "pointed.csv"
+    pointed.write_text(decided.read_text().translate(str.maketrans(",.", ".,")))
+    code, _, error = run(capsys, command, earlier, pointed, "--out", out)
+    assert code == 0
+    assert "note: the decimal mark is a point, as the cells show, and not a comma as in the training table" in error
+    assert file.read_text() == results[1]

@@ -7,6 +7,9 @@ import pytest
 
 from aejax.data.columns.conditions import find_unknown, fit_conditions
 from aejax.data.columns.kinds import constants, describe, has_changed, keep, recognise
+from aejax.data.formats.reading import column_summary, described
+from aejax.data.formats.tables import as_table
+from aejax.tables.profiles import fit_profile, say_profile
 
 RNG = np.random.default_rng(0)
 N = 1000
@@ -82,6 +85,12 @@ def test_an_angle_is_seen_by_its_behaviour_and_turns_over():
     (column,) = recognise(wind[:, None])
     assert column.kind == "angle"
     np.testing.assert_allclose(keep([column], [[370.0], [-10.0]])[:, 0], [10.0, 350.0])
+    assert column_summary(wind)["kind"] == "angle"
+    (said,) = [line for line in described(as_table({"wind": wind, "T": wind / 7}))["sentences"] if "wind" in line]
+    assert said.startswith("column 'wind' is an angle, whose two ends lie far apart to a model")
+    notes, x = [], wind[:, None]
+    say_profile(fit_profile(x, np.arange(N), False)[0], x, ("wind",), notes.append)
+    assert said in notes
     level = RNG.uniform(0, 300, N)
     assert recognise(level[:, None])[0].kind == "number"
 

@@ -11,7 +11,7 @@ from aejax.data.batches import as_batch
 from aejax.models import gaps as model_gaps
 from aejax.tasks import anomaly, calibrate, detect
 from aejax.tasks.anomaly import gaps
-from aejax.tasks.anomaly.patterns import OTHER_GAPS, SAME_GAPS, SIMILAR_GAPS, comparisons, kept
+from aejax.tasks.anomaly.patterns import OTHER_GAPS, SAME_GAPS, SIMILAR_GAPS, by_number_missing, comparisons, kept
 from aejax.tasks.anomaly.statistics import row_statistics
 
 KEY = jax.random.key(0)
@@ -198,3 +198,41 @@ def test_an_empty_row_has_no_vote_and_leaves_the_stream_as_it_was():
     assert not chart.is_alarm[40:55].any()
     assert chart.is_alarm[55]  # the votes before the gap count
     assert (anomaly.contributions(monitor, new)[40:55] == 0).all()
+
+
+def test_rows_are_put_together_by_how_much_they_miss():
+    num_missing = np.array([0, 1, 64, 65, 256, 257, 299, 300])
+    seen = np.arange(300) >= num_missing[:, None]
+    found = [(rows.tolist(), most) for rows, most in by_number_missing(seen)]
+    assert found == [([0], 0), ([1, 2], 64), ([3, 4], 256), ([5, 6], 300)]
+    assert [most for _, most in by_number_missing(seen[-1:])] == [300]
+    assert [most for _, most in by_number_missing(seen[:1])] == [0]
+
+
+@pytest.mark.parametrize("num_missing", [1, 3, 70])
+def test_a_row_is_freed_alike_whatever_the_room_for_its_gaps(num_missing):
+    rng = np.random.default_rng(0)
+    matrix, root = (rng.normal(size=(90, 80)) / 9).astype(np.float32), rng.normal(size=(90, 90)) / 9
+    moment = (root @ root.T).astype(np.float32)
+    seen = rng.permutation(80) >= num_missing
+    row = np.where(seen, rng.normal(size=80), 0).astype(np.float32)
+    found = [gaps.freed(lambda x: matrix @ x, row, seen, moment, most) for most in (num_missing, None)]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    free = matrix[:, ~seen].astype(float)
+    stays = np.eye(90) - free @ np.linalg.pinv(free)
+    np.testing.assert_allclose(found[0].vector, stays @ matrix @ row, atol=1e-3)
+    np.testing.assert_allclose(found[0].moment, stays @ moment @ stays.T, atol=1e-3)
+    np.testing.assert_allclose(found[0].jacobian, stays @ np.where(seen, matrix, 0), atol=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_rows_that_have_come_to_their_fixed_point_stay_there_each_by_itself(share, monkeypatch):
+    x = drawn(200, 0, num_columns=50, num_factors=10)
+    model, _ = principal_subspace(x, 10)
+    gapped = as_batch(np.where(np.random.default_rng(1).random(x.shape) < share, np.nan, x))
+    found = model_gaps.filled(model, {}, gapped).x
+    alone = model_gaps.filled(model, {}, jax.tree.map(lambda field: field[:7], gapped)).x
+    np.testing.assert_allclose(alone, found[:7], atol=1e-5)
+    monkeypatch.setattr(model_gaps, "_ROUNDING", 0.0)
+    np.testing.assert_allclose(model_gaps.filled(model, {}, gapped).x, found, atol=2e-5)

@@ -124,4 +124,4 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
             num_epochs=command.num_epochs,
             progress=not command.quiet,
         )
-    return fitted._replace(reading=command.reading)
+    return fitted._replace(reading=told_last(command.reading, fitted.reading))

@@ -5,6 +5,7 @@ general ones.
 """
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -145,6 +146,35 @@ def has_changed(constant: ArrayLike, x: ArrayLike) -> np.ndarray:
     """
     constant, x = np.asarray(constant, float), np.asarray(x, float)
     return np.abs(x - constant) > np.where(constant == 0, _ROUNDING_OF_ZERO, _ROUNDING * np.abs(constant))
+
+
+def is_angle(values: ArrayLike) -> bool:
+    """Whether the values of a column are angles, which begin again after a whole turn.
+
+    Args:
+        values: (n,) that are observed, at least one.
+
+    Returns:
+        Whether they are.
+
+    Example:
+        >>> is_angle((350 + 40 * np.sin(np.arange(500))) % 360), is_angle(np.linspace(0, 300, 500))
+        (True, False)
+    """
+    return _recognised(np.asarray(values, float)).kind == "angle"
+
+
+def of_angle(name: str) -> str:
+    """What to know of a column of angles, a sentence.
+
+    Example:
+        >>> of_angle("wind")
+        "column 'wind' is an angle, whose two ends lie far apart to a model: put its sine and its cosine in its ..."
+    """
+    return (
+        f"column {name!r} is an angle, whose two ends lie far apart to a model: put its sine and its cosine in its "
+        f"place, or leave it out with --drop-columns {shlex.quote(name)}"
+    )
 
 
 def is_flag(values: ArrayLike) -> np.ndarray:

@@ -1,6 +1,7 @@
 """How a table is read, where its file does not say so itself."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from aejax.artefacts.rules import FLAG, TEXT, check_all, each, optional, whole
@@ -15,11 +16,13 @@ class ReadOptions:
         skip_rows: lines to skip at the beginning of the file.
         separator: between the cells of text: a character, or tab, space, comma, semicolon, bar.
         decimal: decimal mark of text, a point or a comma.
+        usual_decimal: decimal mark where the cells of a file show none; of new files that of the training.
         thousands: mark that groups the digits of text by three; none for no such mark.
         missing: words for a missing value, beside the empty cell, NA, NaN, null, None, - and ?.
         time_column: column that is a time, or a number of the row, whatever it holds; it is not modelled.
         keep_columns: columns to model though they look like a clock, a counter or an id.
         rename_duplicates: number columns that have one name: T, T_2, T_3.
+        keep_totals: keep rows at the end that seem to be sums or means of the rows above.
         sheet: name of the sheet of a spreadsheet; by default the only one with something in it.
     """
 
@@ -27,19 +30,21 @@ class ReadOptions:
     skip_rows: int | None = None
     separator: str | None = None
     decimal: str | None = None
+    usual_decimal: str | None = None
     thousands: str | None = None
     missing: tuple[str, ...] = ()
     time_column: str | None = None
     keep_columns: tuple[str, ...] = ()
     rename_duplicates: bool = False
+    keep_totals: bool = False
     sheet: str | None = None
 
 
 _RULES = {
     **dict.fromkeys(("header_row", "skip_rows"), optional(whole(0, 1_000_000_000))),
-    **dict.fromkeys(("separator", "decimal", "thousands", "time_column", "sheet"), optional(TEXT)),
+    **dict.fromkeys(("separator", "decimal", "usual_decimal", "thousands", "time_column", "sheet"), optional(TEXT)),
     **dict.fromkeys(("missing", "keep_columns"), each(TEXT)),
-    "rename_duplicates": FLAG,
+    **dict.fromkeys(("rename_duplicates", "keep_totals"), FLAG),
 }
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _DECIMALS = {"point": ".", "comma": ","}
@@ -71,13 +76,13 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise ValueError(
             f"separator: found {options.separator!r}, expected one character such as ';', or {_words(_SEPARATORS)}"
         )
-    decimal = _mark("decimal", options.decimal, _DECIMALS, ".,")
+    decimal, usual = (_mark(name, getattr(options, name), _DECIMALS, ".,") for name in ("decimal", "usual_decimal"))
     thousands = _mark("thousands", options.thousands, _THOUSANDS, ".,' \u00a0\u202f\u2019")
     if decimal and decimal == thousands:
         raise ValueError(
             f"thousands: found {thousands!r}, which is the decimal mark too; expected another one, or none"
         )
-    return dataclasses.replace(options, separator=separator, decimal=decimal, thousands=thousands)
+    return dataclasses.replace(options, separator=separator, decimal=decimal, usual_decimal=usual, thousands=thousands)
 
 
 def told_last(options: ReadOptions, before: ReadOptions) -> ReadOptions:
@@ -89,6 +94,24 @@ def told_last(options: ReadOptions, before: ReadOptions) -> ReadOptions:
     """
     given = {name: value for name, value in vars(options).items() if value != getattr(ReadOptions(), name)}
     return dataclasses.replace(before, **given)
+
+
+def with_found(options: ReadOptions, dialect: Mapping[str, str]) -> ReadOptions:
+    """The options for other tables of the kind: what the cells of one have shown is usual.
+
+    Args:
+        options: how the table was read.
+        dialect: that was found in it, of its ``Reading``.
+
+    Returns:
+        The ReadOptions.
+
+    Example:
+        >>> with_found(ReadOptions(), {"decimal mark": "comma"}).usual_decimal
+        'comma'
+    """
+    mark = dialect.get("decimal mark")
+    return dataclasses.replace(options, usual_decimal=mark) if mark in _DECIMALS else options
 
 
 def from_json(values: Any, where: str) -> ReadOptions:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from aejax.data.columns.kinds import is_angle, of_angle
+
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
 
@@ -55,7 +57,8 @@ def column_summary(values: np.ndarray) -> dict[str, Any]:
         values: (n,), NaN where missing.
 
     Returns:
-        ``kind`` (number, whole number, 0 or 1, constant, empty), ``lowest``, ``highest``, ``missing`` (share of rows).
+        ``kind`` (number, whole number, 0 or 1, angle, constant, empty), ``lowest``, ``highest``, ``missing`` (share of
+        rows).
 
     Example:
         >>> column_summary(np.array([1.0, 3.0, np.nan, 2.0]))
@@ -69,6 +72,8 @@ def column_summary(values: np.ndarray) -> dict[str, Any]:
     kind = "number"
     if lowest == highest:
         kind = "constant"
+    elif is_angle(seen):
+        kind = "angle"
     elif (seen % 1 == 0).all():
         kind = "0 or 1" if set(np.unique(seen)) == {0.0, 1.0} else "whole number"
     return {"kind": kind, "lowest": lowest, "highest": highest, "missing": missing}
@@ -97,5 +102,5 @@ def described(table: "Table") -> dict[str, Any]:
         "dialect": dict(reading.dialect),
         "columns": columns,
         "left_out": dict(reading.left_out),
-        "sentences": reading.sentences(),
+        "sentences": [*reading.sentences(), *(of_angle(each["name"]) for each in columns if each["kind"] == "angle")],
     }

@@ -10,6 +10,7 @@ from aejax.base import Array, Model, Variables
 from aejax.data.batches import RowsLike
 from aejax.data.windows import by_lag
 from aejax.tasks.anomaly.monitor import Monitor
+from aejax.tasks.anomaly.patterns import by_number_missing
 from aejax.tasks.anomaly.rows_in_time import as_rows, row_windows
 from aejax.tasks.anomaly.statistics import Whitening, freed_row, rescaled, white_row
 
@@ -40,22 +41,28 @@ def contributions(monitor: Monitor, x: RowsLike) -> np.ndarray:
     rows, cond = as_rows(x, len(monitor.scaler.mean), monitor.num_conditions)
     windows = row_windows(monitor.scaler, rows, monitor.num_lags)
     in_limits = rescaled(monitor.whitening, float(monitor.limit.t2), float(monitor.limit.spe))
-    found = []
-    for begin in range(0, len(windows), _BLOCK):
-        piece, piece_cond = (
-            None if array is None else np.resize(array[begin : begin + _BLOCK], (_BLOCK, *array.shape[1:]))
-            for array in (windows, cond)
-        )
-        arguments = monitor.variables, in_limits
-        found.append(np.asarray(_contributions(monitor.model, monitor.num_lags, arguments, piece, piece_cond)))
+    found = np.zeros((len(windows), rows.shape[1]), np.float32)
+    for numbers, most_missing in by_number_missing(~np.isnan(windows)):
+        for begin in range(0, len(numbers), _BLOCK):
+            block = numbers[begin : begin + _BLOCK]
+            filled_up = np.resize(block, _BLOCK)
+            piece, piece_cond = (None if array is None else array[filled_up] for array in (windows, cond))
+            arguments = monitor.variables, in_limits
+            values = _contributions(monitor.model, monitor.num_lags, most_missing, arguments, piece, piece_cond)
+            found[block] = np.asarray(values)[: len(block)]
     # A model may use such a column as a second bias: freeing it would lessen the statistic, but says nothing.
     takes_part = np.isfinite(monitor.scaler.scale) & ~np.isnan(rows)
-    return np.where(takes_part, np.concatenate(found)[: len(windows)], 0)
+    return np.where(takes_part, found, 0)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "num_lags"))
+@functools.partial(jax.jit, static_argnames=("model", "num_lags", "most_missing"))
 def _contributions(
-    model: Model, num_lags: int, arguments: tuple[Variables, Whitening], windows: Array, cond: Array | None
+    model: Model,
+    num_lags: int,
+    most_missing: int,
+    arguments: tuple[Variables, Whitening],
+    windows: Array,
+    cond: Array | None,
 ) -> Array:
     variables, whitening = arguments
 
@@ -71,7 +78,7 @@ def _contributions(
             return vector_of(values), jax.jacfwd(vector_of)(values), jnp.ones((), values.dtype)
 
         def with_gaps() -> tuple[Array, Array, Array]:
-            found = freed_row(vector_of, whitening, values, seen)
+            found = freed_row(vector_of, whitening, values, seen, most_missing)
             if whitening.moment is None:
                 return found.vector, found.jacobian, jnp.ones((), values.dtype)
             normal = jnp.maximum(jnp.trace(found.moment), jnp.finfo(values.dtype).tiny)

@@ -28,7 +28,9 @@ class Freed(NamedTuple):
     moment: Array
 
 
-def freed(function: Callable[[Array], Array], row: Array, seen: Array, moment: Array) -> Freed:
+def freed(
+    function: Callable[[Array], Array], row: Array, seen: Array, moment: Array, most_missing: int | None = None
+) -> Freed:
     """Fills the gaps of a row so that the squared length of its white code and residual is least.
 
     For a linear model of Gaussian rows that length is then the Mahalanobis distance of what was observed (Nelson,
@@ -39,6 +41,7 @@ def freed(function: Callable[[Array], Array], row: Array, seen: Array, moment: A
         row: (e,), zeros where missing.
         seen: (e,) bool, what is observed.
         moment: (f, f), second moment of the vector over whole normal rows.
+        most_missing: how many elements may be missing; all by default. The work grows with it.
 
     Returns:
         The Freed.
@@ -48,16 +51,28 @@ def freed(function: Callable[[Array], Array], row: Array, seen: Array, moment: A
         >>> bool(jnp.allclose(found.vector, 0, atol=1e-4))
         True
     """
+    size = len(row)
+    missing = jnp.nonzero(~seen, size=most_missing or size, fill_value=size)[0]
+    directions = jax.nn.one_hot(missing, size, dtype=row.dtype)  # of zeros where fewer are missing
     for _ in range(_NUM_STEPS):
-        jacobian = jax.jacfwd(function)(row)
-        free = jnp.where(seen[None, :], 0, jacobian)
-        gram = free.T @ free
+        vector, push = jax.linearize(function, row)
+        free = jax.vmap(push)(directions)  # (k, f)
+        gram = free @ free.T
         ridge = _RIDGE * jnp.maximum(jnp.trace(gram), jnp.finfo(gram.dtype).tiny)
-        gram = gram + jnp.diag(jnp.where(seen, 1, ridge).astype(gram.dtype))
-        row = row - jnp.linalg.solve(gram, free.T @ function(row))
-    stays = jnp.eye(len(free), dtype=gram.dtype) - free @ jnp.linalg.solve(gram, free.T)
-    answers = stays @ jnp.where(seen[None, :], jacobian, 0)
-    return Freed(function(row), answers, stays @ moment @ stays.T)
+        gram = gram + jnp.diag(jnp.where(missing < size, ridge, 1).astype(gram.dtype))
+        row = row - jnp.linalg.solve(gram, free @ vector) @ directions
+    weights = jnp.linalg.solve(gram, free)
+    observed = jax.vmap(push)(jnp.diag(seen.astype(row.dtype)))  # (e, f)
+    answers = (observed - (observed @ weights.T) @ free).T
+    return Freed(function(row), answers, _projected(moment, free, weights))
+
+
+def _projected(moment: Array, free: Array, weights: Array) -> Array:
+    """P M P' with P = 1 - F' W, by products with the few rows of F and W."""
+    part = weights @ moment
+    part = part - 0.5 * (part @ weights.T) @ free
+    left = free.T @ part
+    return moment - left - left.T
 
 
 def sizes(vector: Array, code_size: int) -> Array:

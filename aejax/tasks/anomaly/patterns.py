@@ -16,6 +16,7 @@ SAME_GAPS, SIMILAR_GAPS, OTHER_GAPS = "same gaps", "similar gaps", "other gaps"
 _MOST_NORMAL = 2000  # rows that are kept
 _MOST_PATTERNS = 200  # for each of which the normal rows are scored anew
 _MOST_POOLS = 16
+_FEWEST_APART = 64  # rows that miss so few elements are one group
 
 
 class Comparison(NamedTuple):
@@ -67,6 +68,33 @@ def observed(batch: Batch) -> np.ndarray:
         return seen
     mask = np.asarray(batch.mask, bool)
     return seen & mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+
+
+def by_number_missing(seen: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Puts rows together that miss about as many elements, so that no row is as much work as the one with most gaps.
+
+    Args:
+        seen: (n, *event) bool, what is observed.
+
+    Returns:
+        Pairs of row numbers and how many elements these rows miss at most: 0, 64, 256, ... or all. Rows of which
+        nothing is observed are in none, unless there are no others.
+
+    Example:
+        >>> [(rows.tolist(), most) for rows, most in by_number_missing(np.array([[True, True], [True, False]]))]
+        [([0], 0), ([1], 2)]
+    """
+    flat = _flat(seen)
+    size, num_missing = flat.shape[1], (~flat).sum(axis=1)
+    if (num_missing == size).all():
+        return [(np.arange(len(flat)), size)]
+    groups, fewer, most = [], -1, 0
+    while fewer < size - 1:
+        most = min(most, size)
+        rows = np.flatnonzero((num_missing > fewer) & (num_missing <= min(most, size - 1)))
+        groups += [(rows, most)] if len(rows) else []
+        fewer, most = most, 4 * most or _FEWEST_APART
+    return groups
 
 
 def unless_known(seen: np.ndarray, normal: Batch | None) -> np.ndarray:

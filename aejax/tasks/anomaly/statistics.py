@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, Batch, Model, Variables, required
-from aejax.data.batches import RowsLike
+from aejax.data.batches import RowsLike, as_arrays
 from aejax.losses import observed
 from aejax.models.gaps import filled
+from aejax.tasks.anomaly import patterns
 from aejax.tasks.anomaly.gaps import Freed, as_of_whole_rows, freed, sizes
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
@@ -172,7 +173,12 @@ def statistics(model: Model, variables: Variables, whitening: Whitening, x: Rows
         ValueError: rows that do not fit the model, or a GAN.
     """
     check_encodes(model)
-    return Statistics(*over_rows(_statistics, model, (variables, whitening), x))
+    batch = jax.device_get(as_arrays(x))
+    found = np.full((3, len(batch.x)), np.nan, np.float32)
+    for rows, most_missing in patterns.by_number_missing(patterns.observed(batch)):
+        part = jax.tree.map(lambda field, rows=rows: field[rows], batch)
+        found[:, rows] = over_rows(_statistics, model, (variables, whitening), part, most_missing=most_missing)
+    return Statistics(*found)
 
 
 def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Batch) -> tuple[Array, Array]:
@@ -195,7 +201,13 @@ def whitened(model: Model, variables: Variables, whitening: Whitening, batch: Ba
 
 
 def row_statistics(
-    model: Model, variables: Variables, whitening: Whitening, row: Array, seen: Array, cond: Array | None
+    model: Model,
+    variables: Variables,
+    whitening: Whitening,
+    row: Array,
+    seen: Array,
+    cond: Array | None,
+    most_missing: int | None = None,
 ) -> Array:
     """The statistics of one row, with gaps or without.
 
@@ -206,6 +218,7 @@ def row_statistics(
         row: (*event), zeros where missing.
         seen: (*event) bool, what is observed.
         cond: (c,), or None.
+        most_missing: how many elements may be missing; all by default.
 
     Returns:
         (3,): T², SPE and both together.
@@ -219,7 +232,7 @@ def row_statistics(
         return sizes(vector(row.reshape(-1)), code_size)
 
     def with_gaps() -> Array:
-        found = freed_row(vector, whitening, row, seen)
+        found = freed_row(vector, whitening, row, seen, most_missing)
         values = sizes(found.vector, code_size)
         if whitening.moment is None:
             return values
@@ -234,14 +247,18 @@ def white_row(model: Model, variables: Variables, whitening: Whitening, row: Arr
     return jnp.concatenate([part[0] for part in whitened(model, variables, whitening, batch)])
 
 
-def freed_row(vector: Callable[[Array], Array], whitening: Whitening, row: Array, seen: Array) -> Freed:
+def freed_row(
+    vector: Callable[[Array], Array], whitening: Whitening, row: Array, seen: Array, most_missing: int | None = None
+) -> Freed:
     """As ``freed``, of a row (*event); without a moment, where there is none."""
     size = len(whitening.code) + len(whitening.residual)
     moment = jnp.zeros((size, size), row.dtype) if whitening.moment is None else whitening.moment
-    return freed(vector, row.reshape(-1), seen.reshape(-1), moment)
+    return freed(vector, row.reshape(-1), seen.reshape(-1), moment, most_missing)
 
 
-def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Batch) -> tuple[Array, Array, Array]:
+def _statistics(
+    model: Model, arguments: tuple[Variables, Whitening], batch: Batch, most_missing: int
+) -> tuple[Array, Array, Array]:
     mask = observed(batch)
     if mask is None:
         code, residual = whitened(model, *arguments, batch)
@@ -251,7 +268,7 @@ def _statistics(model: Model, arguments: tuple[Variables, Whitening], batch: Bat
 
     def of_row(inputs: tuple[Array, Array, Array | None]) -> Array:
         row, seen, cond = inputs
-        return jnp.where(jnp.any(seen), row_statistics(model, *arguments, row, seen, cond), jnp.nan)
+        return jnp.where(jnp.any(seen), row_statistics(model, *arguments, row, seen, cond, most_missing), jnp.nan)
 
     values = jax.lax.map(of_row, (batch.x, seen, batch.cond))
     return values[:, 0], values[:, 1], values[:, 2]

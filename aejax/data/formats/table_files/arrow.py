@@ -10,7 +10,9 @@ from aejax.artefacts import sizes
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.table_files.registry import Column, Content
 from aejax.data.formats.text.cells import Rules, columns_of_text
-from aejax.data.formats.text.marks import Marks
+from aejax.data.formats.text.marks import WORDS, Marks
+from aejax.data.formats.text.sums import without_computed
+from aejax.data.formats.text.totals import without_labelled
 
 # A column that seldom changes takes next to nothing in such a file.
 _MOST_TIMES = 1000
@@ -72,18 +74,20 @@ def content_of(table: Any, options: ReadOptions) -> Content:
     """
     import pyarrow as arrow
 
-    cells = [_plain(column) for column in table.columns]
+    cells, labelled = without_labelled([_plain(column) for column in table.columns], options)
     texts = [j for j, column in enumerate(cells) if arrow.types.is_string(column.type)]
-    rules = Rules(Marks(options.decimal, options.thousands), options.missing)
-    read, notes = columns_of_text([table.column_names[j] for j in texts], [cells[j] for j in texts], rules)
-    found = dict(zip(texts, read, strict=True))
+    rules = Rules(Marks(options.decimal, options.thousands, options.usual_decimal), options.missing)
+    read = columns_of_text([table.column_names[j] for j in texts], [cells[j] for j in texts], rules)
+    found = dict(zip(texts, read.columns, strict=True))
     columns = [
         found[j] if j in found else _column(name, column)
         for j, (name, column) in enumerate(zip(table.column_names, cells, strict=True))
     ]
     indices = (table.schema.pandas_metadata or {}).get("index_columns", [])
     columns = [column._replace(is_index=column.name in indices) for column in columns]
-    return Content(columns, True, notes=tuple(notes))
+    columns, computed = without_computed(columns, options)
+    dialect = {"decimal mark": WORDS[read.decimal]} if read.decimal else {}
+    return Content(columns, True, dialect, (*read.notes, *labelled, *computed))
 
 
 def table_of(columns: Mapping[str, np.ndarray]) -> Any:

@@ -45,7 +45,7 @@ def _read(data: bytes, options: ReadOptions) -> Content:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_text(cell) for cell in row] for row in rows)
     # Numbers are numbers here, whatever marks the sheet shows them with.
-    options = dataclasses.replace(options, separator=",", decimal=None, thousands=None)
+    options = dataclasses.replace(options, separator=",", decimal=None, usual_decimal=None, thousands=None)
     content = read_text(text.getvalue().encode(), options)
     header = {"sheet": name, "header": content.dialect["header"].replace("line", "row")}
     return content._replace(dialect=header)

@@ -38,7 +38,21 @@ class Rules(NamedTuple):
     where: Callable[[int], str] = lambda row: f"row {row + 1}"
 
 
-def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> tuple[list[Column], list[str]]:
+class Read(NamedTuple):
+    """What was read of columns of text.
+
+    Attributes:
+        columns: as numbers or dates.
+        notes: what a user should know of their marks, a sentence each.
+        decimal: the decimal mark that was told or that they show; None where nothing decides.
+    """
+
+    columns: list[Column]
+    notes: list[str]
+    decimal: str | None
+
+
+def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> Read:
     """Columns of text cells as numbers or dates.
 
     Args:
@@ -47,12 +61,12 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> tuple[l
         rules: how they are read.
 
     Returns:
-        The columns, and what a user should know of their marks, a sentence each.
+        What was Read of them.
 
     Example:
         >>> import pyarrow as arrow
         >>> cells = [arrow.chunked_array([part]) for part in (["1,041", "930"], ["34.89", "NA"])]
-        >>> columns, notes = columns_of_text(["flow", "level"], cells, Rules())
+        >>> columns, notes, decimal = columns_of_text(["flow", "level"], cells, Rules())
         >>> [column.values.tolist() for column in columns]
         [[1041.0, 930.0], [34.89, nan]]
         >>> notes
@@ -61,7 +75,8 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> tuple[l
     # Whole dates, the most common text, need no more than a look.
     trimmed = [None if _are_dates(cells) else _without_missing(cells, rules.missing) for cells in texts]
     decimals = [None if cells is None else of_marks.decimal_in(cells) for cells in trimmed]
-    whole = rules.marks.decimal or of_marks.agreed(decimals)
+    shown = rules.marks.decimal or of_marks.agreed(decimals)
+    whole = shown or rules.marks.usual
     columns, notes = [], []
     for name, text, cells, decimal in zip(names, texts, trimmed, decimals, strict=True):
         if cells is None:
@@ -77,7 +92,7 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> tuple[l
         else:
             problem, words = _problem(cells, marks, rules)
             columns.append(_clock(name, text)._replace(is_clock=False, problem=problem, words=words))
-    return columns, notes
+    return Read(columns, notes, shown)
 
 
 def _without_missing(cells: Any, missing: tuple[str, ...]) -> Any:

@@ -21,7 +21,6 @@ _COMMENT = re.compile(r"(?:#(?!N/A|NA|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)|%|//
 _DECIMAL_COMMA = (
     rf"(?:[+-]?\d+(?:,\d+)?(?:e[+-]?\d+)?|{'|'.join(re.escape(word) for word in MISSING if word)}|true|false)"
 )
-_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")  # which may be so
 _ONE_NUMBER = re.compile(r"[+-]?\d+,\d+")
 _DECIMAL_COMMA_ROW = re.compile(rf"\s*{_DECIMAL_COMMA}(?:\s+{_DECIMAL_COMMA})+\s*", re.IGNORECASE)
 
@@ -98,13 +97,12 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
     columns = zip(*(cells for cells in body if len(cells) >= layout.width), strict=False)
     told_by = of_marks.other(options.thousands) if options.thousands in (".", ",") else None
     decimal = options.decimal or told_by or of_marks.agreed([of_marks.decimal_of(list(cells)) for cells in columns])
+    # What separates the cells is no mark in them.
+    usual = None if layout.width > 1 and separator == options.usual_decimal else options.usual_decimal
     mark = "a tab" if separator == _TAB else repr(separator)
     notes = [f"line {skipped} says that {mark} separates the cells"] * (told is not None)
     if layout.width == 1 and options.separator is None and any("," in cell for row in body for cell in row):
         notes.append("one name stands above: a comma is a mark of the numbers; --separator comma if it separates two")
-    is_open = decimal is None and separator != "," and options.thousands is None
-    if is_open and (grouped := next((cell for row in body for cell in row if _GROUPED.fullmatch(cell)), None)):
-        notes.append(f"a point is taken for the decimal mark, as in {grouped!r}; --thousands point if it groups digits")
     notes += _notes(layout.header, layout.units, names, layout.first, lines, skipped)
     return Dialect(
         separator,
@@ -114,7 +112,7 @@ def find_dialect(data: bytes, options: ReadOptions) -> Dialect:
         layout.first,
         layout.header.line if layout.header else None,
         tuple(_unit(cell) for cell in layout.units.cells[: layout.width]) if layout.units else (),
-        Marks(decimal, options.thousands),
+        Marks(decimal, options.thousands, usual),
         body,
         tuple(notes),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from aejax.data.formats.text.totals import is_total
 from aejax.data.formats.text.words import begins_date, kind_of
 
 _TAIL = 1 << 14
@@ -29,8 +30,6 @@ def without_footer(
         >>> without_footer(text, 0, ["date", "number"], lambda line: line.split(","))
         (b'2024-01-01,20.5\n2024-01-02,21.5\n', ["2 lines at the end: left out, such as 'Total,42'"])
     """
-    if "date" not in kinds and kinds[:1] != ["number"]:
-        return text, []
     left_out: list[str] = []
     position = len(text)
     for line in reversed(text[max(start, position - _TAIL) :].splitlines(keepends=True)):
@@ -49,6 +48,8 @@ def without_footer(
 def _is_remark(cells: Sequence[str], kinds: Sequence[str]) -> bool:
     if len(cells) == len(kinds):
         return any(kind == "date" and _is_words(cell) for cell, kind in zip(cells, kinds, strict=True))
+    if is_total(cells[0]):
+        return True
     has_numbers = any(kind_of(cell) == "number" for cell in cells)
     return kinds[0] in ("date", "number") and _is_words(cells[0]) and (kinds[0] == "date" or not has_numbers)
 

@@ -13,10 +13,20 @@ class Marks(NamedTuple):
     Attributes:
         decimal: a point or a comma; None where nothing decides.
         thousands: what groups digits by three; "" for nothing, None where nothing decides.
+        usual: the decimal mark to take where nothing decides; None where none is known.
     """
 
     decimal: str | None = None
     thousands: str | None = None
+    usual: str | None = None
+
+    @property
+    def taken(self) -> str:
+        """The decimal mark that numbers are read with."""
+        return self.decimal or self.usual or "."
+
+
+WORDS = {".": "point", ",": "comma"}
 
 
 def other(mark: str) -> str:
@@ -77,5 +87,5 @@ def agreed(decimals: list[str | None]) -> str | None:
 def grouped_pattern(marks: Marks) -> str:
     """What a number whose digits are grouped looks like."""
     group = rf"[{_SPACES}]" if not marks.thousands else re.escape(marks.thousands)
-    decimal = re.escape(marks.decimal or ".")
+    decimal = re.escape(marks.taken)
     return rf"(?i)^[+-]?\d{{1,3}}(?:{group}\d{{3}})+(?:{decimal}\d*)?{_EXPONENT}$"

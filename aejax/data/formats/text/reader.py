@@ -10,17 +10,21 @@ import numpy as np
 
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, names, shown
-from aejax.data.formats.text.cells import Rules, columns_of_text
+from aejax.data.formats.text import marks as of_marks
+from aejax.data.formats.text.cells import Read, Rules, columns_of_text
 from aejax.data.formats.text.dialect import Dialect, find_dialect, is_comment, split_cells
 from aejax.data.formats.text.encoding import BinaryError, as_utf8
 from aejax.data.formats.text.footer import without_footer
 from aejax.data.formats.text.header import Row, kinds_of
+from aejax.data.formats.text.sums import without_computed
+from aejax.data.formats.text.totals import without_labelled
 from aejax.data.formats.text.words import MISSING
 
 _SEPARATORS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon", "|": "bar"}
 _NUL, _CTRL_Z = b"\0", b"\x1a"
 _TAIL = 1 << 16
 _NUM_ROWS = 50  # that show what the columns hold
+_MAY_BE_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 
 
 class _Span(NamedTuple):
@@ -91,23 +95,44 @@ def read_text(data: bytes, options: ReadOptions = ReadOptions()) -> Content:
         raise ValueError(f"found binary data, expected one of {names()}, or a text in a GZ or ZIP file") from None
     dialect = find_dialect(text, options)
     body = _body(text, dialect)
-    found, marks = _read_columns(_columns(body, dialect, options), body, dialect, options)
+    split, labelled = without_labelled(_columns(body, dialect, options), options)
+    found, marks, decimal = _read_columns(split, body, dialect, options)
     if not len(found[0].values):
         raise ValueError(f"found no rows below the header {shown(dialect.names or ())}, expected at least one")
     found = _without_open_end(found, dialect)
+    found, computed = without_computed(found, options)
     labels = dialect.names or [""] * len(found)
     units = dialect.units or [""] * len(found)
     found = [column._replace(name=name, unit=unit) for column, name, unit in zip(found, labels, units, strict=True)]
-    written = _described(dialect, encoding)
-    return Content(found, dialect.names is not None, written, (*dialect.notes, *marks, *body.notes))
+    written = _described(dialect, encoding, decimal)
+    notes = (*dialect.notes, *_decimal_notes(decimal, dialect, options), *marks, *labelled, *computed, *body.notes)
+    return Content(found, dialect.names is not None, written, notes)
 
 
-def _described(dialect: Dialect, encoding: str) -> dict[str, str]:
+def _decimal_notes(decimal: str | None, dialect: Dialect, options: ReadOptions) -> list[str]:
+    """Says which decimal mark is taken where no cell shows one, and where the cells show an unusual one."""
+    if options.decimal or options.thousands:
+        return []
+    usual, words = options.usual_decimal, of_marks.WORDS
+    if decimal:
+        shown = f"the decimal mark is a {words[decimal]}, as the cells show"
+        return [f"{shown}, and not a {words[usual]} as in the training table"] if usual not in (None, decimal) else []
+    cell = next((cell for row in dialect.rows for cell in row if _MAY_BE_GROUPED.fullmatch(cell)), None)
+    taken = f"a {words[dialect.marks.taken]} is taken for the decimal mark"
+    if cell and dialect.marks.usual:
+        other = words[of_marks.other(dialect.marks.usual)]
+        return [f"{taken} as in the training table, for {cell!r} may have either; --decimal {other} for a {other}"]
+    if cell and "." in cell and (dialect.separator != "," or usual):
+        return [f"{taken}, as in {cell!r}; --thousands point if it groups digits"]
+    return []
+
+
+def _described(dialect: Dialect, encoding: str, decimal: str | None) -> dict[str, str]:
     described = {"encoding": encoding, "separator": _SEPARATORS.get(dialect.separator, dialect.separator)}
     if dialect.width == 1:
         described["separator"] = "none, one column"
     described["header"] = "none" if dialect.header is None else f"line {dialect.header + 1}"
-    described["decimal mark"] = {".": "point", ",": "comma"}.get(dialect.marks.decimal or "", UNSEEN)
+    described["decimal mark"] = of_marks.WORDS.get(decimal or "", UNSEEN)
     return described
 
 
@@ -219,7 +244,7 @@ def _is_awkward(rows: _Span, dialect: Dialect) -> bool:
 
 def _plain(dialect: Dialect, options: ReadOptions) -> list[bool]:
     """Which columns hold, in the first rows, numbers that pyarrow reads, or nothing."""
-    decimal = re.escape(dialect.marks.decimal or ".")
+    decimal = re.escape(dialect.marks.taken)
     number = re.compile(rf"-?(?:\d+{decimal}?\d*|{decimal}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
     missing = {*MISSING, *(word.strip().lower() for word in options.missing)}
     columns = []
@@ -252,7 +277,7 @@ def _by_arrow(rows: _Span, dialect: Dialect, options: ReadOptions, are_numbers: 
                 for label, is_number in zip(labels, are_numbers, strict=True)
             },
             null_values=[*words, "NaN"],
-            decimal_point=dialect.marks.decimal or ".",
+            decimal_point=dialect.marks.taken,
         ),
     )
     columns = table.columns
@@ -305,10 +330,8 @@ def _numbered(body: _Body, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"line {kept[reader.line_num - 1][0]}: {error}; look for an unclosed quote") from None
 
 
-def _read_columns(
-    columns: list[Any], body: _Body, dialect: Dialect, options: ReadOptions
-) -> tuple[list[Column], tuple[str, ...]]:
-    """Columns of numbers as they are, the others read from their cells; and what was decided about these."""
+def _read_columns(columns: list[Any], body: _Body, dialect: Dialect, options: ReadOptions) -> Read:
+    """Columns of numbers as they are, the others read from their cells."""
     places = [j for j, column in enumerate(columns) if not isinstance(column, np.ndarray)]
     labels = dict(enumerate(dialect.names or ()))
 
@@ -317,11 +340,9 @@ def _read_columns(
         return f"row {row + 1} (line {line})"
 
     rules = Rules(dialect.marks, options.missing, where)
-    read, notes = columns_of_text(
-        [labels.get(j) or f"column_{j + 1}" for j in places], [columns[j] for j in places], rules
-    )
-    found = dict(zip(places, read, strict=True))
-    return [found[j] if j in found else Column("", column) for j, column in enumerate(columns)], tuple(notes)
+    read = columns_of_text([labels.get(j) or f"column_{j + 1}" for j in places], [columns[j] for j in places], rules)
+    found = dict(zip(places, read.columns, strict=True))
+    return read._replace(columns=[found[j] if j in found else Column("", column) for j, column in enumerate(columns)])
 
 
 def _without_open_end(columns: list[Column], dialect: Dialect) -> list[Column]:
