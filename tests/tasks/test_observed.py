@@ -140,7 +140,7 @@ def test_what_noise_leaves_open_is_not_made_up(truth, complete):
     observed = Observed(maps.astype(np.float32), np.where(np.isfinite(maps), size, np.nan))
     left = [
         np.sum(np.square(truth[120:] - expand(complete, observed_codes(one, observed)[0])))
-        for one in (complete, complete._replace(spread=None))
+        for one in (complete, complete._replace(whitening=None))
     ]
     assert left[0] < 0.8 * left[1]
 
@@ -151,8 +151,7 @@ def test_more_numbers_than_maps_and_regions_without_intensity_do_no_harm():
     learned = fit_compression(
         jax.random.key(0), maps, np.arange(1, 5), np.arange(1, 13), num_numbers=6, num_widened=300
     )
-    assert np.isfinite(learned.spread[1:]).all()
-    assert (learned.spread[1:] > 0).all()
+    assert np.isfinite(learned.whitening).all()
     answer = expand(learned, observed_codes(learned, Observed(maps, np.full(maps.shape, 0.1)))[0])
     assert explained(maps, answer, 0 * maps[0]) > 0.8
 
@@ -180,8 +179,8 @@ def test_what_is_expected_lies_between_map_and_fit():
     fitted = np.array([[[1.0, 1.0, 2.0]]])
     errors = np.array([[[1e-9, 1e9, np.nan]]])
     np.testing.assert_allclose(completed(Observed(maps, None), fitted), [[[4, 4, 2]]])
-    # The second pixel says nothing, and its error leaves no room for a misfit.
-    np.testing.assert_allclose(completed(Observed(maps, errors), fitted), [[[1, 1, 2]]], atol=1e-6)
+    # The first pixel is known, and shows how far the fit is off; the second says nothing.
+    np.testing.assert_allclose(completed(Observed(maps, errors), fitted), [[[4, 1, 2]]], atol=1e-6)
     equal = Observed(np.array([[[2.0, 0.0]]], np.float32), np.full((1, 1, 2), 0.5))
     # Misfit: (1 + 1 - 2 * 0.25) / 2 = 0.75 of an intensity of 1; share 0.75 / (0.75 + 0.25).
     np.testing.assert_allclose(completed(equal, np.ones((1, 1, 2))), [[[1.75, 0.25]]])
