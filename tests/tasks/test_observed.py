@@ -20,6 +20,7 @@ from aejax.tasks.surrogate import (
     through_components,
 )
 from aejax.tasks.surrogate.codes import observed_codes
+from aejax.tasks.surrogate.compression import _whitening
 from aejax.tasks.surrogate.observed import Observed, completed, observe, product_of_profiles
 from tests.real_data import FOLDER, present
 from tests.tasks.test_surrogate import ENERGY, MOMENTUM, two_lines
@@ -156,6 +157,12 @@ def test_more_numbers_than_maps_and_regions_without_intensity_do_no_harm():
     assert explained(maps, answer, 0 * maps[0]) > 0.8
 
 
+def test_the_prior_of_a_code_knows_which_numbers_go_together():
+    rows = np.random.default_rng(0).standard_normal((500, 3)) @ np.array([[3.0, 1, 0], [0, 0.1, 1], [0, 0, 0.2]])
+    whitened = rows @ _whitening(rows)
+    np.testing.assert_allclose(whitened.T @ whitened, np.eye(3), atol=1e-8)
+
+
 def test_small_errors_are_no_errors(truth, complete):
     answers = [
         expand(complete, observed_codes(complete, Observed(truth[120:], errors))[0])
@@ -286,7 +293,7 @@ def test_measured_maps_of_crystals_not_seen_are_held_as_complete_ones():
     file = np.load(present(FILE))
     maps, momentum, energy = file["S"], file["Q"].astype(float), file["E"].astype(float)
     test = np.isin(file["crystal"], np.unique(file["crystal"])[1::5])
-    given, errors, seen = experiment(maps, momentum, energy, (210, 400), np.random.default_rng(1), noise=0.02)
+    given, errors, seen = experiment(maps, momentum, energy, (210, 400), np.random.default_rng(2), noise=0.02)
     assert 1 - seen.mean() > 1 / 3
     size = {"num_regions": 8, "num_widened": 1200}
     complete = fit_compression(jax.random.key(0), maps[~test], momentum, energy, **size)
@@ -296,7 +303,7 @@ def test_measured_maps_of_crystals_not_seen_are_held_as_complete_ones():
     answer = expand(learned, observed_codes(learned, observe(given[test], errors[test]))[0])
     mean = maps[~test].mean(axis=0)
     assert explained(maps[test], answer, mean) > explained(maps[test], best, mean) - 0.02
-    # Square roots bring out weak bands, of which noise hides some: by bases of complete maps they lose 0.014 as well.
+    # Square roots bring out weak bands, of which noise hides some.
     roots = np.sqrt(maps[~test]).mean(axis=0)
     r2 = [explained(np.sqrt(maps[test]), np.sqrt(one), roots) for one in (answer, best)]
-    assert r2[0] > r2[1] - 0.03
+    assert r2[0] > r2[1] - 0.02
