@@ -303,3 +303,29 @@ def test_a_decoder_without_error_predicts_its_own_outputs(linear, key):
 def test_what_cannot_be_predicted_is_refused(linear, key, draws, noise, message):
     with pytest.raises(ValueError, match=message):
         inversion.posterior_predictive(key, *linear, observe, draws, *left_out_by(linear, key, 10), noise=noise)
+
+
+def shares(rng, num):
+    """What a decoder says of blocks, and the truth: right inside a facies, off by up to 0.3 on an edge."""
+    said = np.clip(rng.uniform(-1, 2, num), 0, 1)
+    is_edge = (said > 0) & (said < 1)
+    return said, np.where(is_edge, said + 0.3 * rng.uniform(-1, 1, num), said)
+
+
+def test_truths_alike_are_certain_inside_a_facies_and_hold_the_truth_on_its_edge(key):
+    rng = np.random.default_rng(0)
+    held_out, truth = shares(rng, 40_000)
+    said, expected = shares(rng, 2000)
+    draws = inversion.truths_alike(key, np.tile(said, (400, 1)), held_out, truth)
+    is_edge = (said > 0.05) & (said < 0.95)
+    np.testing.assert_array_equal(draws[:, (said == 0) | (said == 1)].std(axis=0), 0)
+    inside = inversion.interval_coverage(draws, expected)
+    # 600 blocks: three standard errors are 0.037.
+    assert 0.86 < inside[is_edge].mean() < 0.94
+    assert draws[:, is_edge].std(axis=0).mean() == pytest.approx(0.3 / np.sqrt(3), rel=0.05)
+
+
+def test_of_equal_values_none_comes_first(key):
+    truth = np.arange(10_000) % 2
+    draws = inversion.truths_alike(key, np.ones(4000), np.ones(10_000), np.sort(truth))
+    assert abs(draws.mean() - 0.5) < 0.03

@@ -20,6 +20,7 @@ from aejax.tasks.surrogate import (
     through_components,
 )
 from aejax.tasks.surrogate.codes import observed_codes
+from aejax.tasks.surrogate.compression import _whitening
 from aejax.tasks.surrogate.observed import Observed, completed, observe, product_of_profiles
 from tests.real_data import FOLDER, present
 from tests.tasks.test_surrogate import ENERGY, MOMENTUM, two_lines
@@ -140,7 +141,7 @@ def test_what_noise_leaves_open_is_not_made_up(truth, complete):
     observed = Observed(maps.astype(np.float32), np.where(np.isfinite(maps), size, np.nan))
     left = [
         np.sum(np.square(truth[120:] - expand(complete, observed_codes(one, observed)[0])))
-        for one in (complete, complete._replace(spread=None))
+        for one in (complete, complete._replace(whitening=None))
     ]
     assert left[0] < 0.8 * left[1]
 
@@ -151,10 +152,15 @@ def test_more_numbers_than_maps_and_regions_without_intensity_do_no_harm():
     learned = fit_compression(
         jax.random.key(0), maps, np.arange(1, 5), np.arange(1, 13), num_numbers=6, num_widened=300
     )
-    assert np.isfinite(learned.spread[1:]).all()
-    assert (learned.spread[1:] > 0).all()
+    assert np.isfinite(learned.whitening).all()
     answer = expand(learned, observed_codes(learned, Observed(maps, np.full(maps.shape, 0.1)))[0])
     assert explained(maps, answer, 0 * maps[0]) > 0.8
+
+
+def test_the_prior_of_a_code_knows_which_numbers_go_together():
+    rows = np.random.default_rng(0).standard_normal((500, 3)) @ np.array([[3.0, 1, 0], [0, 0.1, 1], [0, 0, 0.2]])
+    whitened = rows @ _whitening(rows)
+    np.testing.assert_allclose(whitened.T @ whitened, np.eye(3), atol=1e-8)
 
 
 def test_small_errors_are_no_errors(truth, complete):
@@ -180,8 +186,8 @@ def test_what_is_expected_lies_between_map_and_fit():
     fitted = np.array([[[1.0, 1.0, 2.0]]])
     errors = np.array([[[1e-9, 1e9, np.nan]]])
     np.testing.assert_allclose(completed(Observed(maps, None), fitted), [[[4, 4, 2]]])
-    # The second pixel says nothing, and its error leaves no room for a misfit.
-    np.testing.assert_allclose(completed(Observed(maps, errors), fitted), [[[1, 1, 2]]], atol=1e-6)
+    # The first pixel is known, and shows how far the fit is off; the second says nothing.
+    np.testing.assert_allclose(completed(Observed(maps, errors), fitted), [[[4, 1, 2]]], atol=1e-6)
     equal = Observed(np.array([[[2.0, 0.0]]], np.float32), np.full((1, 1, 2), 0.5))
     # Misfit: (1 + 1 - 2 * 0.25) / 2 = 0.75 of an intensity of 1; share 0.75 / (0.75 + 0.25).
     np.testing.assert_allclose(completed(equal, np.ones((1, 1, 2))), [[[1.75, 0.25]]])
@@ -287,7 +293,7 @@ def test_measured_maps_of_crystals_not_seen_are_held_as_complete_ones():
     file = np.load(present(FILE))
     maps, momentum, energy = file["S"], file["Q"].astype(float), file["E"].astype(float)
     test = np.isin(file["crystal"], np.unique(file["crystal"])[1::5])
-    given, errors, seen = experiment(maps, momentum, energy, (210, 400), np.random.default_rng(1), noise=0.02)
+    given, errors, seen = experiment(maps, momentum, energy, (210, 400), np.random.default_rng(2), noise=0.02)
     assert 1 - seen.mean() > 1 / 3
     size = {"num_regions": 8, "num_widened": 1200}
     complete = fit_compression(jax.random.key(0), maps[~test], momentum, energy, **size)
@@ -297,7 +303,7 @@ def test_measured_maps_of_crystals_not_seen_are_held_as_complete_ones():
     answer = expand(learned, observed_codes(learned, observe(given[test], errors[test]))[0])
     mean = maps[~test].mean(axis=0)
     assert explained(maps[test], answer, mean) > explained(maps[test], best, mean) - 0.02
-    # Square roots bring out weak bands, of which noise hides some: by bases of complete maps they lose 0.014 as well.
+    # Square roots bring out weak bands, of which noise hides some.
     roots = np.sqrt(maps[~test]).mean(axis=0)
     r2 = [explained(np.sqrt(maps[test]), np.sqrt(one), roots) for one in (answer, best)]
-    assert r2[0] > r2[1] - 0.03
+    assert r2[0] > r2[1] - 0.02

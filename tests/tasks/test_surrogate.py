@@ -5,6 +5,7 @@ import pytest
 
 from aejax import models
 from aejax.artefacts import codecs
+from aejax.artefacts.codecs import Stored
 from aejax.base import Batch
 from aejax.models.subspaces import local_subspaces
 from aejax.tasks.surrogate import (
@@ -24,6 +25,7 @@ from aejax.tasks.surrogate import (
     through_components,
     widening,
 )
+from aejax.tasks.surrogate.stored import _spread_as_whitening
 from tests.real_data import FOLDER, present
 
 MOMENTUM, ENERGY = np.linspace(0.5, 4, 6), np.arange(1, 40, 2.0)
@@ -338,7 +340,7 @@ def test_a_surrogate_comes_back_as_it_was_saved(surrogate, maps, properties, tmp
     codecs.save(tmp_path, surrogate)
     found = codecs.load(tmp_path, Surrogate)
     assert found.compression.model is surrogate.compression.model
-    np.testing.assert_array_equal(found.compression.spread, surrogate.compression.spread)
+    np.testing.assert_array_equal(found.compression.whitening, surrogate.compression.whitening)
     assert (found.names, found.measured) == (surrogate.names, surrogate.measured)
     assert found.predictor.widening == surrogate.predictor.widening != Widening()
     for name in ("momentum", "energy", "least", "most"):
@@ -347,6 +349,14 @@ def test_a_surrogate_comes_back_as_it_was_saved(surrogate, maps, properties, tmp
     inside = named(properties[:120])
     for ours, theirs in zip(predict_maps(found, inside), predict_maps(surrogate, inside), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_one_spread_for_all_regions_becomes_a_whitening_of_each():
+    basis, spread = np.zeros((4, 2, 3, 5)), np.array([np.inf, 0.5, 0.1])
+    stored = Stored({}, {"compression": {"params": {"basis": basis}}, "spread": spread})
+    found = _spread_as_whitening(stored).arrays
+    np.testing.assert_allclose(found["whitening"], np.tile(np.diag([2.0, 10.0]), (4, 1, 1)))
+    assert "spread" not in found
 
 
 def test_a_surrogate_without_properties_comes_back_and_predicts_nothing(maps, tmp_path):

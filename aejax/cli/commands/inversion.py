@@ -41,9 +41,8 @@ class InvertCommand:
     time_zero (ns), its mean and standard deviation; is_explained, False if the fit is not to be believed, and warnings.
     All but draws allow for what the decoder leaves out of sections that it was not trained on. A cell is of one facies
     or the other, with the mean of the decoder's probabilities over the draws. The velocity of a block is the inverse of
-    its mean slowness; to that of each draw a Gaussian error is added that has the mean and covariance of the decoder's
-    on those sections. Intervals are to hold the truth nine times in ten on average over a section: more often in single
-    cells and inside a facies, less often in small blocks on its edge."""
+    its mean slowness; that of each draw is replaced by the truth of a block like it in those sections. Intervals are to
+    hold the truth nine times in ten in blocks of both facies, and nearly always in single cells and inside a facies."""
     noise: float
     """Standard deviation of a travel time's noise, in ns."""
     velocities: tuple[float, float] = (0.06, 0.08)

@@ -12,6 +12,7 @@ from aejax.tasks.inversion.accuracy import (
     approximation_error,
     interval_coverage,
     posterior_predictive,
+    truths_alike,
 )
 from aejax.tasks.inversion.chains import effective_sample_size, rank_normalised_r_hat
 from aejax.tasks.inversion.density import Observe, Problem, decode_one, problem, standard_normal
@@ -60,5 +61,6 @@ __all__ = [
     "time_covariance",
     "time_zero",
     "travel_time_limits",
+    "truths_alike",
     "usual",
 ]

@@ -138,6 +138,37 @@ def posterior_predictive(
     return values + error + spread * np.asarray(jax.random.normal(noise_key, values.shape, jnp.float32))
 
 
+def truths_alike(key: Array, predicted: ArrayLike, held_out: ArrayLike, truth: ArrayLike) -> np.ndarray:
+    """Draws of the truth where a decoder says what it says: truths of held-out values like it.
+
+    For n held-out values these are the sqrt(n) nearest, and all that equal it. So the error may be anything, and depend
+    on the value: it is 0 where the decoder is always right, and no draw lies where no truth does.
+
+    Args:
+        key: PRNG key.
+        predicted: (...), values that the decoder gives.
+        held_out: (...), values that it gave for rows that it was not trained on.
+        truth: (...), as ``held_out``, the values of these rows themselves.
+
+    Returns:
+        As ``predicted``.
+
+    Example:
+        >>> decoded, truth = np.linspace(0, 1, 100), np.repeat([0.0, 1.0], 50)
+        >>> truths_alike(jax.random.key(0), [0.0, 1.0], decoded, truth)
+        array([0., 1.])
+    """
+    predicted, held_out, truth = np.asarray(predicted), np.ravel(held_out), np.ravel(truth)
+    order = np.argsort(held_out, kind="stable")
+    held_out, truth = held_out[order], truth[order]
+    num_alike = round(len(truth) ** 0.5)
+    begin, end = (np.searchsorted(held_out, predicted, side) for side in ("left", "right"))
+    first = np.clip(np.minimum(begin, (begin + end - num_alike) // 2), 0, len(truth) - num_alike)
+    last = np.maximum(end, first + num_alike)
+    share = np.asarray(jax.random.uniform(key, predicted.shape, jnp.float32), float)
+    return truth[first + (share * (last - first)).astype(int)]
+
+
 def interval_coverage(draws: ArrayLike, truth: ArrayLike, level: float = 0.9) -> np.ndarray:
     """Where the truth lies inside the central interval of the draws: on average ``level``, if they are right.
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aejax.base import Array, ArrayLike, required
 from aejax.simulate import geology
-from aejax.tasks.inversion.accuracy import posterior_predictive
+from aejax.tasks.inversion.accuracy import quantities, truths_alike
 from aejax.tasks.inversion.sections import Sections
 
 _MOST_PICTURES = 100
@@ -64,10 +65,13 @@ def block_velocities(
     block: int = 4,
     level: float = 0.9,
 ) -> dict[str, np.ndarray]:
-    """Velocities of square blocks, the inverse of their mean slowness, the decoder's error added.
+    """Velocities of square blocks, the inverse of their mean slowness, with what the decoder leaves out of them.
+
+    Each block of a draw is replaced by the truth of a block like it in the held-out rows. Inside a facies the decoder
+    is nearly always right, and on an edge it is off by much: one error for both would be wrong twice.
 
     Args:
-        key: PRNG key, of the error.
+        key: PRNG key, of the truths.
         sections: the Sections, whose held-out rows say what the decoder leaves out.
         z: (..., latent_dim), draws from the posterior.
         velocities: of facies 0 and 1, in m/ns.
@@ -86,9 +90,12 @@ def block_velocities(
     def quantity(x: Array) -> Array:
         return geology.block_velocities(x, (block, block), velocities).ravel()
 
-    draws = posterior_predictive(key, sections.model, sections.variables, quantity, z, sections.x, sections.z)
-    # A Gaussian error knows nothing of the two velocities, between which each block's must lie.
-    draws = np.clip(draws, min(velocities), max(velocities))
+    def predicted(z: ArrayLike) -> np.ndarray:
+        codes = jnp.asarray(z, jnp.float32).reshape(-1, sections.latent_dim)
+        return np.asarray(quantities(sections.model, quantity, sections.variables, codes))
+
+    truth = np.asarray(jax.vmap(quantity)(jnp.asarray(sections.x, jnp.float32)))
+    draws = truths_alike(key, predicted(z), predicted(sections.z), truth)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     parts = {"block_mean": draws.mean(axis=0), "block_spread": draws.std(axis=0), "block_low": low, "block_high": high}
     shape = tuple(size // block for size in sections.patch_shape)

@@ -18,6 +18,7 @@ Error = Literal["intensity", "sqrt"]
 _DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-6, 1e6
 _LEAST_INTENSITY = 1e-10  # of a map's largest
 _ROWS_AT_A_TIME = 8  # Jacobians in memory
+_NUM_WEIGHTINGS = 2  # of pixels by the misfit of a fit, and the fit by these weights
 
 
 class Compression(NamedTuple):
@@ -27,13 +28,13 @@ class Compression(NamedTuple):
         model: any Model with an encoder and a decoder; from ``fit_compression`` a ``local_subspaces`` Model on the
             scale of square roots.
         variables: its variables.
-        spread: (d,), how large each number of a code is where it is largest, for maps whose intensities sum to 1; inf
-            where that is not to be counted on. None where nothing is known of it.
+        whitening: (k, d - 1, d - 1), for each region what makes the coefficients of maps whose intensities sum to 1
+            uncorrelated and their mean squares 1. None where nothing is known of them.
     """
 
     model: Model
     variables: Variables
-    spread: np.ndarray | None = None
+    whitening: np.ndarray | None = None
 
 
 def compress(compression: Compression, x: RowsLike, *, error: Error = "sqrt", num_steps: int = 10) -> np.ndarray:
@@ -92,9 +93,9 @@ def codes_and_metrics(
 
 
 def _codes_and_metrics(
-    compression: Compression, x: RowsLike, *, error: Error, num_steps: int, spread: np.ndarray | None = None
+    compression: Compression, x: RowsLike, *, error: Error, num_steps: int, whitening: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``codes_and_metrics``; with a spread, codes are drawn to 0 as much as errors of 1 leave them open."""
+    """``codes_and_metrics``; with a whitening, codes are drawn to 0 as much as errors of 1 leave them open."""
     check_encodes(compression.model)
     if error not in ("intensity", "sqrt"):
         raise ValueError(f'error: found {error!r}, expected "intensity" or "sqrt"')
@@ -106,7 +107,7 @@ def _codes_and_metrics(
             f'x: found {np.nanmin(rows):.3g}, expected at least 0 for square roots; give error="intensity" for '
             "data that may be negative"
         )
-    arguments = compression.variables, spread
+    arguments = compression.variables, whitening
     return over_rows(_refine, compression.model, arguments, x, error=error, num_steps=num_steps)
 
 
@@ -116,8 +117,8 @@ def observed_codes(
     """The codes of maps as they were observed, and what changing them costs.
 
     Without errors, differences of square roots are minimised. With errors, differences are weighted by one over their
-    variance: the square of the error, and the misfit that a first fit leaves beyond the errors. Where errors are small
-    that comes to differences of square roots again.
+    variance: the square of the error, and the misfit that the fit before leaves beyond the errors, at first that of the
+    encoder. Where errors are small that comes to differences of square roots again.
 
     Args:
         compression: the Compression.
@@ -129,10 +130,12 @@ def observed_codes(
     """
     if observed.errors is None:
         return codes_and_metrics(compression, observed.maps, num_steps=num_steps)
-    noise = np.square(observed.errors)
-    codes, _ = _weighted_codes(compression, observed, noise, num_steps)
-    left = misfit(observed, expand(compression, codes))
-    return _weighted_codes(compression, observed, noise + left, num_steps)
+    # A first fit by the errors alone would follow in dark pixels what no code can say, and mislead the weights.
+    codes, metrics = codes_and_metrics(compression, observed.maps, error="intensity", num_steps=0)
+    for _ in range(_NUM_WEIGHTINGS if num_steps else 0):
+        variance = np.square(observed.errors) + misfit(observed, expand(compression, codes))
+        codes, metrics = _weighted_codes(compression, observed, variance, num_steps)
+    return codes, metrics
 
 
 def _weighted_codes(
@@ -142,9 +145,9 @@ def _weighted_codes(
     unit = np.nanmedian(variance)
     weight: Any = np.nan_to_num(unit / variance).astype(np.float32)
     maps: Any = observed.maps
-    spread = None if compression.spread is None else (compression.spread / np.sqrt(unit)).astype(np.float32)
+    whitening = None if compression.whitening is None else (compression.whitening * np.sqrt(unit)).astype(np.float32)
     rows = Batch(maps, weight=weight)
-    return _codes_and_metrics(compression, rows, error="intensity", num_steps=num_steps, spread=spread)
+    return _codes_and_metrics(compression, rows, error="intensity", num_steps=num_steps, whitening=whitening)
 
 
 def expand(compression: Compression, z: ArrayLike, cond: ArrayLike | None = None) -> np.ndarray:
@@ -176,7 +179,7 @@ def expand(compression: Compression, z: ArrayLike, cond: ArrayLike | None = None
 def _refine(
     model: Model, arguments: tuple[Variables, Array | None], batch: Batch, *, error: Error, num_steps: int
 ) -> tuple[Array, Array]:
-    variables, spread = arguments
+    variables, whitening = arguments
     mask = losses.observed(batch)
     x = batch.x if mask is None else jnp.where(mask, batch.x, jnp.nan)
     if batch.weight is not None:  # what counts for nothing does not mislead the encoder either
@@ -201,10 +204,11 @@ def _refine(
             return jnp.where(seen, share * (target - transform(decoded)), 0).ravel()
 
         def residual_and_prior(z: Array) -> Array:
-            if spread is None:
+            if whitening is None:
                 return residual(z)
+            hats = jnp.maximum(1 - jnp.abs(jnp.clip(z[0], 0, len(whitening) - 1) - jnp.arange(len(whitening))), 0)
             size = jnp.sqrt(jnp.maximum(jnp.sum(jnp.where(seen, x, 0)), least))
-            return jnp.concatenate([residual(z), z / (spread * size)])
+            return jnp.concatenate([residual(z), jnp.einsum("k,kij,j->i", hats, whitening, z[1:] / size)])
 
         def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
             z, damping, squares = carry

@@ -129,7 +129,7 @@ def _subspaces(
         )
     regions = np.array_split(np.argsort(cutoffs), num_regions)
     bases: list[np.ndarray] = []
-    squares: list[np.ndarray] = []
+    whitening: list[np.ndarray] = []
     for rows in regions:
         near = np.exp(-0.5 * ((place - np.log(cutoffs[rows]).mean()) / _REACH) ** 2)
         some = near > 1e-3
@@ -139,11 +139,16 @@ def _subspaces(
             left, _, right = np.linalg.svd(bases[-1] @ basis.T)
             basis = left @ right @ basis
         bases.append(basis)
-        squares.append(np.square(both @ basis.T).sum(axis=0) / max(np.square(both).sum(), _TINY))
+        whitening.append(_whitening(both @ basis.T / max(np.linalg.norm(both), _TINY)))
     basis = np.stack(bases).reshape(num_regions, num_directions, *maps.shape[1:])
-    spread = np.maximum(np.sqrt(np.max(squares, axis=0)), np.finfo(np.float32).eps)
     variables = {"params": {"basis": jnp.asarray(basis, jnp.float32)}}
-    return Compression(model, variables, np.concatenate([[np.inf], spread]).astype(np.float32))
+    return Compression(model, variables, np.stack(whitening).astype(np.float32))
+
+
+def _whitening(coefficients: np.ndarray) -> np.ndarray:
+    """The inverse root of C'C, for (n, c) coefficients C: the symmetric one, which follows as bases turn."""
+    values, vectors = np.linalg.eigh(coefficients.T @ coefficients)
+    return np.asarray(vectors / np.sqrt(np.maximum(values, np.finfo(np.float32).eps)) @ vectors.T)
 
 
 def check_maps(

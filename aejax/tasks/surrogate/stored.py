@@ -27,8 +27,8 @@ def _pack(surrogate: Surrogate) -> Stored:
         "energy": surrogate.energy,
         "compression": surrogate.compression.variables,
     }
-    if surrogate.compression.spread is not None:
-        arrays["spread"] = surrogate.compression.spread
+    if surrogate.compression.whitening is not None:
+        arrays["whitening"] = surrogate.compression.whitening
     if predictor is not None:
         settings["widening"] = [float(number) for number in predictor.widening]
         frozen = predictor.variables["frozen"]
@@ -48,7 +48,7 @@ def _unpack(stored: Stored) -> Surrogate:
     momentum, energy = arrays["momentum"], arrays["energy"]
     rows = Batch(jnp.zeros((1, len(momentum), len(energy))))
     variables = codecs.fitted_variables(stored, model, rows, "compression")
-    compression = Compression(model, variables, arrays.get("spread"))
+    compression = Compression(model, variables, arrays.get("whitening"))
     names, measured = tuple(settings["names"]), dict(settings["measured"])
     if not names:
         nothing = np.zeros(0)
@@ -116,20 +116,46 @@ _ARRAYS = {
     "momentum": numbers(least=1),
     "energy": numbers(least=1),
     "codes/scale": POSITIVE,
-    "spread": numbers(low=0, infinite=True),  # infinite where a number of the code may be of any size
     "properties/scale": POSITIVE,
     "properties/least": numbers(infinite=True),  # the first folders kept no range
     "properties/most": numbers(infinite=True),
     "*": FINITE,
 }
-_SHAPES = {"momentum": "q", "energy": "e", "codes/*": "d", "properties/*": "p"}
+_SHAPES = {
+    "momentum": "q",
+    "energy": "e",
+    "compression/params/basis": "kcqe",
+    "whitening": "kcc",
+    "codes/*": "d",
+    "properties/*": "p",
+}
 
 
-def _without_spread(stored: Stored) -> Stored:
+def _without_whitening(stored: Stored) -> Stored:
     """Version 1 knew nothing of how large the numbers of a code are."""
     return stored
 
 
+def _spread_as_whitening(stored: Stored) -> Stored:
+    """Version 2 had one size of each number for all regions; the first, the region's, may be of any size."""
+    arrays = dict(stored.arrays)
+    if (spread := arrays.pop("spread", None)) is not None:
+        num_regions = len(arrays["compression"]["params"]["basis"])
+        arrays["whitening"] = np.tile(np.diag(1 / spread[1:]), (num_regions, 1, 1))
+    return stored._replace(arrays=arrays)
+
+
 codecs.register(
-    codecs.Codec("surrogate", Surrogate, 2, _pack, _unpack, {1: _without_spread}, _earlier, _SETTINGS, _ARRAYS, _SHAPES)
+    codecs.Codec(
+        "surrogate",
+        Surrogate,
+        3,
+        _pack,
+        _unpack,
+        {1: _without_whitening, 2: _spread_as_whitening},
+        _earlier,
+        _SETTINGS,
+        _ARRAYS,
+        _SHAPES,
+    )
 )
