@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from aejax.artefacts.outside import reading
+from aejax.cli.commands import tracking
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.cli.commands.tables import read_table
@@ -37,6 +38,8 @@ class TrainCommand:
     train: OmitArgPrefixes[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints."""
+    track: tuple[str, ...] = ()
+    """Where the figures of each epoch go too: jsonl:FILE, tensorboard:FOLDER."""
     quiet: Quiet = False
 
 
@@ -90,6 +93,7 @@ def train(command: TrainCommand) -> None:
         _say_what_is_ignored(command, config)
         if _is_finished(folder):
             _finish(folder)
+            tracking.complete(command.track, folder)
             print(f"{folder} is complete: nothing is left to train")
             return
         path = path or source.path
@@ -123,17 +127,18 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
 
     notice = functools.partial(note, quiet=command.quiet)
     try:
-        tables.train(
-            table,
-            config,
-            folder,
-            path=path if path == "-" else str(Path(path).resolve()),
-            sha256=table.reading.sha256,
-            checkpoint_seconds=command.checkpoint_seconds,
-            resume=command.resume is not None,
-            progress=not command.quiet,
-            notice=notice,
-        )
+        with tracking.tracked(command.track, config, folder, command.quiet) as progress:
+            tables.train(
+                table,
+                config,
+                folder,
+                path=path if path == "-" else str(Path(path).resolve()),
+                sha256=table.reading.sha256,
+                checkpoint_seconds=command.checkpoint_seconds,
+                resume=command.resume is not None,
+                progress=progress,
+                notice=notice,
+            )
     except Interrupted as interrupt:
         again = f"{path} " if path == "-" else ""
         raise KeyboardInterrupt(f"{interrupt}\nresume with: aejax train {again}--resume {folder}") from None
