@@ -36,7 +36,6 @@ _SETTINGS: dict[str, Rule] = {
 
 
 def _register(
-    kind: str,
     estimator: type,
     pack: Callable[[Any], Stored],
     unpack: Callable[[Stored], dict[str, Any]],
@@ -65,6 +64,7 @@ def _register(
             thing.feature_names_in_ = np.asarray(names, object)
         return thing
 
+    kind = f"{estimator.__name__} of aejax.estimators"  # says what to import, where it is not known
     settings, arrays, shapes = rules
     codecs.register(
         Codec(kind, estimator, 1, packed, unpacked, settings=_SETTINGS | settings, arrays=arrays, shapes=shapes)
@@ -114,11 +114,7 @@ _OF_OUTLIERS = (
 )
 _OF_PROCESS = (MONITOR_SETTINGS, MONITOR_ARRAYS, MONITOR_SHAPES)
 
-for _name, _transformer in (
-    ("autoencoder transformer", AutoencoderTransformer),
-    ("vae transformer", VAETransformer),
-    ("denoising transformer", DenoisingTransformer),
-):
-    _register(_name, _transformer, _pack_transformer, _unpack_transformer, _OF_TRANSFORMER)
-_register("outlier detector", OutlierDetector, _pack_outliers, _unpack_outliers, _OF_OUTLIERS)
-_register("process monitor", ProcessMonitor, lambda thing: pack_monitor(thing.monitor_), _unpack_process, _OF_PROCESS)
+for _transformer in (AutoencoderTransformer, VAETransformer, DenoisingTransformer):
+    _register(_transformer, _pack_transformer, _unpack_transformer, _OF_TRANSFORMER)
+_register(OutlierDetector, _pack_outliers, _unpack_outliers, _OF_OUTLIERS)
+_register(ProcessMonitor, lambda thing: pack_monitor(thing.monitor_), _unpack_process, _OF_PROCESS)

@@ -78,7 +78,7 @@ def watcher_of(thing: Run | TableMonitor, false_alarm_rate: float | None = None)
         >>> verdict, memory = watcher.judge(watcher.begin(), np.array([0.0, 9.0]))
         >>> verdict["alarm"], verdict["top_sensor"]
         (False, 'level')
-        >>> verdict["score"] == watch(monitor, normal._replace(values=np.array([[0.0, 9.0]]))).chart.excess[0]
+        >>> bool(verdict["score"] == watch(monitor, normal._replace(values=np.array([[0.0, 9.0]]))).chart.excess[0])
         True
     """
     if isinstance(thing, Run):

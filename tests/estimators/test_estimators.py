@@ -20,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 
 import aejax
 from aejax import estimators, tasks
+from aejax.cli.commands.verification import VerifyCommand
+from aejax.cli.commands.verification import run as verify
 from aejax.data.columns.scalers import fit_scaler, scaled_rows, unscale
 from aejax.estimators import (
     AutoencoderTransformer,
@@ -107,14 +109,15 @@ def test_a_row_has_one_result_whatever_stands_beside_it(fitted):
             np.testing.assert_array_equal(getattr(fitted, name)(frame.iloc[[row]])[0], values[row], err_msg=name)
 
 
-def test_saved_and_loaded_it_gives_the_same_bits(fitted, tmp_path):
+def test_saved_and_loaded_it_gives_the_same_bits(fitted, tmp_path, capsys):
     aejax.save(tmp_path / "estimator", fitted)
     again = aejax.load(tmp_path / "estimator", type(fitted))
     frame = pd.DataFrame(with_gaps(plant(60, 2)), columns=NAMES)
     same(results(again, frame), results(fitted, frame))
     assert again.get_params() == fitted.get_params()
     assert list(again.feature_names_in_) == NAMES
-    assert b"pickle" not in b"".join(path.read_bytes() for path in (tmp_path / "estimator").iterdir())
+    assert verify(VerifyCommand(tmp_path)) == 0
+    assert f"a {type(fitted).__name__} of aejax.estimators, whole" in capsys.readouterr().out
 
 
 def test_pickled_dumped_and_cloned_it_is_the_same(fitted, tmp_path):
