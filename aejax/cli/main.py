@@ -25,6 +25,7 @@ from aejax.cli.commands import (
     surrogate,
     training,
     verification,
+    watching,
 )
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import KeepFormulas, Quiet, Reading
@@ -312,6 +313,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "evaluate": (EvaluateCommand, _evaluate),
     "report": (training.ReportCommand, training.report),
     "monitor": (monitoring.MonitorCommand, _monitor),
+    "watch": (watching.WatchCommand, watching.run),
     "impute": (imputation.ImputeCommand, imputation.run),
     "denoise-train": (denoising.DenoiseTrainCommand, denoising.run),
     "denoise": (denoising.DenoiseCommand, denoising.run),

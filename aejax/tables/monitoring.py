@@ -87,9 +87,7 @@ def fit_monitor(key: Array, normal: Table, notice: Notice = lambda text: None, *
         array([1., 1.])
     """
     low, middle, high = _quartiles(normal.values)
-    values = _without_sentinels(
-        normal.values, middle, (high - low) / _QUARTILES_APART, normal.columns, "normal", notice
-    )
+    values = without_sentinels(normal.values, middle, (high - low) / _QUARTILES_APART, normal.columns, "normal", notice)
     if line := describe(find_gaps(values, normal.columns)):
         notice(f"normal {line}")
     return table_monitor(anomaly.fit_monitor(key, values, **options), normal._replace(values=values))
@@ -149,7 +147,7 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     if selected.note:
         notice(selected.note)
     scaler = monitor.monitor.scaler
-    rows = _without_sentinels(selected.values, scaler.mean, scaler.scale, monitor.columns, "new", notice)
+    rows = without_sentinels(selected.values, scaler.mean, scaler.scale, monitor.columns, "new", notice)
     _note_constant(monitor, rows, notice)
     _note_still(monitor, rows, notice)
     chart, _ = anomaly.watch(monitor.monitor, rows)
@@ -159,10 +157,10 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     return Watched(chart, contribution, np.where(is_seen, top, ""), find_gaps(rows, monitor.columns))
 
 
-def _without_sentinels(
+def without_sentinels(
     rows: np.ndarray, centre: np.ndarray, spread: np.ndarray, columns: tuple[str, ...], which: str, notice: Notice
 ) -> np.ndarray:
-    """The rows with NaN for values such as -999."""
+    """The rows with NaN for values such as -999; ``which`` and ``notice`` say how many there were."""
     check_range(rows, columns)
     rows = rows.copy()
     found: list[tuple[int, float, int]] = []

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import aejax
-from aejax import tables
+from aejax import estimators, tables
 from aejax.data.formats.tables import Table
 from aejax.models.masking import masking_autoencoder
 from aejax.tables import run as runs
@@ -85,6 +85,17 @@ def mixture():
     return aejax.fit_mixture(jax.random.key(1), model, variables, rows, num_components=2)
 
 
+def estimator(name, **params):
+    """A factory of a fitted estimator, by the name of its kind."""
+
+    @functools.cache
+    def fitted():
+        rows = table().values.astype(np.float32)
+        return getattr(estimators, name)(**params, random_state=0).fit(rows)
+
+    return {f"{name} of aejax.estimators": fitted}
+
+
 EXAMPLES = {
     "run": lambda: run_and_record()[0],
     "record": lambda: run_and_record()[1],
@@ -96,4 +107,9 @@ EXAMPLES = {
     "sections": sections,
     "mixture": mixture,
     "imputer": lambda: imputation.fit_imputer(jax.random.key(0), table().values, num_steps=2),
+    **estimator("AutoencoderTransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
+    **estimator("VAETransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
+    **estimator("DenoisingTransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
+    **estimator("OutlierDetector", num_steps=2),
+    **estimator("ProcessMonitor", num_epochs=1),
 }

@@ -46,6 +46,10 @@ def assert_equal(found, expected):
     elif hasattr(expected, "_fields"):
         for name in expected._fields:
             assert_equal(getattr(found, name), getattr(expected, name))
+    elif hasattr(expected, "get_params"):
+        for name, value in vars(expected).items():
+            if name != "history_":  # which is not kept
+                assert_equal(getattr(found, name), value)
     elif dataclasses.is_dataclass(expected) or isinstance(expected, str | None):
         assert found == expected
     else:

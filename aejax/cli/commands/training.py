@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from aejax.artefacts.outside import reading
+from aejax.cli.commands import tracking
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, flags_that_differ
 from aejax.cli.commands.tables import read_table
@@ -41,6 +42,8 @@ class TrainCommand:
     distributed: FlagCreatePairsOff[bool] = False
     """Train with the other processes that were started so, on all devices: by SLURM, Open MPI, Kubernetes, or by the
     environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    track: tuple[str, ...] = ()
+    """Where the figures of each epoch go too: jsonl:FILE, tensorboard:FOLDER."""
     quiet: Quiet = False
 
 
@@ -103,6 +106,7 @@ def train(command: TrainCommand) -> None:
         (is_finished,) = agreed(bool(by_the_first(lambda: _is_finished(folder))))
         if is_finished and is_first():
             _finish(folder)
+            tracking.complete(command.track, folder)
             print(f"{folder} is complete: nothing is left to train")
         if is_finished:
             return
@@ -141,7 +145,7 @@ def _check_free(folder: Path) -> None:
 def _train_along(command: TrainCommand, config: TrainConfig, path: str, table: "Table") -> None:
     """Trains as one of the processes that do not write: what they would write is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        _train(dataclasses.replace(command, quiet=True), Path(folder), config, path, table)
+        _train(dataclasses.replace(command, quiet=True, track=()), Path(folder), config, path, table)
 
 
 def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table") -> None:
@@ -154,18 +158,19 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
 
     notice = functools.partial(note, quiet=command.quiet)
     try:
-        tables.train(
-            table,
-            config,
-            folder,
-            path=path if path == "-" else str(Path(path).resolve()),
-            sha256=table.reading.sha256,
-            checkpoint_seconds=command.checkpoint_seconds,
-            resume=command.resume is not None,
-            progress=not command.quiet,
-            mesh=mesh(data=jax.device_count()) if command.distributed else None,
-            notice=notice,
-        )
+        with tracking.tracked(command.track, config, folder, command.quiet) as progress:
+            tables.train(
+                table,
+                config,
+                folder,
+                path=path if path == "-" else str(Path(path).resolve()),
+                sha256=table.reading.sha256,
+                checkpoint_seconds=command.checkpoint_seconds,
+                resume=command.resume is not None,
+                progress=progress,
+                mesh=mesh(data=jax.device_count()) if command.distributed else None,
+                notice=notice,
+            )
     except Interrupted as interrupt:
         again = f"{path} " if path == "-" else ""
         raise KeyboardInterrupt(f"{interrupt}\nresume with: aejax train {again}--resume {folder}") from None

@@ -1,5 +1,6 @@
 """``aejax verify``: whether what is kept in a folder is what was written."""
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -28,6 +29,8 @@ def run(command: VerifyCommand) -> int:
     Raises:
         FileNotFoundError: nothing that was saved is there.
     """
+    with contextlib.suppress(ImportError):  # without scikit-learn nobody saved an estimator here
+        import aejax.estimators  # noqa: F401, makes its kinds known
     lines = [line for folder, names in _folders(command.folder) for line in _findings(folder, names)]
     if not lines:
         raise FileNotFoundError(f"{command.folder} holds nothing that aejax saved")

@@ -63,8 +63,9 @@ MONITOR_SHAPES = {
     "held_out/*": "n",
     "limit/*": "",
 }
-_DETECTOR_SHAPES = {"scaler/*": "c", "references/*/code": "md", "references/*/residual": "mD", "held_out": "n"}
-_DETECTOR_ARRAYS = {
+DETECTOR_SETTINGS = {"num_members": whole(1, 10_000)}
+DETECTOR_SHAPES = {"scaler/*": "c", "references/*/code": "md", "references/*/residual": "mD", "held_out": "n"}
+DETECTOR_ARRAYS = {
     "variables/*": FINITE,
     "references/*": numbers(least=1),
     "scaler/mean": FINITE,
@@ -181,13 +182,15 @@ def _earlier(path: Path) -> Stored | None:
     return None if found is None else found[0]
 
 
-def _pack_detector(detector: Detector) -> Stored:
+def pack_detector(detector: Detector) -> Stored:
+    """Takes a detector apart, as ``pack_monitor`` does a monitor."""
     names = ("variables", "references", "scaler", "held_out", "held_out_rows")
     arrays = {name: getattr(detector, name) for name in names if getattr(detector, name) is not None}
     return Stored({"num_members": len(detector.variables)}, arrays, detector.model)
 
 
-def _unpack_detector(stored: Stored) -> Detector:
+def unpack_detector(stored: Stored) -> Detector:
+    """Puts a detector together, as ``unpack_monitor`` does a monitor."""
     model, arrays = codecs.stored_model(stored), stored.arrays
     scaler = Scaler(**arrays["scaler"])
     batch = Batch(jnp.zeros((1, len(scaler.mean)), jnp.float32))
@@ -239,11 +242,11 @@ codecs.register(
         "detector",
         Detector,
         2,
-        _pack_detector,
-        _unpack_detector,
+        pack_detector,
+        unpack_detector,
         {1: lambda stored: stored},
-        settings={"num_members": whole(1, 10_000)},
-        arrays=_DETECTOR_ARRAYS,
-        shapes=_DETECTOR_SHAPES,
+        settings=DETECTOR_SETTINGS,
+        arrays=DETECTOR_ARRAYS,
+        shapes=DETECTOR_SHAPES,
     )
 )

@@ -1,0 +1,209 @@
+"""Rows that come one by one: what a run or a monitor makes of each, and what it remembers from one to the next."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from aejax import tasks
+from aejax.data.columns import kinds
+from aejax.data.columns.scalers import Scaler
+from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.tables import Table
+from aejax.tables.application import detect
+from aejax.tables.columns import scaled_batch, select
+from aejax.tables.monitoring import TableMonitor, without_sentinels
+from aejax.tables.profiles import pinned
+from aejax.tables.run import Run
+from aejax.tasks import anomaly
+from aejax.tasks.anomaly import StreamState
+
+Verdict = dict[str, Any]
+# Contributions say which columns stand out: more digits say nothing more.
+_DIGITS = 6
+
+
+class Memory(NamedTuple):
+    """What a monitor remembers.
+
+    Attributes:
+        stream: of its averages and votes.
+        recent: (num_lags, c) the rows before the next one, the newest last, in their own units.
+    """
+
+    stream: StreamState
+    recent: np.ndarray
+
+
+class Watcher(NamedTuple):
+    """A run or a monitor that judges rows one by one.
+
+    Attributes:
+        columns: c names, in the order of the values of a row.
+        has_header: whether the names are the table's own.
+        reading: how its table was read.
+        usual: (c,), a row in the middle of the rows that it was fitted to.
+        begin: () -> what it remembers before the first row; None for a run, to which each row is the first.
+        judge: (memory, row) -> (the verdict, what it remembers then). The row is (c,), NaN where missing.
+    """
+
+    columns: tuple[str, ...]
+    has_header: bool
+    reading: ReadOptions
+    usual: np.ndarray
+    begin: Callable[[], Memory | None]
+    judge: Callable[[Memory | None, np.ndarray], tuple[Verdict, Memory | None]]
+
+
+def watcher_of(thing: Run | TableMonitor, false_alarm_rate: float | None = None) -> Watcher:
+    """What judges rows one by one as ``detect`` or ``watch`` judges them together.
+
+    Args:
+        thing: a Run or a TableMonitor.
+        false_alarm_rate: of a run, the share of normal rows that may be flagged; that of its config by default.
+
+    Returns:
+        The Watcher.
+
+    Raises:
+        ValueError: a rate for a monitor, whose limits are set, or one out of range.
+
+    Example:
+        >>> from aejax.tables import fit_monitor, watch
+        >>> values = np.random.default_rng(0).standard_normal((300, 2))
+        >>> normal = Table(("flow", "level"), values, True, ())
+        >>> monitor = fit_monitor(jax.random.key(0), normal, num_epochs=1, false_alarm_rate=0.05)
+        >>> watcher = watcher_of(monitor)
+        >>> verdict, memory = watcher.judge(watcher.begin(), np.array([0.0, 9.0]))
+        >>> verdict["alarm"], verdict["top_sensor"]
+        (False, 'level')
+        >>> bool(verdict["score"] == watch(monitor, normal._replace(values=np.array([[0.0, 9.0]]))).chart.excess[0])
+        True
+    """
+    if isinstance(thing, Run):
+        return _of_run(thing, thing.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate)
+    if false_alarm_rate is not None:
+        raise ValueError(
+            f"false_alarm_rate: found {false_alarm_rate}, but the limits of a monitor are set; leave it out, or set "
+            "them anew by aejax.tasks.anomaly.recalibrate"
+        )
+    return _of_monitor(thing)
+
+
+def _of_run(run: Run, rate: float) -> Watcher:
+    columns = run.source.columns
+    key = jax.random.key(run.config.seed)
+    is_constant = ~np.isnan(kinds.constants(run.profile.columns))
+
+    def judge(memory: Memory | None, row: np.ndarray) -> tuple[Verdict, Memory | None]:
+        x, cond = select(row[None], run.source, run.config)
+        if np.isnan(cond).any():
+            return no_verdict("a condition is missing"), memory
+        found = detect(run, Table(columns, row[None], run.source.has_header, ()), rate)
+        batch = scaled_batch(pinned(run.profile, x), cond, run.scaler, run.cond_scaler)
+        contribution = tasks.detect(key, run.model, run.variables, batch, run.calibration, rate).contribution[0]
+        verdict = {
+            "score": _number(found["score"][0]),
+            "p_value": _number(found["p_value"][0]),
+            "alarm": bool(found["is_anomaly"][0]),
+            "top_sensor": str(found["top_sensor"][0]),
+            "reason": str(found["reason"][0]),
+            "contributions": _contributions(run.columns, np.where(is_constant, 0, contribution)),
+        }
+        return verdict, memory
+
+    middle = dict(zip(run.columns, run.scaler.mean, strict=True))
+    middle |= dict(zip(run.config.condition_columns, run.cond_scaler.mean, strict=True))
+    usual = np.array([middle[name] for name in columns])
+    return Watcher(columns, run.source.has_header, run.config.reading, usual, lambda: None, judge)
+
+
+def _of_monitor(monitor: TableMonitor) -> Watcher:
+    inner, columns = monitor.monitor, monitor.columns
+    scaler: Scaler = inner.scaler
+
+    def begin() -> Memory:
+        return Memory(anomaly.start(inner), np.zeros((inner.num_lags, len(columns))))
+
+    def judge(memory: Memory | None, row: np.ndarray) -> tuple[Verdict, Memory]:
+        assert memory is not None
+        rows = without_sentinels(row[None], scaler.mean, scaler.scale, columns, "new", _say_nothing)
+        is_first = int(memory.stream.num_rows) == 0
+        past = np.repeat(rows, inner.num_lags, axis=0) if is_first else memory.recent
+        chart, stream = anomaly.watch(inner, rows, memory.stream)
+        together = np.concatenate([past, rows])
+        contribution = anomaly.contributions(inner, together)[-1]
+        is_seen = bool(np.isfinite(chart.combined[0]))
+        verdict = {
+            "score": _number(chart.excess[0]),
+            "p_value": _number(chart.p_value[0]),
+            "alarm": bool(chart.is_alarm[0]),
+            "above": bool(chart.is_above[0]),
+            "t2": _number(chart.t2[0]),
+            "spe": _number(chart.spe[0]),
+            "top_sensor": columns[int(contribution.argmax())] if is_seen else "",
+            "contributions": _contributions(columns, contribution),
+        }
+        return verdict, Memory(stream, together[1:])
+
+    return Watcher(columns, monitor.has_header, monitor.reading, scaler.mean, begin, judge)
+
+
+def packed(memory: Memory | None) -> list[list[float | None]]:
+    """What is remembered, as lists of numbers.
+
+    Args:
+        memory: from ``begin`` or ``judge``.
+
+    Returns:
+        The numbers of each array, None where one is missing.
+    """
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(memory)]
+    return [[None if number != number else number for number in array.ravel().tolist()] for array in arrays]
+
+
+def unpacked(watcher: Watcher, lists: list[list[float | None]]) -> Memory | None:
+    """What was packed, equal to the bit.
+
+    Args:
+        watcher: whose memory it is.
+        lists: from ``packed``.
+
+    Returns:
+        The memory.
+
+    Raises:
+        ValueError, TypeError: what no such watcher remembers.
+    """
+    leaves, structure = jax.tree.flatten(watcher.begin())
+    arrays = [
+        np.array([np.nan if number is None else number for number in numbers], leaf.dtype).reshape(leaf.shape)
+        for numbers, leaf in zip(lists, leaves, strict=True)
+    ]
+    memory: Memory | None = jax.tree.unflatten(structure, arrays)
+    return memory
+
+
+def _say_nothing(text: str) -> None:
+    del text  # a verdict names what is missing
+
+
+def no_verdict(reason: str = "") -> Verdict:
+    """The verdict on a row that cannot be judged.
+
+    Args:
+        reason: why.
+
+    Returns:
+        The Verdict.
+    """
+    return {"score": None, "p_value": None, "alarm": False, "top_sensor": "", "reason": reason, "contributions": {}}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _contributions(columns: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
+    return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(columns, values, strict=True)}
