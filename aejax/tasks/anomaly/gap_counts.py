@@ -1,5 +1,6 @@
 """Which patterns of gaps rows have: all that is to be known of all rows before the first of them is judged."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ def is_compared(seen: np.ndarray, normal: Batch | None) -> np.ndarray:
         >>> is_compared(np.array([[True, True], [True, False], [False, False]]), Batch(np.ones((3, 2))))
         array([False,  True, False])
     """
-    flat = seen.reshape(len(seen), -1)
+    flat = _flat(seen)
     if normal is None:
         return np.zeros(len(flat), bool)
     return np.logical_and(flat.any(axis=1), ~(flat.all(axis=1) & observed(normal).all()))
@@ -59,7 +60,7 @@ def count_patterns(seen: np.ndarray, normal: Batch | None) -> Patterns:
         >>> found.patterns, found.which
         (array([[ True, False]]), array([0, 0], dtype=int32))
     """
-    flat = seen.reshape(len(seen), -1)
+    flat = _flat(seen)
     packed, which = np.unique(_packed(flat[is_compared(seen, normal)]), return_inverse=True)
     num_whole = int(flat.all(axis=1).sum())
     return Patterns(_unpacked(packed, flat.shape[1]), which.astype(np.int32), len(flat) - num_whole)
@@ -90,6 +91,10 @@ def added(parts: Sequence[Patterns]) -> Patterns:
     return Patterns(_unpacked(packed, num_elements), which, sum(part.num_with_gaps for part in parts))
 
 
+def _flat(seen: np.ndarray) -> np.ndarray:
+    return seen.reshape(len(seen), math.prod(seen.shape[1:]))
+
+
 def _packed(patterns: np.ndarray) -> np.ndarray:
     """(p,) bytes, in the order of the patterns."""
     bits = np.packbits(patterns, axis=1)
@@ -97,5 +102,5 @@ def _packed(patterns: np.ndarray) -> np.ndarray:
 
 
 def _unpacked(packed: np.ndarray, num_elements: int) -> np.ndarray:
-    bits = np.frombuffer(packed.tobytes(), np.uint8).reshape(len(packed), -1 if len(packed) else packed.itemsize)
+    bits = np.ascontiguousarray(packed).view(np.uint8).reshape(len(packed), packed.itemsize)
     return np.unpackbits(bits, axis=1, count=num_elements).astype(bool)

@@ -96,8 +96,14 @@ def _cells(column: np.ndarray, as_written: Callable[[str], str]) -> list[str]:
         ]
     else:
         texts = column.astype(str).tolist()  # a float32 has a shorter text than the float64 of the same value
-        texts = list(map(as_written, texts)) if kind == "U" else texts
+        texts = _each_once(texts, as_written) if kind == "U" else texts
     return ["" if text in ("nan", "NaT") else text for text in texts]
+
+
+def _each_once(texts: list[str], as_written: Callable[[str], str]) -> list[str]:
+    """Texts as they are written; a column of names has few different ones."""
+    written = {text: as_written(text) for text in set(texts)}
+    return [written[text] for text in texts]
 
 
 def write_csv(file: BinaryIO, columns: Mapping[str, np.ndarray], *, keep_formulas: bool = False) -> None:
