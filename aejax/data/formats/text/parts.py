@@ -58,9 +58,9 @@ def parts_of_text(path: Path, options: ReadOptions, size: int) -> Parts | None:
 
 
 def _told(options: ReadOptions, dialect: Dialect) -> ReadOptions:
-    """The options by which rows further down are read as the first ones are."""
+    """The options by which rows further down are read as the first ones are: with a point where these do not tell."""
     header_row = 0 if dialect.header is None else dialect.header + 1
-    decimal = dialect.marks.decimal
+    decimal = dialect.marks.decimal or "."
     told = dataclasses.replace(options, separator=dialect.separator, header_row=header_row, decimal=decimal)
     return checked(told)
 
