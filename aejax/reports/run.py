@@ -60,7 +60,15 @@ def detection_summary(found: Mapping[str, np.ndarray]) -> str:
 
 
 class DetectionCounts:
-    """The same of rows that are judged block by block: give each block to ``add``."""
+    """The same of rows that are judged block by block.
+
+    Example:
+        >>> counts = DetectionCounts()
+        >>> for name in ("flow", "level"):
+        ...     counts.add({"is_anomaly": np.array([True, False]), "top_sensor": np.array([name, ""])})
+        >>> counts.sentence()
+        '2 of 4 rows are anomalies; what stands out in them: flow (1), level (1)'
+    """
 
     def __init__(self) -> None:
         self._num_rows = self._num_judged = self._num_flagged = 0

@@ -27,9 +27,8 @@ def text_of(separator=",", decimal=".", before="", units="", end="\n", ending=""
     lines += [units] if units else []
     for row in range(NUM_ROWS):
         cells = [f"2024-01-{1 + row // 1440:02d} {row // 60 % 24:02d}:{row % 60:02d}"]
-        cells += [
-            f"{value:.3f}".replace(".", decimal) if rng.random() > 0.02 else "" for value in rng.normal(300, 5, 2)
-        ]
+        numbers = [f"{value:.{digits}f}" if rng.random() > 0.02 else "" for value in rng.normal(300, 5, 2)]
+        cells += [number.replace(".", decimal) for number in numbers]
         lines.append(separator.join([*cells, ["on", "off"][row // 7 % 2], str(row // 3)]))
     return (end.join(lines) + end + ending).encode("cp1252")
 

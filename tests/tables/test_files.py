@@ -312,5 +312,5 @@ def test_memory_does_not_grow_with_the_rows(runs, tmp_path, monkeypatch):
 
 def test_a_small_table_is_read_whole(runs, tmp_path):
     run = runs("vae")
-    write_table(tmp_path / "new.csv", columns_of(run, odd_rows(40)))
+    write_table(tmp_path / "new.csv", columns_of(run, odd_rows()))
     assert file_blocks.read_blocks(tmp_path / "new.csv", run.config.reading, run.source.columns) is None
