@@ -106,13 +106,30 @@ def header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
         >>> header(io.BytesIO(file.getvalue()), len(file.getvalue()))
         ((2, 3), dtype('float64'))
     """
+    shape, dtype, _ = layout(file, size)
+    return shape, dtype
+
+
+def layout(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """The same, and whether the numbers of a column, not of a row, stand together.
+
+    Args:
+        file: as for ``header``.
+        size: as for ``header``.
+
+    Returns:
+        Shape, type, and whether the array is in the order of Fortran.
+
+    Raises:
+        ValueError: as ``header``.
+    """
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    shape, is_by_columns, dtype = read(file)
     claimed, left = math.prod(shape) * max(dtype.itemsize, 1), size - file.tell()
     if any(length < 0 for length in shape) or (claimed > left and not dtype.hasobject):
         raise ValueError(f"found an array {shape} of {dtype} in {left} bytes, expected one that fits; it is damaged")
-    return shape, dtype
+    return shape, dtype, is_by_columns
 
 
 def headers(archive: zipfile.ZipFile | None, packed: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:

@@ -34,8 +34,6 @@ from aejax.cli.ending import exit_code
 from aejax.data.formats.options import ReadOptions, told_last
 
 if TYPE_CHECKING:
-    import numpy as np
-
     import aejax
     from aejax.data.formats.tables import Table
 
@@ -237,31 +235,28 @@ def _reconstruct(command: ReconstructCommand) -> None:
 
 
 def _detect(command: DetectCommand) -> None:
-    from aejax.reports.run import detection_summary
+    from aejax.reports.run import DetectionCounts
 
-    found = _transform(command, "detect", false_alarm_rate=command.false_alarm_rate)
-    _notice(command)(detection_summary(found))
+    counts = DetectionCounts()
+    _transform(command, "detect", note=counts.add, false_alarm_rate=command.false_alarm_rate)
+    _notice(command)(counts.sentence())
 
 
-def _transform(
-    command: EncodeCommand | ReconstructCommand | DetectCommand, task: str, **options: object
-) -> dict[str, "np.ndarray"]:
-    """Writes what a task makes of each row, beside the row's time or number, and returns it."""
+def _transform(command: EncodeCommand | ReconstructCommand | DetectCommand, task: str, **options: Any) -> None:
+    """Writes what a task makes of each row, beside the row's time or number."""
     import aejax
     from aejax import tables
     from aejax.artefacts import storage
-    from aejax.data.formats.tables import write_table
 
     storage.check_no_input(command.out, command.data)
     run = aejax.load(command.run, aejax.Run)
-    table = _table(command, run)
-    result = getattr(tables, task)(run, table, notice=_notice(command), **options)
-    holds_text = Path(command.out).suffix.lower() not in (".npy", ".npz")
-    write_table(command.out, {**table.labels, **result} if holds_text else result, keep_formulas=command.keep_formulas)
-    return result
+    formulas, notice = command.keep_formulas, _notice(command)
+    tables.write_results(
+        run, task, command.data, command.out, command.reading, keep_formulas=formulas, notice=notice, **options
+    )
 
 
-def _table(command: EncodeCommand | ReconstructCommand | DetectCommand | EvaluateCommand, run: "aejax.Run") -> "Table":
+def _table(command: EvaluateCommand, run: "aejax.Run") -> "Table":
     """The rows of a new table, read as that of the training was, unless the command says otherwise."""
     options = told_last(command.reading, run.config.reading)
     return read_table(command.data, options, run.config.drop_columns, run.source.columns, notice=_notice(command))

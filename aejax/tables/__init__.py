@@ -3,6 +3,7 @@
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
+from aejax.tables.files import write_results
 from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
 from aejax.tables.run import Record, Run, record_folder
@@ -27,4 +28,5 @@ __all__ = [
     "table_monitor",
     "train",
     "watch",
+    "write_results",
 ]

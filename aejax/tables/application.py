@@ -1,7 +1,7 @@
 """Using a run on a table: codes, clean rows, anomalies, new rows, and how good they are."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +12,22 @@ from aejax.base import Array, ArrayLike, Batch, Model
 from aejax.data.columns import kinds
 from aejax.data.columns.conditions import find_unknown
 from aejax.data.columns.gross import gross_errors
-from aejax.data.columns.scalers import check_scaled, scale, unscale
+from aejax.data.columns.scalers import scale, unscale
 from aejax.data.formats.tables import Table, select_columns
-from aejax.tables import config as configs
-from aejax.tables.columns import Notice, has_conditions, say_rate, scaled_batch, select
+from aejax.tables.columns import Notice, say_rate, say_skipped, scaled_batch
 from aejax.tables.gaps import say_gaps
 from aejax.tables.profiles import changes, pinned
 from aejax.tables.run import Run
-from aejax.tasks.anomaly import Detection
+from aejax.tables.survey import Rows, Survey, rows_of, survey
+from aejax.tasks.anomaly.detection import detect_block, refer
+from aejax.tasks.anomaly.gap_counts import is_compared
+
+Columns = dict[str, np.ndarray]
+# From rows whose conditions are known to the columns of a result.
+Applied = Callable[[Rows], Columns]
 
 
-class _Prepared(NamedTuple):
-    """New rows as the model takes them.
-
-    Attributes:
-        batch: the m rows whose conditions are known, scaled; NaN where missing.
-        x: (m, c) the same in the units of the table, as they were given.
-        is_known: (n,) bool, which rows of the table these are.
-        unknown: of conditions unlike those of training, (m,) bool and what to say.
-    """
-
-    batch: Batch
-    x: np.ndarray
-    is_known: np.ndarray
-    unknown: list[tuple[np.ndarray, str]]
-
-
-def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, np.ndarray]:  # noqa: ARG005
+def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> Columns:  # noqa: ARG005
     """The code of each row.
 
     Args:
@@ -52,12 +41,10 @@ def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[s
     Raises:
         ValueError: columns that differ from the training columns.
     """
-    batch, _, is_known, _ = _prepare(run, table, notice)
-    codes = tasks.encode(run.model, run.variables, batch).mean
-    return _in_place({f"z{index + 1}": code for index, code in enumerate(codes.T)}, is_known)
+    return in_place(encoding(run, _surveyed(run, table, notice), notice), rows_of(run, table))
 
 
-def reconstruct(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, np.ndarray]:  # noqa: ARG005
+def reconstruct(run: Run, table: Table, notice: Notice = lambda text: None) -> Columns:  # noqa: ARG005
     """Each row after the bottleneck, in the units of the table: denoised, and with missing values filled in.
 
     Args:
@@ -71,12 +58,7 @@ def reconstruct(run: Run, table: Table, notice: Notice = lambda text: None) -> d
     Raises:
         ValueError: columns that differ from the training columns.
     """
-    batch, _, is_known, _ = _prepare(run, table, notice)
-    clean = unscale(run.scaler, tasks.reconstruct(run.model, run.variables, batch).astype(float))
-    constant = kinds.constants(run.profile.columns)
-    clean = np.where(np.isnan(constant), clean, constant)
-    cond = None if batch.cond is None else unscale(run.cond_scaler, batch.cond)
-    return _in_place(_as_table(run, clean, cond), is_known)
+    return in_place(reconstruction(run, _surveyed(run, table, notice), notice), rows_of(run, table))
 
 
 def detect(
@@ -84,7 +66,7 @@ def detect(
     table: Table,
     false_alarm_rate: float | None = None,
     notice: Notice = lambda text: None,  # noqa: ARG005
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Scores each row against the run's held-out normal rows.
 
     Args:
@@ -101,30 +83,131 @@ def detect(
     Raises:
         ValueError: columns that differ from the training columns, or a rate out of range.
     """
-    prepared = _prepare(run, table, notice)
+    return in_place(detection(run, _surveyed(run, table, notice), notice, false_alarm_rate), rows_of(run, table))
+
+
+def encoding(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa: ARG001
+    """What ``encode`` makes of rows, block by block.
+
+    Args:
+        run: the Run.
+        found: of all rows.
+        notice: takes what a user should know of all rows.
+
+    Returns:
+        A function of blocks of rows, in their order; all but the last have a multiple of ``rows_at_once()`` rows.
+    """
+
+    def encode(rows: Rows) -> Columns:
+        codes = tasks.encode(run.model, run.variables, _batch(run, rows)).mean
+        return {f"z{index + 1}": code for index, code in enumerate(codes.T)}
+
+    return encode
+
+
+def reconstruction(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa: ARG001
+    """The same of ``reconstruct``: see ``encoding``."""
+    constant = kinds.constants(run.profile.columns)
+
+    def reconstruct(rows: Rows) -> Columns:
+        batch = _batch(run, rows)
+        clean = unscale(run.scaler, tasks.reconstruct(run.model, run.variables, batch).astype(float))
+        clean = np.where(np.isnan(constant), clean, constant)
+        cond = None if batch.cond is None else unscale(run.cond_scaler, batch.cond)
+        return _as_table(run, clean, cond)
+
+    return reconstruct
+
+
+def detection(run: Run, found: Survey, notice: Notice, false_alarm_rate: float | None = None) -> Applied:
+    """The same of ``detect``: see ``encoding``. Rows with gaps are compared with what the gaps of all rows ask for."""
     rate = run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-    found = _found(run, prepared.batch, rate)
-    say_gaps(np.asarray(prepared.batch.x), run.columns, found.compared_with, notice)
+    key = jax.random.key(run.config.seed)
+    references = refer(key, run.model, run.variables, found.patterns, run.calibration, rate)
+    num_other = found.patterns.num_with_gaps if run.calibration.rows is None else 0
+    say_gaps(found.gaps, references.num_similar, num_other, notice)
     say_rate(rate, len(run.calibration.score), notice)
-    _say_new_levels(run, prepared.x, notice)
-    top = np.array(run.columns, object)[np.argmax(found.contribution, axis=1)]
-    top[~found.contribution.any(axis=1)] = ""
-    is_anomaly = found.is_anomaly.copy()
-    reasons = [(found.is_anomaly, "score")]
-    for rows, what, is_alarm in changes(run.profile, prepared.x, run.columns):
-        reasons.append((rows, what))
-        notice(f"{rows.sum()} rows: {what}")
-        if is_alarm:
-            top[rows & ~is_anomaly] = what.partition(" was always ")[0]
-            is_anomaly |= rows
-    columns = {
-        "score": found.score,
-        "p_value": found.p_value,
-        "is_anomaly": is_anomaly,
-        "top_sensor": top.astype(str),
-        "reason": _joined(len(top), reasons + prepared.unknown),
-    }
-    return _in_place(columns, prepared.is_known)
+    _say_new_levels(run, found.new_levels, notice)
+    for what, count in found.changed.counts.items():
+        notice(f"{count} rows: {what}")
+    names, num_before = np.array(run.columns, object), 0
+
+    def detect(rows: Rows) -> Columns:
+        nonlocal num_before
+        judged = detect_block(key, run.model, run.variables, _batch(run, rows), references, num_before)
+        num_before += int(is_compared(~np.isnan(rows.x), run.calibration.rows).sum())
+        contribution = _of_varying(run, judged.contribution)
+        top = names[np.argmax(contribution, axis=1)]
+        top[~contribution.any(axis=1)] = ""
+        is_anomaly = judged.is_anomaly.copy()
+        reasons = [(judged.is_anomaly, "score")]
+        for where, what, is_alarm in changes(run.profile, rows.x, run.columns):
+            reasons.append((where, what))
+            if is_alarm:
+                top[where & ~is_anomaly] = what.partition(" was always ")[0]
+                is_anomaly |= where
+        reasons += find_unknown(run.conditions, rows.cond, run.config.condition_columns)
+        return {
+            "score": judged.score,
+            "p_value": judged.p_value,
+            "is_anomaly": is_anomaly,
+            "top_sensor": top.astype(str),
+            "reason": _joined(len(top), reasons),
+        }
+
+    return detect
+
+
+def say_columns(run: Run, table: Table, notice: Notice) -> None:
+    """Says how the columns of a table became those of a run, and that the run's training diverged.
+
+    Args:
+        run: the Run.
+        table: any of its rows, or none.
+        notice: takes what a user should know.
+
+    Raises:
+        ValueError: columns that differ from the training columns.
+    """
+    selected = select_columns(table, run.source.columns, run.source.has_header)
+    if selected.note:
+        notice(selected.note)
+    unused = (*selected.extra, *(name for name in table.left_out if name not in table.labels))
+    if unused:
+        notice(f"columns that the run does not use are ignored: {', '.join(unused)}")
+    _say_divergence(run, notice)
+
+
+def say_conditions(run: Run, found: Survey, notice: Notice) -> None:
+    """Says of how many rows the conditions are missing, or unlike those of training.
+
+    Args:
+        run: the Run.
+        found: of all rows.
+        notice: takes what a user should know.
+
+    Raises:
+        ValueError: no row has all its conditions.
+    """
+    say_skipped(found.num_known, found.num_rows, run.config, notice)
+    for what, count in found.unknown.counts.items():
+        notice(f"{count} of {found.num_known} rows have a condition {what}; their results are extrapolations")
+
+
+def in_place(function: Applied, rows: Rows) -> Columns:
+    """The results of rows at their places; missing, or False, for rows without conditions.
+
+    Args:
+        function: of rows with conditions.
+        rows: at least one of which has its conditions.
+
+    Returns:
+        (n,) by name.
+    """
+    columns = function(rows.known())
+    if rows.is_known.all():
+        return columns
+    return {name: _spread(values, rows.is_known) for name, values in columns.items()}
 
 
 def generate(
@@ -186,17 +269,20 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
     Raises:
         ValueError: columns that differ from the training columns.
     """
-    prepared = _prepare(run, table, notice)
-    found = _found(run, prepared.batch, run.config.false_alarm_rate)
-    is_gross = gross_errors(run.profile.limits, prepared.x)
+    _surveyed(run, table, notice)
+    rows = rows_of(run, table).known()
+    batch = _batch(run, rows)
+    key, rate = jax.random.key(run.config.seed), run.config.false_alarm_rate
+    found = tasks.detect(key, run.model, run.variables, batch, run.calibration, rate)
+    is_gross = gross_errors(run.profile.limits, rows.x)
     if is_gross.any():
         notice(f"all figures but the share flagged are without {is_gross.sum()} gross errors")
-    batch = prepared.batch._replace(x=jnp.where(is_gross, np.float32(np.nan), prepared.batch.x))
+    batch = batch._replace(x=jnp.where(is_gross, np.float32(np.nan), batch.x))
     result: dict[str, Any] = {
         "num_rows": len(batch.x),
         "mean_score": float(np.nanmean(found.score[~is_gross.any(axis=1)])),
         "flagged": float(found.is_anomaly.mean()),
-        "false_alarm_rate": run.config.false_alarm_rate,
+        "false_alarm_rate": rate,
     }
     if isinstance(run.model, Model):
         reconstruction = tasks.reconstruct(run.model, run.variables, batch)
@@ -224,12 +310,22 @@ def draw_rows(run: Run, key: jax.Array, num_samples: int, cond: ArrayLike | None
     return kinds.keep(run.profile.columns, unscale(run.scaler, drawn))
 
 
-def _found(run: Run, batch: Batch, false_alarm_rate: float) -> Detection:
-    key = jax.random.key(run.config.seed)
-    found = tasks.detect(key, run.model, run.variables, batch, run.calibration, false_alarm_rate)
-    # What a model makes of a constant column says nothing of the row.
-    is_constant = ~np.isnan(kinds.constants(run.profile.columns))
-    return found._replace(contribution=np.where(is_constant, 0, found.contribution))
+def _surveyed(run: Run, table: Table, notice: Notice) -> Survey:
+    """What is to be known of a table that is there in one piece."""
+    say_columns(run, table, notice)
+    found = survey(run, table)
+    say_conditions(run, found, notice)
+    return found
+
+
+def _batch(run: Run, rows: Rows) -> Batch:
+    """Rows as the model takes them: scaled, NaN where missing; constant columns are what they always were."""
+    return scaled_batch(pinned(run.profile, rows.x), rows.cond, run.scaler, run.cond_scaler)
+
+
+def _of_varying(run: Run, contribution: np.ndarray) -> np.ndarray:
+    """Contributions without those of constant columns: what a model makes of these says nothing of the row."""
+    return np.where(~np.isnan(kinds.constants(run.profile.columns)), 0, contribution)
 
 
 def _by_column(run: Run, name: str, values: np.ndarray) -> dict[str, Any]:
@@ -240,34 +336,12 @@ def _by_column(run: Run, name: str, values: np.ndarray) -> dict[str, Any]:
     return {name: float(finite.mean()) if finite.size else None, f"{name}_by_column": by_column}
 
 
-def _prepare(run: Run, table: Table, notice: Notice) -> _Prepared:
-    selected = select_columns(table, run.source.columns, run.source.has_header)
-    if selected.note:
-        notice(selected.note)
-    unused = (*selected.extra, *(name for name in table.left_out if name not in table.labels))
-    if unused:
-        notice(f"columns that the run does not use are ignored: {', '.join(unused)}")
-    _say_divergence(run, notice)
-    x, cond = select(selected.values, run.source, run.config)
-    constant = pinned(run.profile, x)
-    check_scaled(run.scaler, constant, configs.scaling(run.config), run.columns)
-    is_known = has_conditions(cond, run.config, notice)
-    known = slice(None) if is_known.all() else is_known  # a mask would copy all
-    batch = scaled_batch(constant[known], cond[known], run.scaler, run.cond_scaler)
-    unknown = find_unknown(run.conditions, cond[known], run.config.condition_columns)
-    for rows, what in unknown:
-        notice(f"{rows.sum()} of {len(rows)} rows have a condition {what}; their results are extrapolations")
-    return _Prepared(batch, x[known], is_known, unknown)
-
-
-def _say_new_levels(run: Run, x: np.ndarray, notice: Notice) -> None:
-    for name, column, values in zip(run.columns, run.profile.columns, x.T, strict=True):
-        if column.kind == "few values":
-            is_new = ~np.isnan(values) & ~np.isin(values, column.facts["values"])
-            if is_new.any():
-                known = ", ".join(f"{level:g}" for level in column.facts["values"])
-                new = ", ".join(f"{level:g}" for level in np.unique(values[is_new])[:3])
-                notice(f"column {name!r}: {is_new.sum()} rows hold {new}, not seen in training ({known})")
+def _say_new_levels(run: Run, new_levels: Sequence[tuple[int, np.ndarray]], notice: Notice) -> None:
+    for name, column, (count, few) in zip(run.columns, run.profile.columns, new_levels, strict=True):
+        if count:
+            known = ", ".join(f"{level:g}" for level in column.facts["values"])
+            new = ", ".join(f"{level:g}" for level in few)
+            notice(f"column {name!r}: {count} rows hold {new}, not seen in training ({known})")
 
 
 def _joined(num_rows: int, reasons: list[tuple[np.ndarray, str]]) -> np.ndarray:
@@ -285,11 +359,6 @@ def _listed(conditions: Mapping[str, float], names: tuple[str, ...]) -> str:
 def _say_divergence(run: Run, notice: Notice) -> None:
     if run.diverged:
         notice(f"the run's training diverged, and its results are those of an early stage: {run.diverged}")
-
-
-def _in_place(columns: dict[str, np.ndarray], is_known: np.ndarray) -> dict[str, np.ndarray]:
-    """Results at the places of their rows; missing, or False, for rows without conditions."""
-    return {name: _spread(values, is_known) for name, values in columns.items()} if not is_known.all() else columns
 
 
 def _spread(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:

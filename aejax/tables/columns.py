@@ -56,15 +56,20 @@ def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: S
 
 def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:
     """(n,) bool, the rows whose conditions are all known; says how many are not."""
-    is_known = ~np.isnan(cond).any(axis=1)
-    if not is_known.any():
+    is_known: np.ndarray = ~np.isnan(cond).any(axis=1)
+    say_skipped(int(is_known.sum()), len(cond), config, notice)
+    return is_known
+
+
+def say_skipped(num_known: int, num_rows: int, config: TrainConfig, notice: Notice) -> None:
+    """Says how many rows have no value in a condition column; refuses a table of which no row has all of them."""
+    if not num_known:
         raise ValueError(f"condition columns {', '.join(config.condition_columns)}: found no row with a value in each")
-    if not is_known.all():
+    if num_known < num_rows:
         notice(
-            f"{(~is_known).sum()} of {len(cond)} rows are skipped: they have no value in a condition column "
+            f"{num_rows - num_known} of {num_rows} rows are skipped: they have no value in a condition column "
             f"({', '.join(config.condition_columns)})"
         )
-    return is_known
 
 
 def say_rate(rate: float, num_calibration: int, notice: Notice) -> None:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.tables.profiles import Notice
-from aejax.tasks.anomaly.patterns import OTHER_GAPS, SIMILAR_GAPS
 
 _MOST_NAMED = 5
 
@@ -74,27 +73,27 @@ def describe(gaps: Gaps) -> str:
     return "; ".join(parts)
 
 
-def say_gaps(x: np.ndarray, columns: tuple[str, ...], compared_with: np.ndarray, notice: Notice) -> None:
+def say_gaps(gaps: Gaps, num_similar: int, num_other: int, notice: Notice) -> None:
     """Says which rows and columns have gaps, and for which of them the false alarm rate does not hold by itself.
 
     Args:
-        x: (n, c), NaN where missing.
-        columns: c names.
-        compared_with: (n,), of the ``Detection``.
+        gaps: of all rows.
+        num_similar: rows that are compared with normal rows of similar gaps, see ``Detection.compared_with``.
+        num_other: those that are compared with normal rows of other gaps.
         notice: takes a line.
     """
-    if line := describe(find_gaps(x, columns)):
+    if line := describe(gaps):
         notice(line)
-    for gaps, consequence in (
+    for count, consequence in (
         (
-            SIMILAR_GAPS,
+            num_similar,
             "are of so many patterns, or miss so much less than the calibration rows, that the false alarm rate holds "
             "over all of them together and not for each pattern",
         ),
         (
-            OTHER_GAPS,
+            num_other,
             "have gaps, for which the run's alarm limit does not hold: an earlier version wrote it; train it again",
         ),
     ):
-        if count := int((compared_with == gaps).sum()):
+        if count:
             notice(f"{count} rows {consequence}")

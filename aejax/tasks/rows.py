@@ -53,16 +53,25 @@ def over_rows(
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:num_rows], *blocks)
 
 
+def rows_at_once() -> int:
+    """How many rows ``over_rows`` takes at a time on this backend.
+
+    What it gives of a row depends, in its last bits, on the rows beside: parts of many rows that begin at a multiple of
+    this number give what all of them give.
+    """
+    return _BLOCK if jax.default_backend() == "cpu" else _BLOCK_ELSEWHERE
+
+
 def _checked_blocks(rows: Batch) -> Iterator[Batch]:
     """The rows on the device, block by block.
 
     On a CPU what they hold is checked while it is in the cache; elsewhere on the device, while others are on their way.
     """
     if jax.default_backend() == "cpu":
-        yield from (as_batch(block) for block in _blocks(rows, _BLOCK))
+        yield from (as_batch(block) for block in _blocks(rows, rows_at_once()))
         return
     ahead: collections.deque[Sent] = collections.deque()
-    for block in _blocks(rows, _BLOCK_ELSEWHERE):
+    for block in _blocks(rows, rows_at_once()):
         ahead.append(send(block))
         if len(ahead) > _BLOCKS_AHEAD:
             yield received(ahead.popleft())

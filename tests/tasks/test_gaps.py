@@ -10,7 +10,7 @@ from aejax.base import Batch, Latent, Model
 from aejax.data.batches import as_batch
 from aejax.models import gaps as model_gaps
 from aejax.tasks import anomaly, calibrate, detect
-from aejax.tasks.anomaly import gaps
+from aejax.tasks.anomaly import gap_counts, gaps
 from aejax.tasks.anomaly.patterns import OTHER_GAPS, SAME_GAPS, SIMILAR_GAPS, by_number_missing, comparisons, kept
 from aejax.tasks.anomaly.statistics import row_statistics
 
@@ -236,3 +236,20 @@ def test_rows_that_have_come_to_their_fixed_point_stay_there_each_by_itself(shar
     np.testing.assert_allclose(alone, found[:7], atol=1e-5)
     monkeypatch.setattr(model_gaps, "_ROUNDING", 0.0)
     np.testing.assert_allclose(model_gaps.filled(model, {}, gapped).x, found, atol=2e-5)
+
+
+@pytest.mark.parametrize("normal_gaps", [False, True])
+@pytest.mark.parametrize("cuts", [[0], [1], [5, 5], [100, 500], [999]])
+@pytest.mark.parametrize("num_columns", [3, 17])
+def test_patterns_are_counted_block_by_block(cuts, normal_gaps, num_columns):
+    """Blocks without a row are among them; the patterns are those that comparisons finds, in its order."""
+    rng = np.random.default_rng(0)
+    seen = rng.random((1000, num_columns)) < rng.choice([0.0, 0.5, 0.9, 1.0], (1000, 1))
+    normal = kept(np.where(rng.random((50, num_columns)) < 0.1 * normal_gaps, np.nan, 1.0))
+    whole = gap_counts.count_patterns(seen, normal)
+    parts = gap_counts.added([gap_counts.count_patterns(part, normal) for part in np.split(seen, cuts)])
+    for name, expected in whole._asdict().items():
+        np.testing.assert_array_equal(getattr(parts, name), expected)
+    compared = seen[gap_counts.is_compared(seen, normal)]
+    np.testing.assert_array_equal(whole.patterns[whole.which], compared)
+    np.testing.assert_array_equal(whole.patterns, np.unique(compared, axis=0))

@@ -85,6 +85,29 @@ def clocks(columns: Mapping[str, np.ndarray]) -> dict[str, str]:
     return {name: found[name] for name in columns if name in found}
 
 
+def is_measurement(values: np.ndarray) -> bool:
+    """Whether the first values alone show that a column is none of these, whatever follows.
+
+    Args:
+        values: the first ones of a column, NaN where missing.
+
+    Returns:
+        True only for a thousand values with fractions that turn back, and are not spaced evenly.
+
+    Example:
+        >>> noise = np.random.default_rng(0).normal(size=2000)
+        >>> is_measurement(noise), is_measurement(noise.round()), is_measurement(np.sort(noise))
+        (True, False, False)
+    """
+    first = values[~np.isnan(values)][:_NUM_LOOKED_AT]
+    if len(first) < _NUM_LOOKED_AT or bool((first % 1 == 0).all()) or _order(first):
+        return False
+    steps = np.diff(first)
+    may_be_reset = (steps > 0).sum() >= _FEWEST_BETWEEN_RESETS * (steps < 0).sum()
+    is_even = _most_common(_even_steps(first))[1] > len(steps) / 2
+    return not may_be_reset and not is_even
+
+
 def is_row_number(values: np.ndarray) -> bool:
     """Whether a column of an index is one: distinct whole numbers.
 

@@ -1,7 +1,6 @@
 """Tables of numbers: read from files of any format and from frames, written, and matched by column name."""
 
 import dataclasses
-import functools
 import hashlib
 import os
 import sys
@@ -21,8 +20,8 @@ from aejax.data.formats.options import ReadOptions, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.arrow import content_of
-from aejax.data.formats.table_files.csv import CSV, csv_blocks, write_csv
-from aejax.data.formats.table_files.registry import UNSEEN, Content, format_of, shown, writers
+from aejax.data.formats.table_files.csv import CSV, append_csv, csv_text
+from aejax.data.formats.table_files.registry import TABLE_FORMATS, UNSEEN, Content, format_of, shown, writers
 
 
 class Table(NamedTuple):
@@ -273,21 +272,54 @@ def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *,
         0,0.1,True
         1,,False
     """
+    write_blocks(path, [table], keep_formulas=keep_formulas)
+
+
+def write_blocks(
+    path: str | os.PathLike[str], blocks: Iterable[Mapping[str, ArrayLike]], *, keep_formulas: bool = False
+) -> None:
+    """The same of rows that come block by block; of CSV and Parquet no more than some of them are held.
+
+    Args:
+        path: as in ``write_table``.
+        blocks: (n,) arrays by column name, of the same columns in each block; at least one.
+        keep_formulas: as in ``write_table``.
+
+    Raises:
+        ValueError: as ``write_table``.
+
+    Example:
+        >>> write_blocks("-", ({"row": np.array([i])} for i in range(2)))
+        row
+        0
+        1
+    """
+    path = Path(path)
+    one = next((one for one in TABLE_FORMATS if one.write and path.suffix.lower() in one.endings), None)
+    if str(path) == "-":
+        _write_to_standard_output(csv_text(map(_checked, blocks), keep_formulas=keep_formulas))
+        return
+    if one is None:
+        raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
+        if one is CSV:
+            append_csv(file, map(_checked, blocks), keep_formulas=keep_formulas)
+        elif one.append:
+            one.append(file, map(_checked, blocks))
+        elif one.write:
+            one.write(file, _in_one([_checked(block) for block in blocks]))
+
+
+def _checked(table: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
     columns = {str(name): np.asarray(values) for name, values in table.items()}
     shapes = {name: values.shape for name, values in columns.items()}
     if not columns or len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise ValueError(f"table: found columns of shapes {shapes}, expected one or more, each (n,) with the same n")
-    path = Path(path)
-    if str(path) == "-":
-        _write_to_standard_output(csv_blocks(columns, keep_formulas=keep_formulas))
-        return
-    write = writers().get(path.suffix.lower())
-    if write is write_csv:
-        write = functools.partial(write_csv, keep_formulas=keep_formulas)
-    if write is None:
-        raise ValueError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers())}")
-    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
-        write(file, columns)
+    return columns
+
+
+def _in_one(blocks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return blocks[0] if len(blocks) == 1 else {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
 
 
 def _write_to_standard_output(blocks: Iterable[str]) -> None:

@@ -9,8 +9,9 @@ from aejax.base import Adversary, Array, Batch, Model, Variables, required
 from aejax.data.batches import RowsLike
 from aejax.losses import observed
 from aejax.models.gaps import filled
+from aejax.tasks.anomaly.gap_counts import Patterns, count_patterns, is_compared
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
-from aejax.tasks.anomaly.patterns import comparisons, kept, unless_known
+from aejax.tasks.anomaly.patterns import SIMILAR_GAPS, by_pattern, kept, unless_known
 from aejax.tasks.rows import over_rows
 
 # Below this share of a training standard deviation a residual is rounding, not a sensor's noise.
@@ -130,19 +131,119 @@ def detect(
     Raises:
         ValueError: rows that do not fit the model, or a rate out of range.
     """
+    measured = over_rows(_score_and_residual, model, (key, variables), x)
+    patterns = count_patterns(measured[2], calibration.rows)
+    return _verdict(measured, refer(key, model, variables, patterns, calibration, false_alarm_rate), 0)
+
+
+class GapGroup(NamedTuple):
+    """What some of the rows with gaps are compared with.
+
+    Attributes:
+        score: (k,) of normal rows of which what the rows miss is hidden.
+        residual_scale: (*event), as in the Calibration.
+        gaps: what these normal rows are, as in ``Detection.compared_with``.
+    """
+
+    score: np.ndarray
+    residual_scale: np.ndarray
+    gaps: str
+
+
+class References(NamedTuple):
+    """What rows are compared with, all those of a table or of a file.
+
+    Attributes:
+        calibration: the Calibration.
+        false_alarm_rate: the share of normal rows that may be flagged.
+        groups: what rows of which normal rows are the same are compared with, group by group.
+        which: (m,) int16, the group of each row that has one, see ``gap_counts.is_compared``.
+    """
+
+    calibration: Calibration
+    false_alarm_rate: float
+    groups: tuple[GapGroup, ...]
+    which: np.ndarray
+
+    @property
+    def num_similar(self) -> int:
+        """How many rows are compared with normal rows of similar gaps."""
+        return sum(int((self.which == i).sum()) for i, group in enumerate(self.groups) if group.gaps == SIMILAR_GAPS)
+
+
+def refer(
+    key: Array,
+    model: Model | Adversary,
+    variables: Variables,
+    patterns: Patterns,
+    calibration: Calibration,
+    false_alarm_rate: float = 0.01,
+) -> References:
+    """What rows are compared with: it follows from the patterns of gaps of all of them.
+
+    Args:
+        key: as in ``detect``.
+        model: as in ``detect``.
+        variables: as in ``detect``.
+        patterns: of all rows, from ``gap_counts``.
+        calibration: from ``calibrate``.
+        false_alarm_rate: as in ``detect``.
+
+    Returns:
+        The References.
+
+    Raises:
+        ValueError: a rate out of range.
+    """
     check_rate(false_alarm_rate)
-    arguments = (key, variables)
-    score, residual, seen = over_rows(_score_and_residual, model, arguments, x)
+    groups: list[GapGroup] = []
+    which = np.zeros(len(patterns.which), np.int16)
+    if len(which) and calibration.rows is not None:
+        for rows, normal, gaps in by_pattern(patterns.patterns, patterns.which, calibration.rows, false_alarm_rate):
+            score, residual, seen = over_rows(_score_and_residual, model, (key, variables), normal)
+            which[rows] = len(groups)
+            groups.append(GapGroup(score, _residual_scale(residual, seen), gaps))
+    return References(calibration, false_alarm_rate, tuple(groups), which)
+
+
+def detect_block(
+    key: Array, model: Model | Adversary, variables: Variables, x: RowsLike, references: References, begin: int
+) -> Detection:
+    """What ``detect`` finds in some of many rows, to the bit if a block begins where ``over_rows`` begins one.
+
+    Args:
+        key: as in ``detect``.
+        model: as in ``detect``.
+        variables: as in ``detect``.
+        x: some rows, as in ``detect``.
+        references: of all rows.
+        begin: how many of the rows before have a group in ``references.which``.
+
+    Returns:
+        The Detection of these rows.
+
+    Raises:
+        ValueError: as in ``detect``.
+    """
+    return _verdict(over_rows(_score_and_residual, model, (key, variables), x), references, begin)
+
+
+def _verdict(measured: tuple[np.ndarray, np.ndarray, np.ndarray], references: References, begin: int) -> Detection:
+    """The Detection of rows by their scores, their residuals and what is observed of them."""
+    score, residual, seen = measured
+    calibration = references.calibration
     p_value = p_values(calibration.score, score)
     contribution = np.where(seen, np.square(residual / calibration.residual_scale), 0)
     compared_with = unless_known(seen, calibration.rows)
-    for rows, normal, gaps in comparisons(seen, calibration.rows, false_alarm_rate):
-        normal_score, normal_residual, normal_seen = over_rows(_score_and_residual, model, arguments, normal)
-        p_value[rows] = p_values(normal_score, score[rows])
-        scale = _residual_scale(normal_residual, normal_seen)
-        contribution[rows] = np.where(seen[rows], np.square(residual[rows] / scale), 0)
-        compared_with[rows] = gaps
-    return Detection(score, p_value, is_rare(p_value, false_alarm_rate), contribution, compared_with)
+    compared = np.flatnonzero(is_compared(seen, calibration.rows))
+    which = references.which[begin : begin + len(compared)]
+    for number in np.unique(which).tolist():
+        group, rows = references.groups[number], compared[which == number]
+        p_value[rows] = p_values(group.score, score[rows])
+        contribution[rows] = np.where(seen[rows], np.square(residual[rows] / group.residual_scale), 0)
+        compared_with[rows] = group.gaps
+    is_anomaly = is_rare(p_value, references.false_alarm_rate)
+    return Detection(score, p_value, is_anomaly, contribution, compared_with)
 
 
 def _residual_scale(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:

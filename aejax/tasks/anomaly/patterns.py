@@ -143,26 +143,44 @@ def comparisons(seen: np.ndarray, normal: Batch | None, false_alarm_rate: float)
     seen, normal_seen = _flat(seen), _flat(observed(normal))
     if seen.all() and normal_seen.all():
         return
-    enough = min(math.ceil(1 / false_alarm_rate) - 1, len(normal_seen))
     is_whole = normal_seen.all()
     numbers = np.flatnonzero(seen.any(axis=1) & ~(seen.all(axis=1) & is_whole))
-    patterns, which, counts = np.unique(seen[numbers], axis=0, return_inverse=True, return_counts=True)
+    patterns, which = np.unique(seen[numbers], axis=0, return_inverse=True)
+    for rows, hidden, gaps in by_pattern(patterns, which.ravel(), normal, false_alarm_rate):
+        yield Comparison(numbers[rows], hidden, gaps)
+
+
+def by_pattern(patterns: np.ndarray, which: np.ndarray, normal: Batch, false_alarm_rate: float) -> Iterator[Comparison]:
+    """The comparisons of rows of which nothing but the patterns is known.
+
+    Args:
+        patterns: (p, e) bool, what is observed, each once, in the order of their elements.
+        which: (m,) the pattern of each row.
+        normal: from ``kept``.
+        false_alarm_rate: as in ``comparisons``.
+
+    Yields:
+        Comparisons, their rows counted among the m; each row is in one of them.
+    """
+    normal_seen = _flat(observed(normal))
+    enough = min(math.ceil(1 / false_alarm_rate) - 1, len(normal_seen))
+    counts = np.bincount(which, minlength=len(patterns))
     pooled = np.ones(len(patterns), bool)
     for pattern in np.argsort(-counts, kind="stable")[:_MOST_PATTERNS]:
         holds_all = ~(patterns[pattern] & ~normal_seen).any(axis=1)
         if holds_all.sum() >= enough:
             pooled[pattern] = False
             hidden = np.broadcast_to(~patterns[pattern], (holds_all.sum(), len(patterns[pattern])))
-            yield Comparison(numbers[which.ravel() == pattern], _hidden(normal, holds_all, hidden), SAME_GAPS)
-    rest = numbers[pooled[which.ravel()]]
+            yield Comparison(np.flatnonzero(which == pattern), _hidden(normal, holds_all, hidden), SAME_GAPS)
+    rest = np.flatnonzero(pooled[which])
     if not len(rest):
         return
-    num_missing = (~seen[rest]).sum(axis=1)
+    num_missing = (~patterns).sum(axis=1)[which[rest]]
     in_order = rest[np.argsort(num_missing, kind="stable")]
     num_pools = min(_MOST_POOLS, len(np.unique(num_missing)))
     for rows in np.array_split(in_order, num_pools):
         in_turn = rows[np.linspace(0, len(rows) - 1, len(normal_seen)).round().astype(int)]
-        hidden = _as_many(~seen[in_turn], ~normal_seen)
+        hidden = _as_many(~patterns[which[in_turn]], ~normal_seen)
         yield Comparison(rows, _hidden(normal, slice(None), hidden), SIMILAR_GAPS)
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from aejax.data.formats.table_files.registry import TableFormat, register
+from aejax.data.formats.text.parts import parts_of_text
 from aejax.data.formats.text.reader import read_text
 from aejax.data.formats.text.words import BEGIN_FORMULAS, is_missing, is_number
 
@@ -34,18 +35,42 @@ def csv_blocks(columns: Mapping[str, np.ndarray], *, keep_formulas: bool = False
         >>> "".join(csv_blocks({"=1+1": np.array(["-2.5", "@x"])}))
         "'=1+1\n-2.5\n'@x\n"
     """
+    yield from csv_text([columns], keep_formulas=keep_formulas)
+
+
+def csv_text(tables: Iterable[Mapping[str, np.ndarray]], *, keep_formulas: bool = False) -> Iterator[str]:
+    r"""The same of rows that come block by block.
+
+    Args:
+        tables: columns of some rows, (n,) by name, the same in each block.
+        keep_formulas: as in ``csv_blocks``.
+
+    Yields:
+        As ``csv_blocks``.
+
+    Example:
+        >>> "".join(csv_text([{"T": np.array([0.1])}, {"T": np.array([np.nan])}]))
+        'T\n0.1\nNaN\n'
+    """
     as_written = (lambda text: text) if keep_formulas else _harmless
-    names = list(map(as_written, columns))
-    # Unquoted, a first name such as #1 would make the header a comment.
-    yield _lines([names], csv.QUOTE_ALL if names[0].startswith("#") else csv.QUOTE_MINIMAL)
-    num_rows = len(next(iter(columns.values())))
-    size = max(1, _BLOCK // len(columns))
-    for begin in range(0, num_rows, size):
-        cells = (_cells(column[begin : begin + size], as_written) for column in columns.values())
-        rows = list(zip(*cells, strict=True))
-        if begin + size >= num_rows and not any(rows[-1]):  # else it would be read as what a spreadsheet leaves
-            rows[-1] = ("NaN", *rows[-1][1:])
-        yield _lines(rows, csv.QUOTE_MINIMAL)
+    last: list[tuple[str, ...]] = []
+    is_begun = False
+    for columns in tables:
+        if not is_begun:
+            names = list(map(as_written, columns))
+            # Unquoted, a first name such as #1 would make the header a comment.
+            yield _lines([names], csv.QUOTE_ALL if names[0].startswith("#") else csv.QUOTE_MINIMAL)
+            is_begun = True
+        num_rows = len(next(iter(columns.values())))
+        size = max(1, _BLOCK // len(columns))
+        for begin in range(0, num_rows, size):
+            cells = (_cells(column[begin : begin + size], as_written) for column in columns.values())
+            *rows, below = zip(*cells, strict=True)
+            yield _lines([*last, *rows], csv.QUOTE_MINIMAL)
+            last = [below]
+    if last and not any(last[0]):  # else it would be read as what a spreadsheet leaves
+        last = [("NaN", *last[0][1:])]
+    yield _lines(last, csv.QUOTE_MINIMAL)
 
 
 def _lines(rows: Iterable[Sequence[str]], quoting: Literal[0, 1]) -> str:
@@ -71,15 +96,26 @@ def _cells(column: np.ndarray, as_written: Callable[[str], str]) -> list[str]:
         ]
     else:
         texts = column.astype(str).tolist()  # a float32 has a shorter text than the float64 of the same value
-        texts = list(map(as_written, texts)) if kind == "U" else texts
+        texts = _each_once(texts, as_written) if kind == "U" else texts
     return ["" if text in ("nan", "NaT") else text for text in texts]
+
+
+def _each_once(texts: list[str], as_written: Callable[[str], str]) -> list[str]:
+    """Texts as they are written; a column of names has few different ones."""
+    written = {text: as_written(text) for text in set(texts)}
+    return [written[text] for text in texts]
 
 
 def write_csv(file: BinaryIO, columns: Mapping[str, np.ndarray], *, keep_formulas: bool = False) -> None:
     """Writes columns; see ``csv_blocks``."""
-    for block in csv_blocks(columns, keep_formulas=keep_formulas):
-        file.write(block.encode(errors="backslashreplace"))
+    append_csv(file, [columns], keep_formulas=keep_formulas)
 
 
-CSV = TableFormat("CSV", (".csv",), (), read_text, write_csv)
+def append_csv(file: BinaryIO, blocks: Iterable[Mapping[str, np.ndarray]], *, keep_formulas: bool = False) -> None:
+    """Writes columns that come block by block; see ``csv_text``."""
+    for text in csv_text(blocks, keep_formulas=keep_formulas):
+        file.write(text.encode(errors="backslashreplace"))
+
+
+CSV = TableFormat("CSV", (".csv",), (), read_text, write_csv, parts=parts_of_text, append=append_csv)
 register(CSV)

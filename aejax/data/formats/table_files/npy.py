@@ -1,16 +1,18 @@
 """NumPy's arrays: an NPY file holds one without names, an NPZ file several, and names of columns among them."""
 
 import io
+import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from aejax.artefacts import sizes
 from aejax.data.formats.options import ReadOptions
-from aejax.data.formats.table_files.registry import Column, Content, TableFormat, register
+from aejax.data.formats.table_files.registry import Column, Content, Parts, TableFormat, register
 
 
 def _read_npy(data: bytes, options: ReadOptions) -> Content:
@@ -62,6 +64,32 @@ def _columns(array: np.ndarray, names: Sequence[str] | None) -> Content:
     return Content(columns, names is not None)
 
 
+def _parts(path: Path, options: ReadOptions, size: int) -> Parts | None:
+    del options
+    with path.open("rb") as file:
+        shape, dtype, is_by_columns = sizes.layout(file, path.stat().st_size)
+        begin = file.tell()
+    if dtype.kind not in "biuf" or len(shape) not in (1, 2) or (is_by_columns and len(shape) == 2):
+        return None
+    num_columns = math.prod(shape[1:])
+    if not num_columns:
+        return None
+
+    def contents() -> Iterator[Content]:
+        num_rows = max(1, size // (8 * num_columns))
+        # Read, not mapped: pages of a map count as memory of the process.
+        with path.open("rb") as file:
+            file.seek(begin)
+            for first in range(0, shape[0], num_rows):
+                count = min(num_rows, shape[0] - first) * num_columns
+                read = np.fromfile(file, dtype, count)
+                if len(read) < count:
+                    raise ValueError(f"found {first * num_columns + len(read)} numbers, expected {math.prod(shape)}")
+                yield _columns(read.reshape(-1, num_columns), None)
+
+    return Parts(8 * math.prod(shape), contents)
+
+
 def _write_npy(file: BinaryIO, columns: Mapping[str, np.ndarray]) -> None:
     np.save(file, _numbers(columns), allow_pickle=False)
 
@@ -79,5 +107,5 @@ def _numbers(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.column_stack(list(columns.values()))
 
 
-register(TableFormat("NPY", (".npy",), (b"\x93NUMPY",), _read_npy, _write_npy))
+register(TableFormat("NPY", (".npy",), (b"\x93NUMPY",), _read_npy, _write_npy, parts=_parts))
 register(TableFormat("NPZ", (".npz",), (b"PK\x03\x04",), _read_npz, _write_npz, members=".npy"))

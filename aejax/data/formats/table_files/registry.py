@@ -2,7 +2,8 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
@@ -66,6 +67,10 @@ class TableFormat(NamedTuple):
         write: (open file, columns) -> None. Columns are (n,) by name; raises ValueError for one that the format
             cannot hold. None where the format is only read.
         members: of a format whose files are ZIP archives, how the name of a file in them ends.
+        parts: (file, options, bytes of a part) -> ``Parts``, or None where this file can only be read whole. None where
+            all files of the format are.
+        append: (open file, columns of some rows, columns of the rows below, ...) -> None, as ``write`` does with all of
+            them at once. None where the format needs all rows.
     """
 
     name: str
@@ -74,6 +79,25 @@ class TableFormat(NamedTuple):
     read: Callable[[bytes, ReadOptions], Content]
     write: Callable[[BinaryIO, Mapping[str, np.ndarray]], None] | None = None
     members: str = ""
+    parts: Callable[[Path, ReadOptions, int], "Parts | None"] | None = None
+    append: Callable[[BinaryIO, Iterable[Mapping[str, np.ndarray]]], None] | None = None
+
+
+class Parts(NamedTuple):
+    """A file that is read some rows at a time.
+
+    Attributes:
+        num_bytes: how much memory all its rows would take, about.
+        contents: gives what it holds, some rows in each Content. Raises ``WholeError`` where these rows may mean
+            something else beside the others.
+    """
+
+    num_bytes: int
+    contents: Callable[[], Iterator[Content]]
+
+
+class WholeError(ValueError):
+    """A file has to be read whole to be read rightly."""
 
 
 TABLE_FORMATS: list[TableFormat] = []
