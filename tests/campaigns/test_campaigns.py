@@ -4,6 +4,8 @@ import pytest
 
 from tests.campaigns import cuts, edits, environment, fuzz, good, races, soak
 
+pytestmark = pytest.mark.slow
+
 
 def assert_no_faults(figures):
     assert figures.faults == [], str(figures)
@@ -26,7 +28,6 @@ def test_full_disks():
     assert_no_faults(environment.full_disks(4))
 
 
-@pytest.mark.slow
 def test_surroundings():
     assert_no_faults(environment.surroundings(None))
 
@@ -35,7 +36,6 @@ def test_clocks_that_jump():
     assert_no_faults(environment.clocks(1))
 
 
-@pytest.mark.slow
 def test_signals():
     assert_no_faults(environment.signals(3))
 
@@ -57,6 +57,5 @@ def test_saves_at_once():
     assert_no_faults(races.saves(4))
 
 
-@pytest.mark.slow
 def test_trainings_at_once():
     assert_no_faults(races.trainings(3))

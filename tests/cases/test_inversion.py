@@ -46,6 +46,7 @@ def test_a_third_facies_is_not_dealt_to_the_others(folder):
         two_facies(read_grid(folder / "third_facies_4pc.png").cells)
 
 
+@pytest.mark.slow
 def test_a_small_image_holds_out_as_much_as_a_section_needs(folder):
     image = two_facies(read_grid(folder / "ti250.png").cells).cells
     found = inversion.fit_sections(jax.random.key(0), image, (16, 65), 2, num_steps=3, batch_size=2, num_held_out=10)

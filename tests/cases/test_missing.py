@@ -12,6 +12,8 @@ from aejax.reports.monitoring import summary
 from aejax.tables.config import TrainConfig
 from aejax.tasks import anomaly
 
+pytestmark = pytest.mark.slow  # trainings at full size, and statistics over thousands of rows
+
 SENSORS = ("T_feed", "T_out", "P_top", "F_steam", "L_drum", "V_pos")
 
 

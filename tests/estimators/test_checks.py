@@ -10,6 +10,8 @@ from aejax import estimators
 
 ESTIMATORS = [getattr(estimators, name)() for name in estimators.__all__]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.filterwarnings("ignore:false_alarm_rate. found .* are too few for a rate that low")
 @pytest.mark.filterwarnings("ignore:x. the .* rows hold only about .* independent stretches")

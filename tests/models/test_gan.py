@@ -18,6 +18,7 @@ def member_of(fitted, index):
     return jax.tree.map(lambda leaf: leaf[index], fitted.variables)
 
 
+@pytest.mark.slow
 def test_a_wgan_gp_on_a_one_dimensional_gaussian_recovers_its_moments(key):
     x = np.asarray(jax.random.normal(key, (2000, 1)))
     adversary = models.wgan_gp((1,), 2, hidden_dims=(32,))

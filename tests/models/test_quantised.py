@@ -26,6 +26,7 @@ def clusters(key, num_rows, shares):
     return np.asarray(x), np.asarray(labels), np.asarray(centres)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [np.full(8, 1 / 8), SHARES], ids=["equal", "unequal"])
 def test_each_cluster_gets_a_code_of_its_own_and_samples_have_its_frequency(shares):
     x, labels, centres = clusters(jax.random.key(0), 2000, shares)

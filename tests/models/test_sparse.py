@@ -72,6 +72,7 @@ def test_l1_is_not_for_a_decoder_of_ones_own():
     models.sparse_autoencoder((6,), 8, penalty="l1", encoder=nets.mlp((4,), (8,)))
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 @pytest.mark.parametrize(
     ("options", "learning_rate", "most_dead"),

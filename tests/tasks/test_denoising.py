@@ -186,6 +186,7 @@ def test_gaps_of_zeros_stay_and_leave_no_trace_in_their_neighbours(model_rate):
     assert np.abs(found[1300:] - 1e4).max() < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "window"), [(900, 896), (260, 256), (40, 256)])
 def test_short_records_are_seen_in_shorter_windows_where_the_variables_allow(length, window):
     x = np.random.default_rng(1).standard_normal(length)

@@ -48,6 +48,7 @@ def test_the_nearer_of_two_rows_is_found_where_rounding_cannot_tell_them_apart()
     np.testing.assert_allclose(anomaly.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_detector_finds_what_lies_between_clusters():
     """Hotelling's T² has one cluster, and is smallest where this row lies; a code as narrow as this keeps the gap."""
     rng = np.random.default_rng(0)

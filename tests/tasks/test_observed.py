@@ -261,6 +261,7 @@ def test_maps_are_predicted_from_what_was_observed(truth, properties, measured, 
     assert explained(truth[120:], answer, truth[:120].mean(axis=0)) > 0.85
 
 
+@pytest.mark.slow
 def test_a_surrogate_of_measured_maps_is_measured_on_what_was_observed(measured, properties):
     maps, errors, _ = measured
     size = {"num_numbers": 6, "num_regions": 3, "num_widened": 150, "num_members": 1, "num_epochs": 5, "num_folds": 2}

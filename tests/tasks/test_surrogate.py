@@ -255,6 +255,7 @@ def test_how_a_spread_is_widened():
         widening(x * np.nan, nothing, one)
 
 
+@pytest.mark.slow
 def test_twenty_numbers_beat_twenty_components_on_crystals_not_seen():
     file = np.load(present(FILE))
     names = np.unique(file["crystal"])[[0, 4, 6, 11, 12, 17, 20, 22, 24]]

@@ -23,6 +23,7 @@ def test_it_is_fit(rows, key):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_maps_over_keys_rows_and_hyperparameters(rows, key):
     keys = jax.random.split(key, 2)
     together = ensemble(keys, VAE, rows, **OPTIONS)
