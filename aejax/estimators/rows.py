@@ -74,10 +74,14 @@ def row_by_row(function: Callable[[np.ndarray], PyTree], rows: np.ndarray) -> Py
     Returns:
         The pytree, n rows each.
 
+    Raises:
+        ValueError: a number beyond those of float32; the message names its place in ``rows``.
+
     Example:
         >>> row_by_row(lambda block: block.sum(axis=1), np.arange(6.0).reshape(3, 2))
         array([1., 5., 9.])
     """
+    _refuse_beyond_float32(rows)
     has_gap = np.isnan(rows).any(axis=1)
     blocks = [
         chosen[begin : begin + _BLOCK]
@@ -92,3 +96,14 @@ def row_by_row(function: Callable[[np.ndarray], PyTree], rows: np.ndarray) -> Py
         return np.concatenate([np.asarray(leaf)[:size] for leaf, size in zip(leaves, sizes, strict=True)])[place]
 
     return jax.tree.map(joined, *parts)
+
+
+def _refuse_beyond_float32(rows: np.ndarray) -> None:
+    largest = np.finfo(np.float32).max
+    with np.errstate(invalid="ignore"):
+        is_beyond = np.abs(rows) > largest
+    for row, column in np.argwhere(is_beyond)[:1]:
+        raise ValueError(
+            f"X: row {row}, column {column} is beyond {largest:.2g}, the largest of float32, in standard deviations; "
+            "write NaN where a value is missing"
+        )

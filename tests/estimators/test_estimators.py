@@ -273,3 +273,15 @@ def test_bad_rows_are_named():
     fitted = AutoencoderTransformer(2, **SMALL).fit(plant(40, 1))
     with pytest.raises(ValueError, match="codes of 3 numbers, expected 2"):
         fitted.inverse_transform(np.zeros((1, 3)))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_a_value_beyond_all_range_is_named_at_its_place():
+    new = plant(600, 2)
+    new[1, 3] = np.nan  # rows with gaps are computed apart
+    new[500, 2] = 1e300
+    fitted = AutoencoderTransformer(2, **SMALL).fit(plant(40, 1))
+    with pytest.raises(ValueError, match="X: row 500, column 2 is beyond"):
+        fitted.transform(new)
+    with pytest.raises(ValueError, match="X: row 0, column 1 is beyond"):
+        fitted.inverse_transform([[0.0, 1e300]])
