@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tyro  # noqa: F401, which fails if it is imported after a doctest has left a list in builtins
 
 from aejax import models
 from aejax.base import Batch, Model

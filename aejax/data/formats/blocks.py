@@ -22,6 +22,7 @@ from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.csv import CSV
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, Parts, WholeError, format_of
 from aejax.data.formats.tables import Table
+from aejax.data.formats.text.sums import Above, may_end_in_sums
 
 PART = 1 << 25  # bytes
 _HEAD = 1 << 18
@@ -172,6 +173,7 @@ def _in_one(path: Path, options: ReadOptions) -> Parts:
 def _survey(file: _File, sought: _Sought, note: Callable[[Table], None]) -> tuple[Content, int]:
     """What a file holds: all values of columns whose behaviour decides, and of others what they are."""
     first: Content | None = None
+    ending = _Ending()
     kinds: dict[str, set[str]] = {}
     held: dict[str, list[np.ndarray]] = {}
     notes: dict[str, None] = {}
@@ -188,14 +190,39 @@ def _survey(file: _File, sought: _Sought, note: Callable[[Table], None]) -> tupl
             if column.name in held:
                 held[column.name].append(np.array(column.values))
         num_rows += len(content.columns[0].values)
+        if file.parts.may_end_in_totals:
+            ending.add(content)
         note(_numbers(content, file.options))
     if first is None:
         raise WholeError("found no rows")
+    ending.check()
     columns = [
         _summary(column, kinds[column.name] - {"empty"}, held.get(column.name), column.name in sought.wanted)
         for column in first.columns
     ]
     return first._replace(columns=columns, notes=tuple(notes)), num_rows
+
+
+class _Ending:
+    """The last rows of a file, and the sums of those above: last rows that may hold totals are judged in the whole."""
+
+    def __init__(self) -> None:
+        self._last: list[Content] = []
+        self._above: list[Above] = []
+
+    def add(self, content: Content) -> None:
+        if any("--keep-totals" in text for text in content.notes):
+            raise WholeError("found rows that may be totals")
+        self._above = self._above or [Above()] * len(content.columns)
+        if len(self._last) == 2:
+            columns = self._last.pop(0).columns
+            self._above = [above.and_below(one.values) for above, one in zip(self._above, columns, strict=True)]
+        self._last.append(content)
+
+    def check(self) -> None:
+        parts = [[column.values for column in content.columns] for content in self._last]
+        if parts and may_end_in_sums([np.concatenate(values) for values in zip(*parts, strict=True)], self._above):
+            raise WholeError("found last rows that may be sums or means of those above")
 
 
 def _named(content: Content, sought: _Sought) -> Content:

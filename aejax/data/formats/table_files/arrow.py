@@ -90,7 +90,7 @@ def parts_of_arrow(name: str, path: Path, options: ReadOptions, size: int) -> Pa
                     raise WholeError(f"column {column.name!r}: found numbers as text, whose marks all rows decide")
             yield content
 
-    return Parts(size_of_all, contents)
+    return Parts(size_of_all, contents, not options.keep_totals)
 
 
 def _parquet_layout(path: Path) -> tuple[int, Any]:

@@ -90,10 +90,12 @@ class Parts(NamedTuple):
         num_bytes: how much memory all its rows would take, about.
         contents: gives what it holds, some rows in each Content. Raises ``WholeError`` where these rows may mean
             something else beside the others.
+        may_end_in_totals: whether last rows that hold totals are left out where the file is read whole.
     """
 
     num_bytes: int
     contents: Callable[[], Iterator[Content]]
+    may_end_in_totals: bool = False
 
 
 class WholeError(ValueError):

@@ -8,7 +8,7 @@ from aejax.data.formats.options import ReadOptions, checked
 from aejax.data.formats.table_files.registry import UNSEEN, Content, Parts, WholeError
 from aejax.data.formats.text.dialect import Dialect, find_dialect
 from aejax.data.formats.text.encoding import BinaryError, as_utf8
-from aejax.data.formats.text.reader import read_text
+from aejax.data.formats.text.reader import TAKEN, read_text
 
 _HEAD = 1 << 18  # as much as the dialect is found in
 # A word for true is a number only where nothing but 0 and 1 stands in its column, anywhere in the file.
@@ -42,6 +42,7 @@ def parts_of_text(path: Path, options: ReadOptions, size: int) -> Parts | None:
         first: Content | None = None
         told = options
         notes: tuple[str, ...] = ()
+        guessed: list[str] = []
         for part in _cut(path, size):
             if notes:
                 raise WholeError(f"{notes[0]}: found above other rows")
@@ -49,12 +50,20 @@ def parts_of_text(path: Path, options: ReadOptions, size: int) -> Parts | None:
                 raise WholeError("found words for true and false, whose meaning all rows decide")
             content = read_text(part if first is None else above + part, told)
             # What is said of the rows themselves may be said of the last ones alone.
-            notes = tuple(note for note in content.notes if note not in dialect.notes)
+            own = [note for note in content.notes if note not in dialect.notes]
+            marks = [note for note in own if TAKEN in note]
+            notes = tuple(note for note in own if note not in marks)
             if first is None:
-                first, told = content, _told(options, dialect)
-            yield content._replace(dialect=_agreed(first, content))
+                first, told, guessed = content, _told(options, dialect), marks
+                # Where it is a guess, each part is asked for a cell that decides.
+                told = dataclasses.replace(told, decimal=options.decimal) if guessed else told
+            elif guessed and content.dialect["decimal mark"] != UNSEEN:
+                raise WholeError("found a decimal mark below rows that show none")
+            else:  # it was said of the first rows
+                content = content._replace(notes=tuple(note for note in content.notes if note not in marks))
+            yield content._replace(dialect=_agreed(first, content, options))
 
-    return Parts(path.stat().st_size, contents)
+    return Parts(path.stat().st_size, contents, not options.keep_totals)
 
 
 def _told(options: ReadOptions, dialect: Dialect) -> ReadOptions:
@@ -65,10 +74,11 @@ def _told(options: ReadOptions, dialect: Dialect) -> ReadOptions:
     return checked(told)
 
 
-def _agreed(first: Content, content: Content) -> dict[str, str]:
+def _agreed(first: Content, content: Content, options: ReadOptions) -> dict[str, str]:
     """The dialect of all parts; refuses one that is written otherwise."""
     dialect = dict(content.dialect)
-    if first.dialect["decimal mark"] == UNSEEN and dialect["decimal mark"] == "point":  # numbers are read alike
+    is_read_alike = dialect["decimal mark"] == "point" and options.usual_decimal in (None, ".")
+    if first.dialect["decimal mark"] == UNSEEN and is_read_alike:
         dialect["decimal mark"] = UNSEEN
     if dialect != dict(first.dialect):
         raise WholeError(f"found {dialect}, expected {dict(first.dialect)} as above")

@@ -20,6 +20,9 @@ from aejax.data.formats.text.sums import without_computed
 from aejax.data.formats.text.totals import without_labelled
 from aejax.data.formats.text.words import MISSING
 
+# How a note begins where no cell shows the decimal mark.
+TAKEN = "is taken for the decimal mark"
+
 _SEPARATORS = {"\t": "tab", " ": "white space", ",": "comma", ";": "semicolon", "|": "bar"}
 _NUL, _CTRL_Z = b"\0", b"\x1a"
 _TAIL = 1 << 16
@@ -118,7 +121,7 @@ def _decimal_notes(decimal: str | None, dialect: Dialect, options: ReadOptions) 
         shown = f"the decimal mark is a {words[decimal]}, as the cells show"
         return [f"{shown}, and not a {words[usual]} as in the training table"] if usual not in (None, decimal) else []
     cell = next((cell for row in dialect.rows for cell in row if _MAY_BE_GROUPED.fullmatch(cell)), None)
-    taken = f"a {words[dialect.marks.taken]} is taken for the decimal mark"
+    taken = f"a {words[dialect.marks.taken]} {TAKEN}"
     if cell and dialect.marks.usual:
         other = words[of_marks.other(dialect.marks.usual)]
         return [f"{taken} as in the training table, for {cell!r} may have either; --decimal {other} for a {other}"]

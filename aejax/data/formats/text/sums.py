@@ -17,6 +17,7 @@ _FEWEST_ABOVE = 5
 _CHANCE = 1e-5
 _FEW_VALUES = 10  # the middle between few settings is a setting
 _NUM_LOOKED_AT = 50
+_NUM_DISTINCT_SOUGHT = 1_000
 _FLOAT32, _FLOAT64 = 1e-6, 1e-12  # rounding of a sum
 
 
@@ -73,6 +74,71 @@ def without_computed(columns: list[Column], options: ReadOptions) -> tuple[list[
     return kept, [sentence(num_computed, "the sum or the mean of the rows above in most columns")]
 
 
+class Above(NamedTuple):
+    """What is known of the values of a column that are not held any more.
+
+    Attributes:
+        total: their sum.
+        num_values: how many are not missing.
+        distinct: some of them that differ, a dozen at most.
+    """
+
+    total: float = 0.0
+    num_values: int = 0
+    distinct: tuple[float, ...] = ()
+
+    def and_below(self, values: np.ndarray) -> "Above":
+        """The same with the values that follow."""
+        of_values = _sum(values)
+        distinct = self.distinct
+        if len(distinct) <= _FEW_VALUES:
+            shown = values[:_NUM_DISTINCT_SOUGHT]
+            found = np.unique(np.append(shown[~np.isnan(shown)], distinct))[: _FEW_VALUES + 1]
+            distinct = tuple(found.tolist())
+        return Above(self.total + of_values.total, self.num_values + of_values.num_values, distinct)
+
+
+def may_end_in_sums(last: Sequence[np.ndarray], above: Sequence[Above]) -> bool:
+    """Whether ``without_computed`` might leave out last rows, where most of a table is known by its sums only.
+
+    It may say so of a table from which nothing would be left out.
+
+    Args:
+        last: the values of the last rows by column, some of those above the ones in question among them.
+        above: of each column what stood above these.
+
+    Returns:
+        Whether.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(50, 5, (20, 2))
+        >>> above = [Above().and_below(values[:10]) for values in x.T]
+        >>> ended = [np.append(values[10:], values.sum()) for values in x.T]
+        >>> may_end_in_sums(ended, above), may_end_in_sums(list(x[10:].T), above)
+        (True, False)
+    """
+    num_rows = len(last[0]) if last else 0
+    for row in range(max(1, num_rows - _MOST_COMPUTED), num_rows):
+        are_near = [
+            _may_be_sum(values[:row], float(values[row]), of_above)
+            for values, of_above in zip(last, above, strict=True)
+        ]
+        telling = [is_near for is_near in are_near if is_near is not None]
+        if 2 * sum(telling) > len(telling):
+            return True
+    return False
+
+
+def _may_be_sum(values: np.ndarray, value: float, above: Above) -> bool | None:
+    """Whether a value is near the sum or the mean of those above it; None where that tells nothing."""
+    whole = above.and_below(values)
+    near = _near(values, value, _Sum(whole.total, whole.num_values))
+    is_setting = len(whole.distinct) <= _FEW_VALUES and value in whole.distinct
+    if near is None or is_setting:
+        return None
+    return near[1] <= 1.01 * near[2]  # sums are rounded in another order
+
+
 def _num_computed(columns: Sequence[np.ndarray]) -> int:
     """How many rows at the end begin with one that is computed from those above it."""
     num_rows = len(columns[0]) if columns else 0
@@ -120,21 +186,13 @@ def _num_independent(columns: Sequence[np.ndarray]) -> float:
 
 def _match(above: np.ndarray, value: float, of_above: _Sum) -> _Match | None:
     """How a value compares with the sum and the mean of those above it; None where that tells nothing."""
-    if not np.isfinite([value, of_above.total]).all() or not of_above.num_values:
+    near = _near(above, value, of_above)
+    if near is None:
         return None
-    root = math.sqrt(of_above.num_values)
-    unit, unit_above = _unit(value), min(_unit(other) for other in _last(above))
-    # What is shown is rounded, what was added up was not.
-    for target, rounding in (
-        (of_above.total, unit_above * root),
-        (of_above.total / of_above.num_values, unit_above / root),
-    ):
-        nearness = abs(value - target)
-        room = 0.5 * unit + rounding + _FLOAT32 * abs(target)
-        if nearness <= room:
-            break
-    else:
+    target, nearness, room = near
+    if nearness > room:
         return _Match(False, 1.0, np.zeros(0, bool), np.zeros(0))
+    unit = _unit(value)
     seen = above[~np.isnan(above)]
     least, most = seen.min(), seen.max()
     if least <= value <= most and len(np.unique(seen)) <= _FEW_VALUES:
@@ -146,6 +204,23 @@ def _match(above: np.ndarray, value: float, of_above: _Sum) -> _Match | None:
         chance /= len(seen) + 1  # the farthest of all rows
     standardised = np.nan_to_num((above - seen.mean()) / (spread or 1.0))
     return _Match(target == of_above.total, min(chance, 1.0), np.abs(above - value) <= room, standardised)
+
+
+def _near(above: np.ndarray, value: float, of_above: _Sum) -> tuple[float, float, float] | None:
+    """The sum or mean of the values above, how far a value is from it and how far it may be; None without values."""
+    if not np.isfinite([value, of_above.total]).all() or not of_above.num_values:
+        return None
+    root = math.sqrt(of_above.num_values)
+    shown = _last(above)
+    unit, unit_above = _unit(value), min(map(_unit, shown)) if shown else 1.0
+    # What is shown is rounded, what was added up was not.
+    total = (of_above.total, unit_above * root)
+    mean = (of_above.total / of_above.num_values, unit_above / root)
+    found = [
+        (target, abs(value - target), 0.5 * unit + rounding + _FLOAT32 * abs(target))
+        for target, rounding in (total, mean)
+    ]
+    return next((near for near in found if near[1] <= near[2]), found[1])
 
 
 def _last(values: np.ndarray) -> list[float]:
