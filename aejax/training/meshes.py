@@ -114,8 +114,8 @@ def layout(mesh: Mesh, run: PyTree, num_axes: int = 0) -> PyTree:
 
     Example:
         >>> one = mesh(data=1)
-        >>> layout(one, {"kernel": jax.ShapeDtypeStruct((2048, 4096), "float32")})["kernel"].spec
-        PartitionSpec(None, 'data')
+        >>> tuple(layout(one, {"kernel": jax.ShapeDtypeStruct((2048, 4096), "float32")})["kernel"].spec)
+        (None, 'data')
     """
 
     def one(leaf: jax.Array) -> NamedSharding:

@@ -163,6 +163,7 @@ def compilations(caplog):
     found += [record.getMessage() for record in caplog.records if "Finished XLA compilation" in record.getMessage()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "grid"),
     [
@@ -195,6 +196,7 @@ def test_a_pipeline_ends_in_a_regression():
     assert model.fit(x[:200], x[:200, 0]).score(x[200:], x[200:, 0]) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_denoised_rows_are_nearer_to_the_truth():
     clean = plant(1000, 1, noise=0)
@@ -209,6 +211,7 @@ def test_denoised_rows_are_nearer_to_the_truth():
     assert np.isfinite(filled).all()
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_new_rows_are_flagged_at_the_rate_asked_for_and_outliers_among_those_of_fit_are_found():
     rng = np.random.default_rng(3)

@@ -122,7 +122,19 @@ def runs():
     return run
 
 
-@pytest.mark.parametrize(("name", "gaps"), [*((name, True) for name in sorted(REGISTRY)), ("vae", False)])
+_OTHERS = [name for name in sorted(REGISTRY) if name not in ("conditional_vae", "gan", "vae")]
+
+
+@pytest.mark.parametrize(
+    ("name", "gaps"),
+    [
+        ("conditional_vae", True),
+        ("gan", True),
+        ("vae", True),
+        ("vae", False),
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in _OTHERS),
+    ],
+)
 def test_blocks_of_any_size_give_the_bytes_of_one_piece(name, gaps, runs, tmp_path):
     run = runs(name, gaps)
     write_table(tmp_path / "new.parquet", columns_of(run, odd_rows()))
@@ -296,6 +308,7 @@ def test_parquet_is_written_in_the_groups_of_one_piece(tmp_path, monkeypatch):
     assert pyarrow.parquet.read_table(tmp_path / "parts.parquet")["a"].to_pylist() == columns["a"].tolist()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(task_rows, "_BLOCK", 4096)
     run = runs("vae")

@@ -21,7 +21,10 @@ X = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
 KEY = jax.random.key(1)
 VAE = models.vae((6,), 2, hidden_dims=(16,))
 OPTIONS = {"num_epochs": 4, "batch_size": 50}
-EIGHT = aejax.mesh(data=8)
+
+
+def eight():
+    return aejax.mesh(data=8)
 
 
 def difference(found, expected, names=("loss", "val_loss")):
@@ -33,16 +36,16 @@ def difference(found, expected, names=("loss", "val_loss")):
 def one_run():
     """Of fifty rows a step no eight devices have the same share."""
     alone = aejax.fit(KEY, VAE, X, **OPTIONS)
-    return {"difference": difference(aejax.fit(KEY, VAE, X, mesh=EIGHT, **OPTIONS), alone)}
+    return {"difference": difference(aejax.fit(KEY, VAE, X, mesh=eight(), **OPTIONS), alone)}
 
 
 def spread_rows():
-    x = jax.device_put(X[:296], NamedSharding(EIGHT, PartitionSpec("data")))
+    x = jax.device_put(X[:296], NamedSharding(eight(), PartitionSpec("data")))
     alone = aejax.fit(KEY, VAE, X[:296], **OPTIONS)
     seen = []
     advance = engine.advance
     engine.advance = lambda *given: seen.append(str(given[4].train.x.sharding.spec)) or advance(*given)
-    found = aejax.fit(KEY, VAE, x, mesh=EIGHT, **OPTIONS)
+    found = aejax.fit(KEY, VAE, x, mesh=eight(), **OPTIONS)
     return {"difference": difference(found, alone), "specs": sorted(set(seen))}
 
 
@@ -54,7 +57,7 @@ def streamed():
 
     options = {"num_epochs": 2, "steps_per_epoch": 5, "validation": X[:60]}
     alone = aejax.fit(KEY, VAE, aejax.stream(batches), **options)
-    return {"difference": difference(aejax.fit(KEY, VAE, aejax.stream(batches), mesh=EIGHT, **options), alone)}
+    return {"difference": difference(aejax.fit(KEY, VAE, aejax.stream(batches), mesh=eight(), **options), alone)}
 
 
 def batch_norm():
@@ -68,7 +71,7 @@ def batch_norm():
     found = {}
     for name, optimizer in (("adam", None), ("sgd", optax.sgd(1e-3))):
         options = {"num_epochs": 2, "batch_size": 30, "optimizer": optimizer}
-        alone, spread = (aejax.fit(KEY, model, images, mesh=mesh, **options) for mesh in (None, EIGHT))
+        alone, spread = (aejax.fit(KEY, model, images, mesh=mesh, **options) for mesh in (None, eight()))
         found[name] = difference(spread, alone)
         found[f"{name}, training"] = difference(spread, alone, names=("loss",))
     return found
@@ -98,7 +101,7 @@ def all_reduces():
 
     engine.program = spy
     model = models.vae((6,), 2, hidden_dims=(16,), shortcut=False)
-    aejax.fit(KEY, model, X, mesh=EIGHT, validation=0, num_epochs=1, batch_size=64)
+    aejax.fit(KEY, model, X, mesh=eight(), validation=0, num_epochs=1, batch_size=64)
     kinds = re.findall(r" (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(?:-start)?\(", texts[0])
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
@@ -107,7 +110,7 @@ def cut_parameters():
     x = np.random.default_rng(2).normal(size=(64, 2048)).astype(np.float32)
     model = models.autoencoder((2048,), 4, hidden_dims=(2048,), shortcut=False)
     options = {"num_epochs": 1, "batch_size": 32, "learning_rate": 1e-4}
-    alone, found = aejax.fit(KEY, model, x, **options), aejax.fit(KEY, model, x, mesh=EIGHT, **options)
+    alone, found = aejax.fit(KEY, model, x, **options), aejax.fit(KEY, model, x, mesh=eight(), **options)
     large = [leaf for leaf in jax.tree.leaves((found.variables, found.state.opt_state)) if leaf.size >= 2**22]
     shares = {leaf.addressable_shards[0].data.size / leaf.size for leaf in large}
     return {"difference": difference(found, alone), "num_large": len(large), "shares": sorted(shares)}
@@ -130,12 +133,12 @@ def elastic():
         with tempfile.TemporaryDirectory() as folder:
             kept = {"checkpoint_dir": folder, "checkpoint_seconds": 0, **OPTIONS}
             with contextlib.suppress(Stop):
-                aejax.fit(KEY, VAE, X, mesh=EIGHT, progress=stop, **kept)
+                aejax.fit(KEY, VAE, X, mesh=eight(), progress=stop, **kept)
             assert any(Path(folder).iterdir())
             resumed = aejax.fit(KEY, VAE, X, mesh=aejax.mesh(data=data) if data > 1 else None, resume=True, **kept)
         found[str(data)] = difference(resumed, alone)
         if data == 8:
-            whole = aejax.fit(KEY, VAE, X, mesh=EIGHT, **OPTIONS)
+            whole = aejax.fit(KEY, VAE, X, mesh=eight(), **OPTIONS)
             leaves = zip(jax.tree.leaves(whole.variables), jax.tree.leaves(resumed.variables), strict=True)
             found["same bits"] = all(bool(jnp.array_equal(a, b)) for a, b in leaves)
     return found
