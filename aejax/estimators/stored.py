@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from aejax.artefacts import codecs
 from aejax.artefacts.codecs import Codec, Stored
-from aejax.artefacts.rules import FINITE, POSITIVE, TEXT, Rule, each, numbers, of_type, optional, whole
+from aejax.artefacts.rules import FINITE, POSITIVE, TEXT, Rule, each, fields, number, numbers, optional, whole
 from aejax.base import Batch
 from aejax.data.columns.scalers import Scaler
 from aejax.estimators.outliers import OutlierDetector
@@ -28,8 +28,29 @@ from aejax.tasks.anomaly.stored import (
     unpack_monitor,
 )
 
+_COUNT, _SHARE, _AMOUNT = whole(1, 2**31), number(0, 1), number(0, 1e9)
+_PARAMS: dict[str, Rule] = {
+    "alarm_rule": each(_COUNT, 2),
+    "batch_size": _COUNT,
+    "beta": _AMOUNT,
+    "calibration": _SHARE,
+    "false_alarm_rate": _SHARE,
+    "hidden_dims": each(_COUNT, 0),
+    "latent_dim": optional(_COUNT),
+    "learning_rate": _AMOUNT,
+    "limits": TEXT,
+    "noise_level": _AMOUNT,
+    "num_epochs": _COUNT,
+    "num_folds": _COUNT,
+    "num_lags": whole(0, 2**31),
+    "num_steps": _COUNT,
+    "random_state": optional(whole(0, 2**32)),
+    "smoothing": _SHARE,
+    "validation": _SHARE,
+}
+
+
 _SETTINGS: dict[str, Rule] = {
-    "params": of_type(dict, "the parameters of an estimator"),
     "num_features": whole(2, 2**31),
     "names": optional(each(TEXT, 1)),
 }
@@ -66,8 +87,9 @@ def _register(
 
     kind = f"{estimator.__name__} of aejax.estimators"  # says what to import, where it is not known
     settings, arrays, shapes = rules
+    own = {"params": fields({name: _PARAMS[name] for name in estimator().get_params()})}
     codecs.register(
-        Codec(kind, estimator, 1, packed, unpacked, settings=_SETTINGS | settings, arrays=arrays, shapes=shapes)
+        Codec(kind, estimator, 1, packed, unpacked, settings=_SETTINGS | own | settings, arrays=arrays, shapes=shapes)
     )
 
 

@@ -299,7 +299,7 @@ def test_members_side_by_side_are_those_one_after_the_other(rows, key, monkeypat
     with pytest.warns(DivergenceWarning, match="1 of 2 members"):
         swept_in_turn = sweep(key, VAE, rows, over={"learning_rate": [1e-3, 1e30]}, num_epochs=3)
     for module in (sharding, engine):
-        monkeypatch.setattr(module, "num_in_lockstep", lambda axes, num_members: num_members if axes else 0)
+        monkeypatch.setattr(module, "num_in_lockstep", lambda axes, num_members, mesh=None: num_members if axes else 0)
     monkeypatch.setitem(hoisting.TUNING, "cpu", hoisting.TUNING["other"])
     jax.clear_caches()
     together = ensemble(keys, VAE, rows[:60], **options)
