@@ -20,13 +20,24 @@ from aejax.training import fit
 class _OfRows(TransformerMixin, BaseEstimator):
     """What the transformers share: they standardise rows, train a model of them, and score rows by it."""
 
-    latent_dim: int | None
-    hidden_dims: Sequence[int]
-    learning_rate: float
-    num_epochs: int
-    batch_size: int
-    validation: float
-    random_state: Any
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        hidden_dims: Sequence[int] = (64, 32),
+        learning_rate: float = 1e-3,
+        num_epochs: int = 100,
+        batch_size: int = 64,
+        validation: float = 0.1,
+        random_state: Any = None,
+    ):
+        self.latent_dim = latent_dim
+        self.hidden_dims = hidden_dims
+        self.learning_rate = learning_rate
+        self.num_epochs = num_epochs
+        self.batch_size = batch_size
+        self.validation = validation
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002
         """Learns the rows.
@@ -174,25 +185,6 @@ class AutoencoderTransformer(_ToCodes):
         (100, 4)
     """
 
-    def __init__(
-        self,
-        latent_dim: int | None = None,
-        *,
-        hidden_dims: Sequence[int] = (64, 32),
-        learning_rate: float = 1e-3,
-        num_epochs: int = 100,
-        batch_size: int = 64,
-        validation: float = 0.1,
-        random_state: Any = None,
-    ):
-        self.latent_dim = latent_dim
-        self.hidden_dims = hidden_dims
-        self.learning_rate = learning_rate
-        self.num_epochs = num_epochs
-        self.batch_size = batch_size
-        self.validation = validation
-        self.random_state = random_state
-
     def _model(self, num_columns: int, latent_dim: int) -> tuple[Model, PyTree]:
         model = models.autoencoder((num_columns,), latent_dim, hidden_dims=self.hidden_dims)
         return model, model.hparams
@@ -235,14 +227,16 @@ class VAETransformer(_ToCodes):
         validation: float = 0.1,
         random_state: Any = None,
     ):
-        self.latent_dim = latent_dim
+        super().__init__(
+            latent_dim,
+            hidden_dims=hidden_dims,
+            learning_rate=learning_rate,
+            num_epochs=num_epochs,
+            batch_size=batch_size,
+            validation=validation,
+            random_state=random_state,
+        )
         self.beta = beta
-        self.hidden_dims = hidden_dims
-        self.learning_rate = learning_rate
-        self.num_epochs = num_epochs
-        self.batch_size = batch_size
-        self.validation = validation
-        self.random_state = random_state
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
         """Draws new rows, in the units of ``fit``.
@@ -305,14 +299,16 @@ class DenoisingTransformer(OneToOneFeatureMixin, _OfRows):
         validation: float = 0.1,
         random_state: Any = None,
     ):
-        self.latent_dim = latent_dim
+        super().__init__(
+            latent_dim,
+            hidden_dims=hidden_dims,
+            learning_rate=learning_rate,
+            num_epochs=num_epochs,
+            batch_size=batch_size,
+            validation=validation,
+            random_state=random_state,
+        )
         self.noise_level = noise_level
-        self.hidden_dims = hidden_dims
-        self.learning_rate = learning_rate
-        self.num_epochs = num_epochs
-        self.batch_size = batch_size
-        self.validation = validation
-        self.random_state = random_state
 
     def transform(self, X: Any) -> np.ndarray:
         """Each row after the bottleneck, in its own units: without noise, and without gaps.

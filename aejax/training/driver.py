@@ -258,18 +258,12 @@ def _raise_if_diverged(run: RunState, plan: Plan, origin: int) -> None:
 
 
 class _Stop:
-    """Whether to stop after this part, and by which signal that was asked for."""
+    """The signal that asked to stop after this part; None where none has."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.signum: int | None = None
-
-    def ask(self, signum: int) -> None:
-        self.signum = signum
-        self._event.set()
+    signum: int | None = None
 
     def is_asked(self) -> bool:
-        return self._event.is_set()
+        return self.signum is not None
 
 
 @contextlib.contextmanager
@@ -286,7 +280,7 @@ def _interruptible(has_checkpoints: bool) -> Iterator[_Stop]:
     ours = [signum for signum, default in defaults.items() if is_ours and signal.getsignal(signum) is default]
 
     def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        stop.ask(signum)
+        stop.signum = signum
         signal.signal(signum, defaults[signum])
 
     for signum in ours:

@@ -118,22 +118,22 @@ def may_end_in_sums(last: Sequence[np.ndarray], above: Sequence[Above]) -> bool:
         (True, False)
     """
     num_rows = len(last[0]) if last else 0
-    for row in range(max(1, num_rows - _MOST_COMPUTED), num_rows):
-        are_near = [
-            _may_be_sum(values[:row], float(values[row]), of_above)
-            for values, of_above in zip(last, above, strict=True)
-        ]
+    begin = max(1, num_rows - _MOST_COMPUTED)
+    known = [one.and_below(values[:begin]) for values, one in zip(last, above, strict=True)]
+    for row in range(begin, num_rows):
+        are_near = [_may_be_sum(values[: row + 1], one) for values, one in zip(last, known, strict=True)]
         telling = [is_near for is_near in are_near if is_near is not None]
         if 2 * sum(telling) > len(telling):
             return True
+        known = [one.and_below(values[row : row + 1]) for values, one in zip(last, known, strict=True)]
     return False
 
 
-def _may_be_sum(values: np.ndarray, value: float, above: Above) -> bool | None:
-    """Whether a value is near the sum or the mean of those above it; None where that tells nothing."""
-    whole = above.and_below(values)
-    near = _near(values, value, _Sum(whole.total, whole.num_values))
-    is_setting = len(whole.distinct) <= _FEW_VALUES and value in whole.distinct
+def _may_be_sum(values: np.ndarray, above: Above) -> bool | None:
+    """Whether the last value is near the sum or the mean of all above it; None where that tells nothing."""
+    value = float(values[-1])
+    near = _near(values[:-1], value, _Sum(above.total, above.num_values))
+    is_setting = len(above.distinct) <= _FEW_VALUES and value in above.distinct
     if near is None or is_setting:
         return None
     return near[1] <= 1.01 * near[2]  # sums are rounded in another order
