@@ -14,6 +14,7 @@ from aejax.data.formats.clocks import is_time
 from aejax.data.formats.contents import nearest
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.text.dialect import find_dialect, split_cells
+from aejax.data.formats.text.marks import WORDS as MARK_WORDS
 from aejax.data.formats.text.words import BOOLEANS, is_date, is_missing
 
 # A row is late if it comes after so many times the usual step; that is known from so many steps.
@@ -258,16 +259,13 @@ def _number_in(text: str, decimal: str, missing: tuple[str, ...]) -> float:
             raise ValueError
         return _finite(float(plain), text)
     except ValueError:
-        raise ValueError(f"found {text[:40]!r}, expected a number with a decimal {_MARKS[decimal]}") from None
+        raise ValueError(f"found {text[:40]!r}, expected a number with a decimal {MARK_WORDS[decimal]}") from None
 
 
 def _finite(value: float, shown: Any) -> float:
     if math.isinf(value):
         raise ValueError(f"found {shown}, expected a finite number")
     return value
-
-
-_MARKS = {".": "point", ",": "comma"}
 
 
 def _seconds(time: str | None) -> float | None:
