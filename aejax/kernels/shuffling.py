@@ -45,12 +45,14 @@ def permuted(key: Array, num_rows: int, positions: Array) -> Array:
                 u = (u + _hashed(v, salts[number]) % a) % a
         return u * b + v
 
-    rows = mapped(positions.astype(jnp.uint32))
-    if first * second > num_rows:
-        n = jnp.uint32(num_rows)
-        rows = jax.lax.while_loop(
-            lambda rows: jnp.any(rows >= n), lambda rows: jnp.where(rows >= n, mapped(rows), rows), rows
-        )
+    # Also where all numbers are rows, and nothing is left to do: XLA fuses nothing in a loop with what follows.
+    # Otherwise it maps a position anew for each element of the row that is read there.
+    n = jnp.uint32(num_rows)
+    rows = jax.lax.while_loop(
+        lambda rows: jnp.any(rows >= n),
+        lambda rows: jnp.where(rows >= n, mapped(rows), rows),
+        mapped(positions.astype(jnp.uint32)),
+    )
     return rows.astype(jnp.int32)
 
 

@@ -65,3 +65,15 @@ def test_few_numbers_are_no_rows(num_rows):
     first, second = _sides(num_rows)
     assert first * second >= num_rows
     assert first * second - num_rows <= max(3, math.isqrt(num_rows) // 10)
+
+
+@pytest.mark.parametrize("num_rows", [4096, 4999])
+def test_a_position_is_mapped_once_for_all_elements_of_its_row(key, num_rows):
+    """4096 is a product of two sides, so that no number has to be mapped again."""
+
+    def read(key, x, positions):
+        return x[permuted(key, num_rows, positions)]
+
+    program = jax.jit(read).lower(key, jnp.zeros((num_rows, 50)), jnp.arange(64)).compile().as_text()
+    (reading,) = [part for part in program.split("\n\n") if " gather(" in part]
+    assert " multiply(" not in reading
