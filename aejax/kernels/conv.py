@@ -6,6 +6,8 @@ and inside a compiled loop of training steps some take a hundred times as long a
 therefore one matrix product: halving gathers the 3^d values under each kernel position, the taps, and multiplies;
 doubling multiplies and scatters the taps. Gathering and scattering are each other's transpose, and are declared so,
 since XLA's own transpose of a strided slice takes several times as long.
+
+On other devices they are those of the device's library, in the form that it computes fast.
 """
 
 import functools
@@ -21,6 +23,9 @@ from jax.interpreters import ad, batching, mlir
 from aejax.base import Array
 
 WIDTH = 3
+# A GPU's matrix units take so many channels at a time. For other numbers its library copies whole arrays, or does
+# without the units.
+_CHANNELS_AT_ONCE = 8
 
 
 def halved(size: int) -> int:
@@ -33,30 +38,28 @@ def halved(size: int) -> int:
     return -(-size // 2)
 
 
-def downsample(x: Array, kernel: Array) -> Array:
+def downsample(x: Array, kernel: Array, bias: Array) -> Array:
     """A convolution of width 3, stride 2 and padding 1 along each spatial axis.
 
     Args:
         x: (n, *spatial, in_channels).
         kernel: (3, ..., 3, in_channels, out_channels).
+        bias: (out_channels,), added everywhere.
 
     Returns:
         (n, *halved spatial, out_channels).
 
     Example:
-        >>> downsample(jnp.ones((1, 5, 1)), jnp.ones((3, 1, 1)))[0, :, 0]
+        >>> downsample(jnp.ones((1, 5, 1)), jnp.ones((3, 1, 1)), jnp.zeros(1))[0, :, 0]
         Array([2., 3., 2.], dtype=float32)
     """
     if jax.default_backend() != "cpu":
-        num_axes = x.ndim - 2
-        dimension_numbers = _dimension_numbers(num_axes)
-        padding = [(1, 1)] * num_axes
-        return lax.conv_general_dilated(x, kernel, (2,) * num_axes, padding, dimension_numbers=dimension_numbers)
+        return _convolved(_in_whole_units(x, -1), _in_whole_units(kernel, -2), 2, (1, 1)) + bias
     taps = _gather.bind(x, spatial=x.shape[1:-1])
-    return _product(taps, kernel.reshape(-1, kernel.shape[-1]))
+    return _product(taps, kernel.reshape(-1, kernel.shape[-1])) + bias
 
 
-def upsample(x: Array, kernel: Array, spatial: Sequence[int]) -> Array:
+def upsample(x: Array, kernel: Array, bias: Array, spatial: Sequence[int]) -> Array:
     """The transposed convolution of width 3, stride 2 and padding 1 onto a grid of given size.
 
     Along an axis, output o is the sum of x[i] kernel[k] over 2 i - 1 + k = o: even outputs see one input, odd ones
@@ -65,19 +68,20 @@ def upsample(x: Array, kernel: Array, spatial: Sequence[int]) -> Array:
     Args:
         x: (n, *halved spatial, in_channels).
         kernel: (3, ..., 3, in_channels, out_channels).
+        bias: (out_channels,), added everywhere.
         spatial: sizes of the output, which ``halved`` takes to those of x.
 
     Returns:
         (n, *spatial, out_channels).
 
     Example:
-        >>> upsample(jnp.ones((1, 3, 1)), jnp.ones((3, 1, 1)), (5,))[0, :, 0]
+        >>> upsample(jnp.ones((1, 3, 1)), jnp.ones((3, 1, 1)), jnp.zeros(1), (5,))[0, :, 0]
         Array([1., 2., 1., 2., 1.], dtype=float32)
     """
     if jax.default_backend() != "cpu":
-        return _upsample_by_phases(x, kernel, tuple(spatial))
+        return _upsample_by_phases(x, kernel, bias, tuple(spatial))
     taps = _product(x, jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1))
-    return _scatter.bind(taps, spatial=tuple(spatial))
+    return _scatter.bind(taps, spatial=tuple(spatial)) + bias
 
 
 def _product(x: Array, weights: Array) -> Array:
@@ -141,15 +145,32 @@ ad.deflinear2(_gather, lambda cotangent, _, *, spatial: [_scatter.bind(cotangent
 ad.deflinear2(_scatter, lambda cotangent, _, *, spatial: [_gather.bind(cotangent, spatial=spatial)])
 
 
-def _upsample_by_phases(x: Array, kernel: Array, spatial: tuple[int, ...]) -> Array:
-    """The output's phases, even and odd positions along each axis, as channels of one convolution of width 2."""
-    num_axes = x.ndim - 2
+def _upsample_by_phases(x: Array, kernel: Array, bias: Array, spatial: tuple[int, ...]) -> Array:
+    """The output's phases, even and odd positions along each axis, as channels of one convolution of width 2.
+
+    The bias is added before they are interleaved: XLA adds it while it convolves.
+    """
+    num_axes, num_channels = x.ndim - 2, 2 ** (x.ndim - 2) * kernel.shape[-1]
     phases = [_phase(kernel, phase) for phase in itertools.product((0, 1), repeat=num_axes)]
-    joined = jnp.concatenate(phases, axis=-1)
-    y = lax.conv_general_dilated(
-        x, joined, (1,) * num_axes, [(0, 1)] * num_axes, dimension_numbers=_dimension_numbers(num_axes)
+    joined = _in_whole_units(jnp.concatenate(phases, axis=-1), -1)
+    y = _convolved(x, joined, 1, (0, 1)) + _in_whole_units(jnp.tile(bias, 2**num_axes), -1)
+    grid = _interleave(y[..., :num_channels], num_axes, kernel.shape[-1])
+    return grid[(slice(None), *(slice(size) for size in spatial))]
+
+
+def _convolved(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -> Array:
+    """The library's convolution, the same along each axis."""
+    num_axes = x.ndim - 2
+    return lax.conv_general_dilated(
+        x, kernel, (stride,) * num_axes, [padding] * num_axes, dimension_numbers=_dimension_numbers(num_axes)
     )
-    return _interleave(y, num_axes, kernel.shape[-1])[(slice(None), *(slice(size) for size in spatial))]
+
+
+def _in_whole_units(array: Array, axis: int) -> Array:
+    """Channels of zeros behind those that there are, so that the matrix units have whole ones to do."""
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, -array.shape[axis] % _CHANNELS_AT_ONCE)
+    return jnp.pad(array, widths)
 
 
 def _phase(kernel: Array, phase: tuple[int, ...]) -> Array:

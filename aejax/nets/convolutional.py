@@ -24,8 +24,9 @@ class _Convolution(nn.Module):
         shape = (conv.WIDTH,) * (x.ndim - 2) + (x.shape[-1], self.channels)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.channels,), jnp.float32)
-        y = conv.downsample(x, kernel) if self.spatial is None else conv.upsample(x, kernel, self.spatial)
-        return y + jnp.expand_dims(bias, range(y.ndim - 1))
+        return (
+            conv.downsample(x, kernel, bias) if self.spatial is None else conv.upsample(x, kernel, bias, self.spatial)
+        )
 
 
 class _ConvolutionalEncoder(nn.Module):

@@ -23,16 +23,17 @@ def arrays(key, spatial, grid):
 @pytest.mark.parametrize("spatial", SIZES)
 def test_downsampling_halves_rounding_up(key, spatial):
     x, kernel = arrays(key, spatial, spatial)
-    assert conv.downsample(x, kernel).shape == (2, *[-(-size // 2) for size in spatial], 3)
+    assert conv.downsample(x, kernel, jnp.zeros(3)).shape == (2, *[-(-size // 2) for size in spatial], 3)
 
 
 @pytest.mark.parametrize("spatial", SIZES)
 def test_upsampling_is_the_adjoint_of_downsampling(key, spatial):
     """<down(x), y> = <x, up(y)> for the same kernel, channels swapped: what a transposed convolution means."""
     x, kernel = arrays(key, spatial, spatial)
-    y = jax.random.normal(key, conv.downsample(x, kernel).shape)
-    up = conv.upsample(y, jnp.swapaxes(kernel, -1, -2), spatial)
-    np.testing.assert_allclose(jnp.vdot(conv.downsample(x, kernel), y), jnp.vdot(x, up), rtol=1e-4)
+    down = conv.downsample(x, kernel, jnp.zeros(3))
+    y = jax.random.normal(key, down.shape)
+    up = conv.upsample(y, jnp.swapaxes(kernel, -1, -2), jnp.zeros(2), spatial)
+    np.testing.assert_allclose(jnp.vdot(down, y), jnp.vdot(x, up), rtol=1e-4)
 
 
 def dimension_numbers(num_axes):
@@ -72,8 +73,15 @@ def backend(request, monkeypatch):
 def test_they_equal_those_of_lax_in_value_and_derivatives(key, spatial, direction, backend):
     grid = spatial if direction == "down" else [conv.halved(size) for size in spatial]
     x, kernel = arrays(key, spatial, grid)
-    ours = conv.downsample if direction == "down" else lambda x, kernel: conv.upsample(x, kernel, spatial)
-    theirs = strided(spatial) if direction == "down" else dilated(spatial)
+    bias = jnp.array([0.5, -1.0, 2.0])
+    function, options = (conv.downsample, ()) if direction == "down" else (conv.upsample, (spatial,))
+    lax_function = strided(spatial) if direction == "down" else dilated(spatial)
+
+    def ours(x, kernel):
+        return function(x, kernel, bias, *options)
+
+    def theirs(x, kernel):
+        return lax_function(x, kernel) + bias
 
     def results(function):
         def total(x, kernel):
