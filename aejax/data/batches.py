@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -63,8 +63,9 @@ def as_batch(data: RowsLike) -> Batch:
         return _filled(jax.tree.map(jnp.asarray, batch), jnp)
     if any(isinstance(field, jax.Array) for field in batch):
         sent = send(batch)
-        if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(sent.findings)):
-            return received(sent)
+        findings = findings_of(sent)
+        if not any(isinstance(finding, jax.core.Tracer) for finding in jax.tree.leaves(findings)):
+            return as_sent(sent, checked(sent, findings))
         # Inside jit all that is computed is traced, also of arrays whose values are known: check these on the host.
         batch = jax.device_get(batch)
     batch = _each(_cast, batch)
@@ -73,49 +74,65 @@ def as_batch(data: RowsLike) -> Batch:
     return jax.tree.map(jax.device_put, batch)
 
 
-class Sent(NamedTuple):
-    """Rows on their way to a device, where they are being checked.
-
-    Attributes:
-        batch: the Batch, as it was given but for its precision.
-        findings: what was found in it, arrays on the device.
-    """
-
-    batch: Batch
-    findings: dict[str, Array]
-
-
-def send(batch: Batch) -> Sent:
-    """Begins to move rows to the device and to check them there, and waits for neither.
+def send(batch: Batch) -> Batch:
+    """Begins to move rows to the device, and does not wait.
 
     Args:
         batch: from ``as_arrays``.
 
     Returns:
-        Sent, for ``received``.
+        The same rows there, of which ``findings_of`` looks for what they must not be.
     """
-    on_device = _each(_on_device, batch)
-    return Sent(on_device, _findings_on_device(on_device))
+    return _each(_on_device, batch)
 
 
-def received(sent: Sent) -> Batch:
-    """What ``as_batch`` makes of rows that were sent; waits until they are checked.
+def findings_of(sent: Batch) -> dict[str, Array]:
+    """Begins to look through rows on the device, for ``checked``.
+
+    A device computes in the order in which it is asked: what is asked of rows that are still on their way keeps waiting
+    all that is asked later.
 
     Args:
         sent: from ``send``.
 
     Returns:
-        The Batch.
+        Truth values by what they say.
+    """
+    return _findings_on_device(sent)
+
+
+def checked(sent: Batch, findings: dict[str, Array]) -> bool:
+    """Waits until rows were looked through, and refuses what ``as_batch`` refuses.
+
+    Args:
+        sent: from ``send``.
+        findings: from ``findings_of``.
+
+    Returns:
+        Whether the rows have gaps, or hide a number by their mask.
 
     Raises:
         ValueError: an infinite value, or others that ``as_batch`` refuses.
+    """
+    return _check(jax.device_get(findings), sent)
+
+
+def as_sent(sent: Batch, has_gaps: bool) -> Batch:
+    """What ``as_batch`` makes of rows that were sent, and does not wait.
+
+    Args:
+        sent: from ``send``.
+        has_gaps: as ``checked`` says.
+
+    Returns:
+        The Batch.
 
     Example:
-        >>> received(send(as_arrays([[1.0, float("nan")]]))).mask
+        >>> rows = send(as_arrays([[1.0, float("nan")]]))
+        >>> as_sent(rows, checked(rows, findings_of(rows))).mask
         Array([[ True, False]], dtype=bool)
     """
-    to_fill = _check(jax.device_get(sent.findings), sent.batch)
-    return _filled_on_device(sent.batch) if to_fill else _each(_cast_on_device, sent.batch)
+    return _filled_on_device(sent) if has_gaps else _each(_cast_on_device, sent)
 
 
 def as_arrays(data: RowsLike) -> Batch:

@@ -95,7 +95,8 @@ def encoding(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa: ARG00
         notice: takes what a user should know of all rows.
 
     Returns:
-        A function of blocks of rows, in their order; all but the last have a multiple of ``rows_at_once()`` rows.
+        A function of blocks of rows, in their order; all but the last have a multiple of the rows
+        that ``rows_at_once`` says.
     """
 
     def encode(rows: Rows) -> Columns:

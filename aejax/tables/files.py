@@ -91,7 +91,7 @@ def write_results(
     with_labels = Path(out).suffix.lower() not in _NUMBERS_ONLY
 
     def results() -> Iterator[Columns]:
-        for block in aligned(tables(), run, _rows_a_block(len(columns))):
+        for block in aligned(tables(), run, _rows_a_block(run, len(columns))):
             result = in_place(apply, rows_of(run, block))
             note(result)
             yield {**block.labels, **result} if with_labels else result
@@ -99,8 +99,8 @@ def write_results(
     write_blocks(out, results(), keep_formulas=keep_formulas)
 
 
-def _rows_a_block(num_columns: int) -> int:
-    unit = rows_at_once()
+def _rows_a_block(run: Run, num_columns: int) -> int:
+    unit = rows_at_once(len(run.profile.columns))
     return unit * max(1, PART // (8 * num_columns * unit))
 
 
@@ -110,7 +110,7 @@ def aligned(tables: Iterator[Table], run: Run, num_rows: int) -> Iterator[Table]
     Args:
         tables: some rows each, in their order.
         run: the Run, which says what the conditions are.
-        num_rows: a multiple of ``rows_at_once()``, so that cutting changes no bit of a result.
+        num_rows: a multiple of what ``rows_at_once`` says, so that cutting changes no bit of a result.
 
     Yields:
         The rows; each block begins with one whose conditions are known, apart from the first.

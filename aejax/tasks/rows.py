@@ -2,18 +2,28 @@
 
 import collections
 import functools
-from collections.abc import Callable, Hashable, Iterator
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from aejax.base import Batch, PyTree
-from aejax.data.batches import RowsLike, Sent, as_arrays, as_batch, received, send
+from aejax.base import Array, Batch, PyTree
+from aejax.data.batches import RowsLike, as_arrays, as_batch, as_sent, checked, findings_of, send
 
-# Rows at a time: on a CPU so many that they stay in its cache, elsewhere so many that starting a program costs nothing.
-_BLOCK, _BLOCK_ELSEWHERE = 16384, 262144
-# How many blocks are on their way to an accelerator before the first of them is waited for.
-_BLOCKS_AHEAD = 3
+
+class _Sizes(NamedTuple):
+    """How much a block holds: so many rows, or fewer whose elements are together at most so many."""
+
+    rows: int
+    elements: int
+
+
+# On a CPU so many that they stay in its cache, elsewhere so many that starting a program costs nothing.
+_SIZES = {"cpu": _Sizes(2**14, 2**22), "other": _Sizes(2**18, 2**24)}
+# How many blocks are on their way to an accelerator at once, each copied by a thread, and how many results back.
+_BLOCKS_AHEAD, _RESULTS_BEHIND = 8, 2
 
 
 def over_rows(
@@ -41,41 +51,98 @@ def over_rows(
         raise ValueError("x: found a traced array, expected numbers; inside jit call the model's functions themselves")
     rows, arguments = jax.device_get(rows), jax.device_put(arguments)
     num_rows = len(rows.x)
-    blocks: list[PyTree] = []
-    running = None
-    for batch in _checked_blocks(rows):
-        result = _compiled(function, model, tuple(options.items()), arguments, batch)
-        # The block before is fetched while this one is computed.
-        if running is not None:
-            blocks.append(jax.device_get(running))
-        running = result
-    blocks.append(jax.device_get(running))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:num_rows], *blocks)
+    run = functools.partial(_compiled, function, model, tuple(options.items()), arguments)
+    parts = _blocks(rows, rows_at_once(math.prod(rows.x.shape[1:])))
+    results = _in_turn(run, parts) if jax.default_backend() == "cpu" else _Conveyor(run).results(parts)
+    return jax.tree.map(lambda *blocks: np.concatenate(blocks)[:num_rows], *results)
 
 
-def rows_at_once() -> int:
-    """How many rows ``over_rows`` takes at a time on this backend.
+def rows_at_once(num_elements: int) -> int:
+    """How many rows ``over_rows`` takes at a time on this backend, a power of two.
 
     What it gives of a row depends, in its last bits, on the rows beside: parts of many rows that begin at a multiple of
     this number give what all of them give.
+
+    Args:
+        num_elements: of a row.
+
+    Returns:
+        The number of rows.
+
+    Example:
+        >>> rows_at_once(52), rows_at_once(224 * 224 * 3)
+        (16384, 16)
     """
-    return _BLOCK if jax.default_backend() == "cpu" else _BLOCK_ELSEWHERE
+    sizes = _SIZES.get(jax.default_backend(), _SIZES["other"])
+    most = max(1, sizes.elements // max(1, num_elements))
+    return min(sizes.rows, 1 << (most.bit_length() - 1))
 
 
-def _checked_blocks(rows: Batch) -> Iterator[Batch]:
-    """The rows on the device, block by block.
+def _in_turn(run: Callable[[Batch], PyTree], blocks: Iterable[Batch]) -> Iterator[PyTree]:
+    """Results on a CPU, which checks what a block holds while it is in the cache."""
+    running = None
+    for block in blocks:
+        result = run(as_batch(block))
+        # The block before is fetched while this one is computed.
+        if running is not None:
+            yield jax.device_get(running)
+        running = result
+    yield jax.device_get(running)
 
-    On a CPU what they hold is checked while it is in the cache; elsewhere on the device, while others are on their way.
+
+class _Running(NamedTuple):
+    """A block that is being computed.
+
+    Attributes:
+        rows: on the device, as they were sent.
+        findings: of these rows, on their way back.
+        has_gaps: whether it is computed as rows with gaps.
+        result: on its way back; None where it is not yet computed.
     """
-    if jax.default_backend() == "cpu":
-        yield from (as_batch(block) for block in _blocks(rows, rows_at_once()))
-        return
-    ahead: collections.deque[Sent] = collections.deque()
-    for block in _blocks(rows, rows_at_once()):
-        ahead.append(send(block))
-        if len(ahead) > _BLOCKS_AHEAD:
-            yield received(ahead.popleft())
-    yield from map(received, ahead)
+
+    rows: Batch
+    findings: dict[str, Array]
+    has_gaps: bool
+    result: PyTree
+
+
+class _Conveyor:
+    """Results on an accelerator: nothing is waited for while something else can be on its way.
+
+    Whether a block has gaps is known only when it was looked at there. It is computed as the one before turned out to
+    be, and anew where that was wrong.
+    """
+
+    def __init__(self, run: Callable[[Batch], PyTree]):
+        self._run, self._has_gaps = run, False
+
+    def results(self, blocks: Iterable[Batch]) -> Iterator[PyTree]:
+        """The results of the blocks, in their order."""
+        moving: collections.deque[Batch] = collections.deque()
+        running: collections.deque[_Running] = collections.deque()
+        for block in blocks:
+            moving.append(send(block))
+            if len(moving) > _BLOCKS_AHEAD:
+                running.append(self._begun(moving.popleft()))
+            if len(running) > _RESULTS_BEHIND:
+                yield self._ended(running.popleft())
+        running.extend(map(self._begun, moving))
+        yield from map(self._ended, running)
+
+    def _begun(self, rows: Batch) -> _Running:
+        # JAX would take the NaN of a gap for an error.
+        guesses = not jax.config.jax_debug_nans  # type: ignore[attr-defined]
+        findings = findings_of(rows)
+        result = self._run(as_sent(rows, self._has_gaps)) if guesses else None
+        for array in jax.tree.leaves((findings, result)):
+            array.copy_to_host_async()
+        return _Running(rows, findings, self._has_gaps, result)
+
+    def _ended(self, block: _Running) -> PyTree:
+        self._has_gaps = checked(block.rows, block.findings)
+        if block.result is None or self._has_gaps != block.has_gaps:
+            return jax.device_get(self._run(as_sent(block.rows, self._has_gaps)))
+        return jax.device_get(block.result)
 
 
 def _blocks(rows: Batch, size: int) -> Iterator[Batch]:

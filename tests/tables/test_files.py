@@ -33,7 +33,7 @@ ROW = 8 * (NUM_COLUMNS + 1)
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
     """Small tables are read in parts, and judged in blocks, as large ones are."""
-    monkeypatch.setattr(task_rows, "_BLOCK", 64)
+    monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(64, 2**22))
     monkeypatch.setattr(files, "PART", 1)
     monkeypatch.setattr(file_blocks, "_HEAD", 1 << 12)
     monkeypatch.setattr(text_parts, "_HEAD", 1 << 12)
@@ -310,7 +310,7 @@ def test_parquet_is_written_in_the_groups_of_one_piece(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(task_rows, "_BLOCK", 4096)
+    monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(4096, 2**22))
     run = runs("vae")
     taken = []
     for num_rows in (40_000, 120_000):

@@ -8,6 +8,7 @@ import pytest
 from aejax import models
 from aejax.data.batches import as_batch
 from aejax.tasks import calibrate, detect, p_values, score, threshold
+from aejax.tasks import rows as task_rows
 from aejax.training import fit
 from tests.conftest import REGISTRY
 
@@ -78,24 +79,39 @@ def test_rows_with_missing_values(model, data, key):
 def test_blocks_do_not_change_a_score(model, data, key, monkeypatch):
     variables = model.init(key, as_batch(data))
     whole = calibrate(key, model, variables, data)
-    monkeypatch.setattr("aejax.tasks.rows._BLOCK", 64)
+    monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(64, 2**22))
     np.testing.assert_allclose(calibrate(key, model, variables, data).score, whole.score, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("missing", [False, True])
-def test_rows_that_are_checked_on_the_device_give_the_same_scores(rows, key, monkeypatch, missing):
-    """As on a GPU: blocks are checked while others are on their way."""
+@pytest.mark.parametrize("rows_ahead", [(1, 0), (3, 1), (8, 2)])
+@pytest.mark.parametrize("missing", [[], [0], [200], [0, 1, 33, 100, 299]], ids=str)
+def test_rows_that_are_checked_on_the_device_give_the_same_scores(rows, key, monkeypatch, missing, rows_ahead):
+    """As on a GPU: blocks are computed as if they had gaps like those before, while others are on their way."""
     model = REGISTRY["vae"]
     variables = model.init(key, as_batch(rows))
     x = rows.copy()
-    x[200, 1] = np.nan if missing else x[200, 1]
+    x[missing, 1] = np.nan
+    monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(32, 2**22))
     expected = score(key, model, variables, x)
-    monkeypatch.setattr("aejax.tasks.rows._BLOCK_ELSEWHERE", 32)
+    monkeypatch.setitem(task_rows._SIZES, "other", task_rows._Sizes(32, 2**22))
+    monkeypatch.setattr(task_rows, "_BLOCKS_AHEAD", rows_ahead[0])
+    monkeypatch.setattr(task_rows, "_RESULTS_BEHIND", rows_ahead[1])
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    np.testing.assert_allclose(score(key, model, variables, x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(score(key, model, variables, x), expected)
+    with jax.debug_nans(True):
+        np.testing.assert_array_equal(score(key, model, variables, x), expected)
     x[290, 0] = np.inf
     with pytest.raises(ValueError, match="x: found an infinite value"):
         score(key, model, variables, x)
+
+
+def test_rows_of_many_elements_are_taken_a_few_at_a_time(key):
+    """An image takes as much memory as thousands of rows of a table."""
+    assert task_rows.rows_at_once(224 * 224 * 3) == 16
+    assert task_rows.rows_at_once(10**9) == 1
+    model = models.autoencoder((300, 300), 2, hidden_dims=())
+    variables = model.init(key, as_batch(np.zeros((1, 300, 300))))
+    assert score(key, model, variables, np.ones((70, 300, 300), np.float32)).shape == (70,)
 
 
 def test_a_bad_rate_is_named(rows, key):
