@@ -89,6 +89,7 @@ class Suite:
     def __init__(self, path: Path, minutes: float, names: dict[str, dict[str, list[str]]]):
         self.path, self.deadline, self.names = path, time.monotonic() + 60 * minutes, names
         self.orders: dict[tuple[str, str], int] = {}
+        self.theirs_ready: dict[tuple[str, str], dict[str, Any]] = {}
         self.results: dict[str, Any] = {"timings": [], "checks": {}}
         log = path.parent
         self.workers = {side: Worker(side, log / f"{side}.log") for side in _SIDES}
@@ -125,16 +126,24 @@ class Suite:
             for who in self.names["theirs"].get(case, ()):
                 self.orders[case, who] = self.workers["theirs"].tell(case, who)
 
+    def await_theirs(self) -> None:
+        """Waits until PyTorch has compiled: nothing is timed beside it."""
+        for order, number in self.orders.items():
+            if order not in self.theirs_ready:
+                self.theirs_ready[order] = self.workers["theirs"].answer(number, self.deadline)
+
     def run(self, case: str) -> None:
         """Prepares and times each setting of ours; the last one in turns with the peers."""
         theirs = self.names["theirs"].get(case, ())
         *settings, own = self.names["ours"].get(case, ())
         for who in settings:
             prepared = self._prepared(case, who)
+            self.await_theirs()
             if "error" not in prepared:
                 self._keep(case, who, prepared, self._rounds("ours", case, who, _FEW_ROUNDS.get(case, _ROUNDS)))
                 self._release("ours", case, who)
-        ready = {who: self.workers["theirs"].answer(self.orders[case, who], self.deadline) for who in theirs}
+        self.await_theirs()
+        ready = {who: self.theirs_ready[case, who] for who in theirs}
         ready[own] = self._prepared(case, own)
         sides = {**dict.fromkeys(theirs, "theirs"), own: "ours"}
         seconds: dict[str, list[float]] = {who: [] for who, answer in ready.items() if "error" not in answer}
@@ -193,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--only", nargs="+", choices=_CASES, default=list(_CASES))
+    parser.add_argument("--without", nargs="+", default=[], metavar="WHO", help="settings and peers to leave out")
     parser.add_argument("--out", type=Path, default=_ROOT / "benchmarks" / "results" / "gpu")
     parser.add_argument("--no-checks", action="store_true", help="leave out the tests, and killing and resuming")
     parser.add_argument("--dry-run", action="store_true")
@@ -202,7 +212,11 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     # Checks and both sides share the GPU: nobody takes its memory in advance.
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    suite = Suite(arguments.out / "gpu.json", arguments.minutes, _all_names())
+    names = {
+        side: {case: [who for who in whose if who not in arguments.without] for case, whose in cases.items()}
+        for side, cases in _all_names().items()
+    }
+    suite = Suite(arguments.out / "gpu.json", arguments.minutes, names)
     checks = [] if arguments.no_checks else _checks(suite, arguments.minutes)
     suite.results["environment"] = suite.workers["ours"].ask(suite.deadline, "environment", "")
     suite.prepare_theirs(tuple(arguments.only))

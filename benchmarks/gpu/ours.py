@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ def _engine(tuning: hoisting.Tuning | None = None, options: dict[str, Any] | Non
     engine.COMPILER_OPTIONS.update(_OWN_OPTIONS)
     if tuning:
         hoisting.TUNING[BACKEND] = tuning
-    if options and BACKEND != "cpu":
+    if options is not None and BACKEND != "cpu":
         engine.COMPILER_OPTIONS[BACKEND] = options
 
 
@@ -96,12 +97,12 @@ def _flat_adam(learning_rate: Any) -> optax.GradientTransformation:
     return optax.flatten(optax.adam(learning_rate))
 
 
-def _members(tuning: hoisting.Tuning | None = None) -> Contestant:
+def _members(options: dict[str, Any] | None = None) -> Contestant:
     """An ensemble of the VAE."""
     peer = theirs.vae()
     x = jnp.asarray(theirs.rows((15,), MEMBER_STEPS_PER_EPOCH * STEP_BATCH))
     keys = jax.random.split(KEY, MEMBERS)
-    _engine(tuning)
+    _engine(None, options)
 
     def run() -> float:
         fitted = aejax.ensemble(keys, peer.model, x, num_epochs=MEMBER_EPOCHS, batch_size=STEP_BATCH, validation=0)
@@ -110,15 +111,17 @@ def _members(tuning: hoisting.Tuning | None = None) -> Contestant:
     return Contestant(run, MEMBERS * MEMBER_EPOCHS * MEMBER_STEPS_PER_EPOCH)
 
 
-def _images(precision: nets.Precision, doubling: str = "phases") -> Contestant:
-    """The convolutional autoencoder."""
+def _images(
+    precision: nets.Precision, channels_at_once: int | None = None, options: dict[str, Any] | None = None
+) -> Contestant:
+    """The convolutional autoencoder; 1 convolves as many channels as there are, without zeros behind them."""
     peer = theirs.images()
     model = aejax.models.convolutional_autoencoder(
         IMAGE_SHAPE, IMAGE_LATENT_DIM, hidden_dims=IMAGE_HIDDEN_DIMS, precision=precision
     )
     variables, x = _variables(peer), jnp.asarray(theirs.rows(IMAGE_SHAPE, IMAGE_STEPS * IMAGE_BATCH))
-    conv._upsample_by_phases = _DOUBLINGS[doubling]
-    _engine()
+    conv._CHANNELS_AT_ONCE = channels_at_once or _OWN_CHANNELS_AT_ONCE
+    _engine(None, options)
 
     def run() -> float:
         fitted = aejax.fit(KEY, model, x, num_epochs=1, batch_size=IMAGE_BATCH, validation=0, variables=variables)
@@ -127,27 +130,13 @@ def _images(precision: nets.Precision, doubling: str = "phases") -> Contestant:
     return Contestant(run, IMAGE_STEPS * IMAGE_BATCH, _cost(model, variables, IMAGE_SHAPE, IMAGE_BATCH))
 
 
-def _doubled_by_dilation(x: jax.Array, kernel: jax.Array, spatial: tuple[int, ...]) -> jax.Array:
-    """The same transposed convolution as one with a dilated input, which a library may know."""
-    num_axes = x.ndim - 2
-    padding = [(1, size - 2 * small + 2) for size, small in zip(spatial, x.shape[1:-1], strict=True)]
-    return jax.lax.conv_general_dilated(
-        x,
-        jnp.flip(kernel, tuple(range(num_axes))),
-        (1,) * num_axes,
-        padding,
-        lhs_dilation=(2,) * num_axes,
-        dimension_numbers=conv._dimension_numbers(num_axes),
-    )
-
-
-_DOUBLINGS = {"phases": conv._upsample_by_phases, "dilation": _doubled_by_dilation}
+_OWN_CHANNELS_AT_ONCE = conv._CHANNELS_AT_ONCE
 
 
 def _cost(
     model: Any, variables: Any, shape: tuple[int, ...], batch_size: int, with_bytes: bool = False
 ) -> dict[str, float]:
-    """Of loss and gradient: ``flops`` counted before XLA optimises, ``bytes`` read and written counted after."""
+    """Of loss and gradient: ``flops`` as counted before XLA optimises, ``bytes`` that the compiled program moves."""
 
     def gradient(params: Any, x: Any) -> Any:
         return jax.grad(lambda p: model.loss(KEY, {**variables, "params": p}, Batch(x), model.hparams)[0])(params)
@@ -156,8 +145,8 @@ def _cost(
         x = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
         return jax.jit(gradient).lower(variables["params"], x)
 
-    # Only a CPU's lowering counts operations.
-    with jax.default_device(jax.devices("cpu")[0]):
+    # Only a CPU's lowering counts operations, and its convolutions multiply by no zeros.
+    with jax.default_device(jax.devices("cpu")[0]), mock.patch.object(jax, "default_backend", return_value="cpu"):
         facts = {"flops": float(lowered().cost_analysis()["flops"])}
     compiled = lowered().compile().cost_analysis() if with_bytes else {}
     return facts | ({"bytes": float(compiled["bytes accessed"])} if "bytes accessed" in compiled else {})
@@ -180,12 +169,12 @@ def _largest(batch_size: int, precision: nets.Precision) -> Contestant:
     return Contestant(run, 20, facts)
 
 
-def _scored(block: int) -> Contestant:
+def _scored(block: int, ahead: int) -> Contestant:
     """Scoring rows that lie in the memory of the host."""
     torch.manual_seed(0)
     peer = systems.autoencoder(SCORED_COLUMNS, 8, (64, 32))
     variables, x = _variables(peer), _host_rows()
-    task_rows._BLOCK_ELSEWHERE = block
+    task_rows._SIZES["other"], task_rows._BLOCKS_AHEAD = task_rows._Sizes(block, block * SCORED_COLUMNS), ahead
     jax.clear_caches()
     return Contestant(lambda: float(aejax.score(KEY, peer.model, variables, x).mean()), SCORED_ROWS)
 
@@ -199,17 +188,17 @@ def _host_rows() -> np.ndarray:
     return x
 
 
-def _moved(block: int) -> Contestant:
+def _moved(block: int, ahead: int) -> Contestant:
     """Moving the same rows to the device, block by block, and nothing else."""
     x = _host_rows()
 
     def run() -> None:
-        ahead: list[jax.Array] = []
+        moving: list[jax.Array] = []
         for begin in range(0, len(x), block):
-            ahead.append(jax.device_put(x[begin : begin + block]))
-            if len(ahead) > 3:
-                ahead.pop(0).block_until_ready()
-        jax.block_until_ready(ahead)
+            moving.append(jax.device_put(x[begin : begin + block]))
+            if len(moving) > ahead:
+                moving.pop(0).block_until_ready()
+        jax.block_until_ready(moving)
 
     return Contestant(run, SCORED_ROWS)
 
@@ -245,6 +234,7 @@ def _blocking(function: Callable[[jax.Array], jax.Array], argument: jax.Array) -
 
 
 _Tuning = hoisting.Tuning
+_OWN_BLOCKS = task_rows._SIZES["other"].rows, task_rows._BLOCKS_AHEAD
 # The project's own settings come last: those alone take turns with the peers, since others would compile anew.
 CASES: dict[str, dict[str, Callable[[], Contestant]]] = {
     "attainable": {
@@ -253,26 +243,28 @@ CASES: dict[str, dict[str, Callable[[], Contestant]]] = {
         "copy": _copy,
     },
     "step": {
-        "1 at once": functools.partial(_step, _Tuning(256 * MEGABYTE, 1)),
-        "8 at once, loops in graphs, flat": functools.partial(
-            _step, _Tuning(256 * MEGABYTE, 8), flat=True, options=IN_GRAPHS
-        ),
+        "loops in graphs": functools.partial(_step, options=IN_GRAPHS),
+        "loops in graphs, flat": functools.partial(_step, flat=True, options=IN_GRAPHS),
         "aejax": _step,
     },
     "members": {
+        "loops in graphs": functools.partial(_members, IN_GRAPHS),
         "aejax": _members,
     },
     "images": {
-        "aejax, doubling by dilation": functools.partial(_images, "bfloat16", "dilation"),
+        "loops in graphs": functools.partial(_images, "bfloat16", options=IN_GRAPHS),
+        "channels as they are": functools.partial(_images, "bfloat16", channels_at_once=1),
+        "float32": functools.partial(_images, "float32"),
         "aejax": functools.partial(_images, "bfloat16"),
     },
     "largest batch": {
-        f"aejax, {precision}, {batch_size}": functools.partial(_largest, batch_size, precision)
+        f"{precision}, {batch_size}": functools.partial(_largest, batch_size, precision)
         for batch_size, precision in [*((size, "float32") for size in LARGEST), (LARGEST[-1], "bfloat16")]
     },
     "scored rows": {
-        "moved only": functools.partial(_moved, 262_144),
-        "aejax, blocks of 1,048,576": functools.partial(_scored, 1_048_576),
-        "aejax": functools.partial(_scored, 262_144),
+        "moved only": functools.partial(_moved, *_OWN_BLOCKS),
+        "blocks of 65,536, 16 ahead": functools.partial(_scored, 65_536, 16),
+        "blocks of 1,048,576, 4 ahead": functools.partial(_scored, 1_048_576, 4),
+        "aejax": functools.partial(_scored, *_OWN_BLOCKS),
     },
 }
