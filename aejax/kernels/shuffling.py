@@ -47,8 +47,8 @@ def permuted(key: Array, num_rows: int, positions: Array) -> Array:
         numbers = jnp.where(is_row, numbers, u * b + v)
         return numbers, numbers < n
 
-    # Loops, though most numbers are rows at once: they are traced in half the time, and XLA fuses nothing in a loop with
-    # what follows. Otherwise it maps a position anew for each element of the row that is read there.
+    # Loops, though most numbers are rows at once: they are traced in half the time, and XLA fuses nothing in a loop
+    # with what follows. Otherwise it maps a position anew for each element of the row that is read there.
     first_state = positions.astype(jnp.uint32), jnp.zeros(positions.shape, bool)
     rows, _ = jax.lax.while_loop(lambda state: ~jnp.all(state[1]), mapped, first_state)
     return rows.astype(jnp.int32)
