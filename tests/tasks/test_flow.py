@@ -8,12 +8,11 @@ import pytest
 import aejax
 from aejax import models
 from aejax.base import Batch, Latent
+from aejax.data.columns.scalers import Scaler
 from aejax.models.flow import flow_matching, velocity, velocity_network
 from aejax.tasks.flow import evaluate_flow, flow_log_density
 from aejax.tasks.mixture import mixture_log_density
 from tests.conftest import CODING, REGISTRY
-
-pytestmark = pytest.mark.optimised
 
 MEAN = np.array([3.0, -1.0, 0.5])
 COVARIANCE = np.array([[1.0, 0.8, 0.0], [0.8, 2.0, -0.3], [0.0, -0.3, 0.5]])
@@ -35,37 +34,45 @@ def two_groups(rng, num_rows):
 
 
 @pytest.fixture(scope="module")
+def of_gaussian():
+    """A flow of Gaussian codes, and the codes."""
+    x = gaussian(jax.random.key(7), 2000)
+    return aejax.fit_flow(jax.random.key(0), identity(3), {}, x, hidden_dims=(32, 32), num_steps=1000), x
+
+
+@pytest.fixture(scope="module")
 def of_groups():
+    """A flow of two groups of codes."""
     x = two_groups(np.random.default_rng(0), 2000)
     return aejax.fit_flow(jax.random.key(0), identity(2), {}, x, hidden_dims=(64, 64), num_steps=2000)
 
 
-def test_mean_and_covariance_of_gaussian_codes_come_back(key):
+@pytest.mark.optimised
+def test_mean_and_covariance_of_gaussian_codes_come_back(of_gaussian):
     """Within four standard errors of a sample of 2,000, which is what the flow was fitted to."""
-    x = gaussian(key, 2000)
-    flow = aejax.fit_flow(key, identity(3), {}, x, hidden_dims=(32, 32), num_steps=1000)
-    drawn = np.asarray(aejax.sample_flow(jax.random.key(1), flow, 50_000))
+    drawn = np.asarray(aejax.sample_flow(jax.random.key(1), of_gaussian[0], 20_000))
     variances = np.diagonal(COVARIANCE)
     assert (np.abs(drawn.mean(axis=0) - MEAN) < 4 * np.sqrt(variances / 2000)).all()
     error = np.sqrt((np.outer(variances, variances) + COVARIANCE**2) / 2000)
     assert (np.abs(np.cov(drawn.T) - COVARIANCE) < 4 * error).all()
 
 
-def test_a_flow_begins_as_the_gaussian_of_the_codes(key):
+@pytest.mark.optimised
+def test_a_flow_begins_as_the_gaussian_of_the_codes(of_gaussian):
     """Untrained, its density is that of the codes' mean and covariance in closed form; so are its draws."""
-    x = gaussian(key, 500)
-    flow = aejax.fit_flow(key, identity(3), {}, x, hidden_dims=(8,), num_steps=1)
-    flow = flow._replace(variables=flow.model.init(key, Batch(jnp.zeros((1, 3)))))
-    np.testing.assert_allclose(flow.mean, x.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(flow.cholesky @ flow.cholesky.T, np.cov(x.T, bias=True), atol=1e-4)
+    flow, x = of_gaussian
+    begun = flow._replace(variables=flow.model.init(jax.random.key(0), Batch(jnp.zeros((1, 3)))))
+    np.testing.assert_allclose(begun.mean, x.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(begun.cholesky @ begun.cholesky.T, np.cov(x.T, bias=True), atol=1e-4)
     new = gaussian(jax.random.key(1), 20)
     expected = jax.scipy.stats.multivariate_normal.logpdf(new, x.mean(axis=0), np.cov(x.T, bias=True))
-    np.testing.assert_allclose(flow_log_density(flow, new), expected, atol=2e-3)
-    assert evaluate_flow(flow, new)["mean log-density, nats"] == pytest.approx(float(expected.mean()), abs=2e-3)
-    drawn = np.asarray(aejax.sample_flow(key, flow, 20_000))
+    np.testing.assert_allclose(flow_log_density(begun, new), expected, atol=2e-3)
+    assert evaluate_flow(begun, new)["mean log-density, nats"] == pytest.approx(float(expected.mean()), abs=2e-3)
+    drawn = np.asarray(aejax.sample_flow(jax.random.key(1), begun, 20_000))
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(x.T), atol=0.06)
 
 
+@pytest.mark.optimised
 def test_the_velocity_of_a_gaussian_is_learned(key):
     """In closed form: v = m + (t S - (1 - t) I) (t² S + (1 - t)² I)⁻¹ (x - t m), here with S far from I."""
     mean, scale = np.array([0.5, -0.5]), np.array([[1.2, 0.0], [0.5, 0.4]])
@@ -93,6 +100,7 @@ def test_the_velocity_of_a_gaussian_is_learned(key):
     assert np.mean((found - exact) ** 2) < 0.02 * np.mean((begun - exact) ** 2)
 
 
+@pytest.mark.optimised
 def test_two_groups_keep_their_shares_and_few_codes_lie_between(of_groups):
     flow = of_groups
     along = np.asarray(aejax.sample_flow(jax.random.key(1), flow, 20_000)) @ np.array([2.0, 1.0]) / np.sqrt(5)
@@ -105,6 +113,7 @@ def test_two_groups_keep_their_shares_and_few_codes_lie_between(of_groups):
     assert (np.abs(along) < 1).mean() > gaussian_between
 
 
+@pytest.mark.optimised
 def test_the_density_of_a_flow_integrates_to_one_and_comes_near_the_true_one(of_groups):
     flow = of_groups
     axis = np.linspace(-5, 5, 101)
@@ -118,6 +127,7 @@ def test_the_density_of_a_flow_integrates_to_one_and_comes_near_the_true_one(of_
     assert best - 0.1 < evaluate_flow(flow, new)["mean log-density, nats"] < best + 0.02
 
 
+@pytest.mark.optimised
 def test_half_the_steps_of_integration_draw_nearly_the_same(of_groups):
     flow = of_groups
     half = flow._replace(model=flow_matching(2, (64, 64), num_steps=8))
@@ -127,7 +137,7 @@ def test_half_the_steps_of_integration_draw_nearly_the_same(of_groups):
 
 def test_the_same_key_gives_the_same_bits(key):
     x = two_groups(np.random.default_rng(0), 300)
-    first, second = (aejax.fit_flow(key, identity(2), {}, x, hidden_dims=(8,), num_steps=50) for _ in range(2))
+    first, second = (aejax.fit_flow(key, identity(2), {}, x, hidden_dims=(4,), num_steps=2) for _ in range(2))
     for ours, theirs in zip(jax.tree.leaves(first[1:]), jax.tree.leaves(second[1:]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     drawn = [aejax.sample_flow(key, flow, 10) for flow in (first, second)]
@@ -135,28 +145,28 @@ def test_the_same_key_gives_the_same_bits(key):
     assert (drawn[0] != aejax.sample_flow(jax.random.key(1), first, 10)).all()
 
 
+@pytest.mark.optimised
 def test_codes_follow_their_conditions(key):
     """The mean is linear in a number, and a class adds to it: z = 10 + 0.2 (T - 300) + 3 class + noise."""
     rng = np.random.default_rng(0)
     temperature, group = rng.uniform(300, 320, 3000), rng.integers(0, 2, 3000)
     x = (10 + 0.2 * (temperature - 300) + 3 * group + 0.5 * rng.standard_normal(3000))[:, None]
     cond = np.stack([temperature, group == 0, group == 1], axis=1).astype(float)
-    model, options = identity(1), {"hidden_dims": (32, 32), "num_steps": 1500}
+    model, options = identity(1), {"hidden_dims": (32, 32), "num_steps": 1000}
     flow = aejax.fit_flow(key, model, {}, Batch(x, cond=cond), **options)
     for given in ([302.0, 1, 0], [318.0, 0, 1], [310.0, 0, 1]):
-        drawn = np.asarray(aejax.sample_flow(key, flow, 5000, given))
+        drawn = np.asarray(aejax.sample_flow(key, flow, 3000, given))
         assert drawn.mean() == pytest.approx(10 + 0.2 * (given[0] - 300) + 3 * given[2], abs=0.15)
         assert drawn.std() == pytest.approx(0.5, abs=0.1)
     each = aejax.sample_flow(key, flow, 3000, cond)
     np.testing.assert_allclose(
         np.corrcoef(np.ravel(each), cond[:, 0])[0, 1], np.corrcoef(x[:, 0], cond[:, 0])[0, 1], atol=0.05
     )
-    new = aejax.generate(key, model, {}, 4, [310.0, 1, 0], flow)
-    assert new.shape == (4, 1)
+    assert aejax.generate(key, model, {}, 3000, [310.0, 1, 0], flow).shape == (3000, 1)
     for given, found in ((None, "none"), ([310.0], r"shape \(1,\)")):
         with pytest.raises(ValueError, match=rf"cond: found {found}, expected \(3,\) or \(4, 3\)"):
             aejax.sample_flow(key, flow, 4, given)
-    without = aejax.fit_flow(key, model, {}, x, hidden_dims=(4,), num_steps=1)
+    without = flow._replace(cond_scaler=Scaler(np.zeros(0), np.ones(0)))
     with pytest.raises(ValueError, match=r"cond: found shape .*expected none: it was fitted without"):
         aejax.sample_flow(key, without, 4, [310.0])
 
