@@ -74,7 +74,7 @@ def distances(new: np.ndarray, real: np.ndarray) -> dict[str, float]:
     return {"auc": float(areas.mean()), "energy": float(energy)}
 
 
-def measured(name: str, model_name: str, seed: int) -> Iterator[dict[str, Any]]:
+def measured(name: str, model_name: str, seed: int, latent_dim: int | None = None) -> Iterator[dict[str, Any]]:
     """One model on one table, by each sampler."""
     x = rows_of(name, seed)
     mean, scale = x[: -2 * NUM_NEW].mean(axis=0), np.maximum(x[: -2 * NUM_NEW].std(axis=0), 1e-9)
@@ -86,7 +86,8 @@ def measured(name: str, model_name: str, seed: int) -> Iterator[dict[str, Any]]:
 
     x = ((x - mean) / scale).astype(np.float32)
     train, real, other = x[: -2 * NUM_NEW], x[-2 * NUM_NEW : -NUM_NEW], x[-NUM_NEW:]
-    latent_dim = 2 if name in ("ring", "moons") else suggest_latent_dim(train)
+    if latent_dim is None:
+        latent_dim = 2 if name in ("ring", "moons") else suggest_latent_dim(train)
     model = aejax.models.MODELS[model_name](train.shape[1:], latent_dim)
     fit_key, flow_key, mixture_key, draw_key = jax.random.split(jax.random.key(seed), 4)
     variables = aejax.fit(fit_key, model, train, num_epochs=100, patience=20).variables
@@ -125,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", default=["ring", "moons", "pendigits", "satellite"])
     parser.add_argument("--models", nargs="+", default=["vae", "autoencoder"])
+    parser.add_argument("--latent-dim", type=int, help="numbers of the code; 2, or as hold 90 %% of the variance")
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     where = environment()
@@ -132,7 +134,7 @@ def main() -> None:
     for seed in range(KEYS):
         for table in arguments.tables:
             for model in arguments.models:
-                results += measured(table, model, seed)
+                results += measured(table, model, seed, arguments.latent_dim)
                 path = arguments.out / f"codes-{where['backend']}-{where['date']}.json"
                 write_json(path, {"environment": where, "results": results})
         print("\n".join(lines(results)), flush=True)
