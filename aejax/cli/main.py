@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
@@ -102,6 +102,11 @@ class GenerateCommand:
     """Number of rows."""
     condition: tuple[str, ...] = ()
     """NAME=VALUE for each condition column of the run."""
+    sampler: Literal["prior", "mixture", "flow"] = "prior"
+    """What codes are drawn from: the model's prior, or a mixture of Gaussians or a flow fitted to the codes of the
+    training rows. What was fitted is kept in the run folder."""
+    data: str | None = None
+    """The table that the run was trained on, if it is no longer where it was; to fit a mixture or a flow."""
     out: str = "-"
     """CSV, Parquet, NPY or NPZ file to write; - for standard output."""
     seed: int = 0
@@ -275,8 +280,24 @@ def _generate(command: GenerateCommand) -> None:
         except ValueError:
             raise ValueError(f"condition: found {word!r}, expected NAME=NUMBER") from None
     run = aejax.load(command.run, aejax.Run)
-    rows = tables.generate(run, command.num_samples, conditions, command.seed, _notice(command))
+    notice, codes = _notice(command), None
+    if command.sampler != "prior":
+        codes = tables.kept_codes(
+            run, command.run, command.sampler, lambda: _training_table(command, run), not command.quiet, notice
+        )
+    rows = tables.generate(run, command.num_samples, conditions, command.seed, notice, codes)
     write_table(command.out, rows, keep_formulas=command.keep_formulas)
+
+
+def _training_table(command: GenerateCommand, run: "aejax.Run") -> "Table":
+    path, config = command.data or run.source.path, run.config
+    what = f"--sampler {command.sampler} is fitted to the rows that the run was trained on; give their file by --data"
+    if command.data is None and path == "-":
+        raise ValueError(f"data: found none, since the run was trained on standard input; {what}")
+    try:
+        return read_table(path, config.reading, config.drop_columns, run.source.columns, config.condition_columns)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; {what}") from None
 
 
 def _evaluate(command: EvaluateCommand) -> None:

@@ -3,6 +3,7 @@
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
+from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
 from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
@@ -19,8 +20,10 @@ __all__ = [
     "detect",
     "encode",
     "evaluate",
+    "fit_codes",
     "fit_monitor",
     "generate",
+    "kept_codes",
     "read_table",
     "reconstruct",
     "record_folder",

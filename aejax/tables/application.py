@@ -217,15 +217,17 @@ def generate(
     conditions: Mapping[str, float] | None = None,
     seed: int = 0,
     notice: Notice = lambda text: None,  # noqa: ARG005
+    codes: tasks.Mixture | tasks.Flow | None = None,
 ) -> dict[str, np.ndarray]:
     """New rows in the units of the table.
 
     Args:
-        run: the Run, of a model that defines a distribution.
+        run: the Run.
         num_samples: how many rows.
         conditions: a value for each condition column of the run.
         seed: of the draw.
         notice: takes what a user should know, such as a condition far from those of the training rows.
+        codes: what codes are drawn from, by ``fit_codes``; the prior of a model that has one if None.
 
     Returns:
         The training columns in their order; conditions as they were given.
@@ -246,8 +248,12 @@ def generate(
     _say_divergence(run, notice)
     for _, what in find_unknown(run.conditions, given, expected):
         notice(f"condition {what}: {_listed(conditions, expected)}; rows drawn there are an extrapolation")
+    if codes is not None and run.model.sample is None:
+        notice(
+            f"new rows of {run.config.model} are without observation noise: each column varies less than in the table"
+        )
     scaled = scale(run.cond_scaler, given)[0] if expected else None
-    rows = draw_rows(run, jax.random.key(seed), num_samples, scaled)
+    rows = draw_rows(run, jax.random.key(seed), num_samples, scaled, codes)
     return _as_table(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
 
 
@@ -295,19 +301,26 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
     return result
 
 
-def draw_rows(run: Run, key: jax.Array, num_samples: int, cond: ArrayLike | None) -> np.ndarray:
+def draw_rows(
+    run: Run,
+    key: jax.Array,
+    num_samples: int,
+    cond: ArrayLike | None,
+    codes: tasks.Mixture | tasks.Flow | None = None,
+) -> np.ndarray:
     """New rows in the units of the table, each column of its kind.
 
     Args:
-        run: the Run, of a model that defines a distribution.
+        run: the Run.
         key: PRNG key.
         num_samples: how many rows.
         cond: (k,) or (num_samples, k) scaled conditions, None for none.
+        codes: as in ``generate``.
 
     Returns:
         (num_samples, c).
     """
-    drawn = np.asarray(tasks.generate(key, run.model, run.variables, num_samples, cond), float)
+    drawn = np.asarray(tasks.generate(key, run.model, run.variables, num_samples, cond, codes), float)
     return kinds.keep(run.profile.columns, unscale(run.scaler, drawn))
 
 

@@ -8,6 +8,7 @@ from aejax.tasks import anomaly, denoising, imputation, inversion, surrogate
 from aejax.tasks.anomaly import Calibration, Detection, calibrate, detect, p_values, score, threshold
 from aejax.tasks.comparison import two_sample_auroc
 from aejax.tasks.features import Sensitivity, dead_units, log_likelihood, name_units, sensitivity
+from aejax.tasks.flow import Flow, evaluate_flow, fit_flow, flow_log_density, sample_flow
 from aejax.tasks.generation import generate, interpolate, traverse
 from aejax.tasks.mixture import Mixture, evaluate_mixture, fit_mixture, mixture_log_density, sample_mixture
 from aejax.tasks.reduction import encode, reconstruct
@@ -15,6 +16,7 @@ from aejax.tasks.reduction import encode, reconstruct
 __all__ = [
     "Calibration",
     "Detection",
+    "Flow",
     "Mixture",
     "Sensitivity",
     "anomaly",
@@ -23,8 +25,11 @@ __all__ = [
     "denoising",
     "detect",
     "encode",
+    "evaluate_flow",
     "evaluate_mixture",
+    "fit_flow",
     "fit_mixture",
+    "flow_log_density",
     "generate",
     "imputation",
     "interpolate",
@@ -34,6 +39,7 @@ __all__ = [
     "name_units",
     "p_values",
     "reconstruct",
+    "sample_flow",
     "sample_mixture",
     "score",
     "sensitivity",

@@ -1,4 +1,4 @@
-"""New rows from a generative model: from its prior, from a mixture fitted to its codes, along lines between codes."""
+"""New rows: from a model's prior, from a distribution fitted to its codes, along lines between codes."""
 
 import functools
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from aejax.base import Adversary, Array, ArrayLike, Model, Variables, required
+from aejax.tasks.flow import Flow, sample_flow
 from aejax.tasks.mixture import Mixture, sample_mixture
 from aejax.tasks.reduction import check_encodes
 
@@ -16,17 +17,18 @@ def generate(
     variables: Variables,
     num_samples: int,
     cond: ArrayLike | None = None,
-    mixture: Mixture | None = None,
+    codes: Mixture | Flow | None = None,
 ) -> Array:
-    """Draws new rows, observation noise included.
+    """Draws new rows, observation noise included where the model has any.
 
     Args:
         key: PRNG key.
-        model: a fitted Model that defines a distribution, such as a VAE, or an Adversary.
+        model: a fitted Model or Adversary.
         variables: its variables.
         num_samples: how many rows.
         cond: (num_samples, c) conditions, or (c,) for the same ones in each row; for a conditional model.
-        mixture: draws the codes in the place of the prior, from ``fit_mixture``.
+        codes: what codes are drawn from in the place of the prior, from ``fit_mixture`` or ``fit_flow``. A model
+            without a distribution of its own, such as an autoencoder, needs it; its rows are without observation noise.
 
     Returns:
         (num_samples, *event).
@@ -41,16 +43,30 @@ def generate(
         >>> generate(jax.random.key(1), model, variables, num_samples=10).shape
         (10, 5)
     """
-    if model.sample is None:
-        raise ValueError("model: this one defines no distribution to draw from; train a generative one, such as vae")
+    if codes is not None:
+        check_encodes(model)
+    elif model.sample is None:
+        raise ValueError(
+            "model: this one defines no distribution to draw from; fit one to its codes by fit_flow, on the command "
+            "line by --sampler flow, or train a generative model, such as vae"
+        )
     if num_samples < 1:
         raise ValueError(f"num_samples: found {num_samples}, expected a positive whole number")
     if cond is not None:
         cond = jnp.atleast_1d(jnp.asarray(cond, jnp.float32))
         cond = jnp.broadcast_to(cond, (num_samples, cond.shape[-1]))
     code_key, sample_key = jax.random.split(key)
-    z = None if mixture is None else sample_mixture(code_key, mixture, num_samples)
+    z = None if codes is None else _draw_codes(code_key, codes, num_samples, cond)
+    if isinstance(model, Model) and model.sample is None:
+        assert z is not None  # or it was refused
+        return _decode(model, variables, z, cond)
     return _sample(model, num_samples, sample_key, variables, cond, z)
+
+
+def _draw_codes(key: Array, codes: Mixture | Flow, num_samples: int, cond: Array | None) -> Array:
+    if isinstance(codes, Flow):
+        return sample_flow(key, codes, num_samples, cond)
+    return sample_mixture(key, codes, num_samples)
 
 
 def interpolate(

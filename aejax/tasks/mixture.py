@@ -9,14 +9,15 @@ import jax.numpy as jnp
 from aejax.artefacts import codecs
 from aejax.artefacts.codecs import Stored
 from aejax.artefacts.rules import numbers
-from aejax.base import Array, ArrayLike, Batch, Latent, Model, Variables, required
+from aejax.base import Array, ArrayLike, Model, Variables
 from aejax.data.batches import RowsLike
-from aejax.tasks.reduction import check_encodes
-from aejax.tasks.rows import over_rows
+from aejax.tasks.codes import codes_of, draw
 
 # Added to the diagonal of each covariance, in squared units of the codes' standard deviation.
 _REGULARISATION = 1e-4
 _NUM_ITERATIONS = 100
+
+_drawn = jax.jit(draw)
 
 
 class Mixture(NamedTuple):
@@ -48,7 +49,7 @@ def fit_mixture(key: Array, model: Model, variables: Variables, x: RowsLike, num
         num_components: k, at most n.
 
     Returns:
-        The Mixture, for ``generate(..., mixture=...)`` or ``sample_mixture``.
+        The Mixture, for ``generate(..., codes=...)`` or ``sample_mixture``.
 
     Raises:
         ValueError: a GAN, which has no encoder, or fewer rows than components.
@@ -57,13 +58,13 @@ def fit_mixture(key: Array, model: Model, variables: Variables, x: RowsLike, num
         >>> import aejax
         >>> x = jax.random.normal(jax.random.key(0), (200, 5))
         >>> model = aejax.models.vae((5,), 2)
-        >>> variables = model.init(jax.random.key(1), Batch(x))
+        >>> variables = model.init(jax.random.key(1), aejax.Batch(x))
         >>> fit_mixture(jax.random.key(2), model, variables, x, num_components=3).mean.shape
         (3, 2)
     """
-    check_encodes(model)
+    latent = codes_of(model, variables, x).latent
     draw_key, start_key = jax.random.split(key)
-    z = _codes(draw_key, jax.device_put(over_rows(_latent, model, variables, x)))
+    z = _drawn(draw_key, jax.device_put(latent))
     if not 1 <= num_components <= z.shape[0]:
         raise ValueError(f"num_components: found {num_components}, expected 1 to the number of rows ({z.shape[0]})")
     return _expectation_maximisation(num_components, start_key, z)
@@ -136,17 +137,6 @@ def evaluate_mixture(mixture: Mixture, z: ArrayLike) -> dict[str, float]:
     if z.ndim != 2 or z.shape[1] != mixture.mean.shape[1]:
         raise ValueError(f"z: found shape {z.shape}, expected (n, {mixture.mean.shape[1]})")
     return {"mean log-density, nats": float(mixture_log_density(mixture, z).mean())}
-
-
-@jax.jit
-def _codes(key: Array, latent: Latent) -> Array:
-    if latent.log_var is None:
-        return latent.mean
-    return latent.mean + jnp.exp(0.5 * latent.log_var) * jax.random.normal(key, latent.mean.shape, latent.mean.dtype)
-
-
-def _latent(model: Model, variables: Variables, batch: Batch) -> Latent:
-    return required(model.encode, "encode")(variables, batch.x, batch.cond)
 
 
 def _joint_log_density(mixture: Mixture, z: Array) -> Array:

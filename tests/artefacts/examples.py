@@ -85,6 +85,13 @@ def mixture():
     return aejax.fit_mixture(jax.random.key(1), model, variables, rows, num_components=2)
 
 
+@functools.cache
+def flow():
+    model = aejax.models.vae((2,), 2, hidden_dims=())
+    variables = model.init(jax.random.key(0), aejax.Batch(np.zeros((1, 2), np.float32)))
+    return aejax.fit_flow(jax.random.key(1), model, variables, table().values, hidden_dims=(4,), num_steps=2)
+
+
 def estimator(name, **params):
     """A factory of a fitted estimator, by the name of its kind."""
 
@@ -106,6 +113,7 @@ EXAMPLES = {
     "surrogate": fitted_surrogate,
     "sections": sections,
     "mixture": mixture,
+    "flow": flow,
     "imputer": lambda: imputation.fit_imputer(jax.random.key(0), table().values, num_steps=2),
     **estimator("AutoencoderTransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
     **estimator("VAETransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import aejax
-from aejax.tasks import anomaly, denoising, imputation, mixture, surrogate
+from aejax.tasks import anomaly, denoising, flow, imputation, mixture, surrogate
 from aejax.tasks.inversion import evaluate_sections
 from tests.artefacts.examples import EXAMPLES
 
@@ -70,6 +70,7 @@ TASKS = {
     "mixture": Task(
         mixture.mixture_log_density, ROWS.astype(np.float32), lambda thing: mixture.evaluate_mixture(thing, ROWS), None
     ),
+    "flow": Task(flow.flow_log_density, ROWS, lambda thing: flow.evaluate_flow(thing, ROWS), np.zeros((3, 7))),
 }
 by_task = pytest.mark.parametrize("name", TASKS)
 

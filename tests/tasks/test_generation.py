@@ -51,7 +51,7 @@ def test_the_density_of_a_mixture_integrates_to_one(model, variables, rows, key)
 def test_codes_of_a_mixture_take_the_place_of_the_prior(model, variables, rows, key):
     mixture = aejax.fit_mixture(key, model, variables, rows, num_components=1)
     far = mixture._replace(mean=mixture.mean + 50, cholesky=0 * mixture.cholesky)
-    drawn = aejax.generate(key, model, variables, 2000, mixture=far)
+    drawn = aejax.generate(key, model, variables, 2000, codes=far)
     expected = model.decode(variables, far.mean)[0]
     np.testing.assert_allclose(drawn.mean(axis=0), expected, atol=0.2)
     with pytest.raises(ValueError, match="num_components: found 0"):
