@@ -76,8 +76,8 @@ def _batch(x: Array, mask: Array, cond: Array | None = None) -> Batch:
 
 
 def _part(function: Callable[..., Any], given: Sequence[Any], is_double: bool) -> "onnx.ModelProto":
-    jax2onnx = library("jax2onnx", "ONNX", _EXTRA)
     with _quiet(), conv.plain(), jax.enable_x64(is_double):
+        jax2onnx = library("jax2onnx", "ONNX", _EXTRA)
         # jax2onnx traces with functions of JAX replaced by its own, which take less: it is given what is traced.
         traced = jaxpr_as_fun(jax.make_jaxpr(function)(*given))
         return jax2onnx.to_onnx(traced, given, enable_double_precision=is_double)
@@ -134,11 +134,13 @@ def _renamed(value: "onnx.ValueInfoProto", name: str) -> "onnx.ValueInfoProto":
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings on values inside the graph that have no type, which it does not need."""
-    logger = logging.getLogger("onnx_ir")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without warnings on what a graph does not need: types of values inside it, layers of other libraries."""
+    loggers = [logging.getLogger(name) for name in ("jax2onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
