@@ -10,6 +10,7 @@ from aejax.data.formats.tables import Table
 from aejax.export.graphs import Graph
 from aejax.tables import application
 from aejax.tables.run import Run
+from aejax.tasks.anomaly.patterns import SAME_GAPS, comparisons
 
 # Beyond this a difference is no rounding. A quantised code may jump by rounding, in a row or two.
 _LARGEST, _SHARE_BEYOND = 1e-5, 0.01
@@ -24,7 +25,7 @@ class Difference(NamedTuple):
         output: its name.
         largest: the largest difference: of codes and scores in units of their root mean square, of reconstructions in
             those of the column's scale, of p-values as it is, of alarms the share of rows that differ.
-        num_rows: how many rows were tried.
+        num_rows: on how many rows it was compared.
     """
 
     task: str
@@ -43,26 +44,33 @@ def check(run: Run, task: str, graph: Graph, function: Callable[[np.ndarray], li
         function: raw rows -> the outputs, by what was exported.
 
     Returns:
-        The Difference of each output. P-values and alarms are compared on rows without gaps alone, since those that
-        aejax gives to rows with gaps depend on the other rows of the table.
+        The Difference of each output. P-values and alarms are compared on rows alone of which enough calibration rows
+        hold the same: those that aejax gives to others depend on the other rows of the table.
 
     Raises:
         ValueError: the graph gives something else, or the run has no calibration rows.
     """
     rows = _rows(run)
-    is_whole = ~np.isnan(rows).any(axis=1)
-    wanted = _wanted(run, task, rows)
     found = []
-    for output, got, want in zip(graph.outputs, function(rows), wanted, strict=True):
+    for output, got, want in zip(graph.outputs, function(rows), _wanted(run, task, rows), strict=True):
         error = _errors(run, task, output, got, want)
         if output in ("p_value", "is_anomaly"):
             # A score that is a normal row's own, but for rounding, may fall to either side of it.
-            largest = error[is_whole].mean() if output == "is_anomaly" else error.max(initial=0, where=is_whole)
+            error = error[~_is_pooled(run, rows)]
         else:
             _refuse_others(task, output, error)
-            largest = error.max()
-        found.append(Difference(task, output, float(largest), len(rows)))
+        largest = error.sum() / max(1, len(error)) if output == "is_anomaly" else error.max(initial=0)
+        found.append(Difference(task, output, float(largest), len(error)))
     return found
+
+
+def _is_pooled(run: Run, rows: np.ndarray) -> np.ndarray:
+    """(n,) which rows aejax compares with normal rows of similar gaps, which depend on the other rows of the table."""
+    x = rows[:, [run.source.columns.index(name) for name in run.columns]]
+    is_pooled = np.zeros(len(rows), bool)
+    for each in comparisons(~np.isnan(x), run.calibration.rows, run.config.false_alarm_rate):
+        is_pooled[each.rows] = each.gaps != SAME_GAPS
+    return is_pooled
 
 
 def _rows(run: Run) -> np.ndarray:

@@ -95,6 +95,7 @@ def _entry(made: Graph, path: Path, name: str, differences: Sequence[Difference]
             "shape": ["rows", len(columns)] if columns else ["rows"],
             "columns": list(columns),
             "largest_difference": difference.largest,
+            "compared_rows": difference.num_rows,
         }
         for output, columns, difference in zip(made.outputs, made.columns, differences, strict=True)
     ]

@@ -1,5 +1,6 @@
 """``aejax export``: what is written, what is refused, and that it runs without aejax."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -63,7 +64,10 @@ def test_a_folder_says_what_goes_in_and_what_comes_out(plant_run, tmp_path, caps
         "detect": ["score", "p_value", "is_anomaly"],
     }
     assert "detect.stablehlo: score, largest difference" in out
-    assert out.splitlines()[-1].endswith(f"on {len(plant_run.calibration.rows.x)} calibration rows")
+    assert about["tasks"]["detect"]["outputs"][1]["compared_rows"] == 80
+    # A calibration row's own score may round to either side of it.
+    assert about["tasks"]["detect"]["outputs"][1]["largest_difference"] < 1.01 / 81
+    assert out.splitlines()[-1].startswith(f"written to {tmp_path / 'run' / 'stablehlo'}")
 
 
 def test_tasks_that_are_not_asked_for_go(plant_run, tmp_path, stablehlo_extra):
@@ -85,6 +89,18 @@ def test_the_largest_difference_is_measured(plant_run, tmp_path, wrong):
     mean, scale = plant_run.scaler.mean, plant_run.scaler.scale
     assert found.largest == pytest.approx(0.25 * np.max(np.abs(mean / scale)), rel=0.2)
     assert found.num_rows == 80
+
+
+def test_p_values_are_compared_where_they_depend_on_no_other_row(plant_run):
+    """Of 80 calibration rows 40 hold all: too few for 2 %, for which aejax pools rows."""
+    normal = plant_run.calibration.rows
+    assert not checking._is_pooled(plant_run, checking._rows(plant_run)).any()
+    with_gaps = np.where((np.arange(80) % 2 == 0)[:, None] & (np.arange(7) == 0), np.nan, normal.x)
+    calibration = plant_run.calibration._replace(rows=normal._replace(x=with_gaps))
+    config = dataclasses.replace(plant_run.config, false_alarm_rate=0.02)
+    run = plant_run._replace(calibration=calibration, config=config)
+    rows = checking._rows(run)
+    np.testing.assert_array_equal(checking._is_pooled(run, rows), ~np.isnan(rows[:, 0]))
 
 
 def test_a_missing_result_is_a_difference(plant_run):

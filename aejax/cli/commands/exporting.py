@@ -66,5 +66,6 @@ def run(command: ExportCommand) -> None:
     found = export_run(fitted, folder, command.format, command.tasks, command.false_alarm_rate)
     print(f"rows: (n, {len(fitted.source.columns)}) float64, NaN where missing: {', '.join(fitted.source.columns)}")
     for each in found:
-        print(f"{each.task}.{command.format}: {each.output}, largest difference {each.largest:.2g}")
-    print(f"written to {folder}; the differences are those to aejax on {found[0].num_rows} calibration rows")
+        file = f"{each.task}.{command.format}"
+        print(f"{file}: {each.output}, largest difference {each.largest:.2g} on {each.num_rows} rows")
+    print(f"written to {folder}; the differences are those to aejax on the calibration rows of the run")
