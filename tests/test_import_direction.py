@@ -26,6 +26,7 @@ RANKS = {
     "tasks": 7,
     "tables": 8,
     "estimators": 8,
+    "export": 9,
     "reports": 9,
     "cli": 10,
     "__main__": 11,

@@ -17,6 +17,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from aejax.cli.commands import (
     denoising,
+    exporting,
     imputation,
     inspection,
     inversion,
@@ -331,6 +332,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "monitor": (monitoring.MonitorCommand, _monitor),
     "watch": (watching.WatchCommand, watching.run),
     "impute": (imputation.ImputeCommand, imputation.run),
+    "export": (exporting.ExportCommand, exporting.run),
     "denoise-train": (denoising.DenoiseTrainCommand, denoising.run),
     "denoise": (denoising.DenoiseCommand, denoising.run),
     "surrogate": (surrogate.SurrogateCommand, surrogate.run),
@@ -347,6 +349,7 @@ _FOLDERS: dict[type, Callable[[Any], Path | None]] = {
     training.TrainCommand: training.folder_of,
     training.ReportCommand: lambda command: command.run,
     monitoring.MonitorCommand: lambda command: command.out,
+    exporting.ExportCommand: exporting.folder_of,
     denoising.DenoiseTrainCommand: lambda command: command.out,
     surrogate.SurrogateCommand: lambda command: command.out,
     sections.TrainSectionsCommand: lambda command: command.out,

@@ -10,9 +10,11 @@ since XLA's own transpose of a strided slice takes several times as long.
 On other devices they are those of the device's library, in the form that it computes fast.
 """
 
+import contextlib
+import contextvars
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ WIDTH = 3
 # A GPU's matrix units take so many channels at a time. For other numbers its library copies whole arrays, or does
 # without the units.
 _CHANNELS_AT_ONCE = 8
+_is_plain = contextvars.ContextVar("_is_plain", default=False)
 
 
 def halved(size: int) -> int:
@@ -53,7 +56,7 @@ def downsample(x: Array, kernel: Array, bias: Array) -> Array:
         >>> downsample(jnp.ones((1, 5, 1)), jnp.ones((3, 1, 1)), jnp.zeros(1))[0, :, 0]
         Array([2., 3., 2.], dtype=float32)
     """
-    if jax.default_backend() != "cpu":
+    if not _takes_taps():
         return _convolved(_in_whole_units(x, -1), _in_whole_units(kernel, -2), 2, (1, 1)) + bias
     taps = _gather.bind(x, spatial=x.shape[1:-1])
     return _product(taps, kernel.reshape(-1, kernel.shape[-1])) + bias
@@ -78,10 +81,31 @@ def upsample(x: Array, kernel: Array, bias: Array, spatial: Sequence[int]) -> Ar
         >>> upsample(jnp.ones((1, 3, 1)), jnp.ones((3, 1, 1)), jnp.zeros(1), (5,))[0, :, 0]
         Array([1., 2., 1., 2., 1.], dtype=float32)
     """
-    if jax.default_backend() != "cpu":
+    if not _takes_taps():
         return _upsample_by_phases(x, kernel, bias, tuple(spatial))
     taps = _product(x, jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1))
     return _scatter.bind(taps, spatial=tuple(spatial)) + bias
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """Within it convolutions are traced as those of ``lax`` on a CPU too: other programs than XLA know no taps.
+
+    Example:
+        >>> with plain():
+        ...     made = jax.make_jaxpr(downsample)(jnp.ones((1, 5, 1)), jnp.ones((3, 1, 1)), jnp.zeros(1))
+        >>> "gather_taps" in str(made), "conv_general_dilated" in str(made)
+        (False, True)
+    """
+    before = _is_plain.set(True)
+    try:
+        yield
+    finally:
+        _is_plain.reset(before)
+
+
+def _takes_taps() -> bool:
+    return jax.default_backend() == "cpu" and not _is_plain.get()
 
 
 def _product(x: Array, weights: Array) -> Array:
@@ -168,6 +192,8 @@ def _convolved(x: Array, kernel: Array, stride: int, padding: tuple[int, int]) -
 
 def _in_whole_units(array: Array, axis: int) -> Array:
     """Channels of zeros behind those that there are, so that the matrix units have whole ones to do."""
+    if _is_plain.get():
+        return array
     widths = [(0, 0)] * array.ndim
     widths[axis] = (0, -array.shape[axis] % _CHANNELS_AT_ONCE)
     return jnp.pad(array, widths)

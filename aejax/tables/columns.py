@@ -10,7 +10,7 @@ from aejax.tables.config import TrainConfig
 from aejax.tables.profiles import Notice as Notice
 from aejax.tables.run import Source
 
-_FARTHEST = 1e15
+FARTHEST = 1e15
 _BLOCK = 1 << 16
 
 
@@ -49,7 +49,7 @@ def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: S
     scaled = np.empty(x.shape, np.float32)
     for begin in range(0, len(x), _BLOCK):  # of float64 only a part at a time
         block = slice(begin, begin + _BLOCK)
-        scaled[block] = np.clip(scale(scaler, x[block]), -_FARTHEST, _FARTHEST)
+        scaled[block] = np.clip(scale(scaler, x[block]), -FARTHEST, FARTHEST)
     scaled_cond = scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None
     return Batch(scaled, cond=scaled_cond)  # type: ignore[arg-type]
 

@@ -145,7 +145,23 @@ def has_changed(constant: ArrayLike, x: ArrayLike) -> np.ndarray:
         array([[False,  True, False]])
     """
     constant, x = np.asarray(constant, float), np.asarray(x, float)
-    return np.abs(x - constant) > np.where(constant == 0, _ROUNDING_OF_ZERO, _ROUNDING * np.abs(constant))
+    return np.abs(x - constant) > rounding_of(constant)
+
+
+def rounding_of(constant: np.ndarray) -> np.ndarray:
+    """How far from a constant a value is still that constant.
+
+    Args:
+        constant: (c,) from ``constants``.
+
+    Returns:
+        (c,), NaN for a column that is no constant one.
+
+    Example:
+        >>> rounding_of(np.array([60.0, 0.0, np.nan]))
+        array([6.e-05, 1.e-15,    nan])
+    """
+    return np.where(constant == 0, _ROUNDING_OF_ZERO, _ROUNDING * np.abs(constant))
 
 
 def is_angle(values: ArrayLike) -> bool:

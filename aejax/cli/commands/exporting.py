@@ -1,0 +1,71 @@
+"""``aejax export``: a run as graphs that are used without aejax."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from aejax.cli.commands.notes import note
+from aejax.cli.commands.options import Quiet
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportCommand:
+    """Write a run as StableHLO or ONNX: raw rows in, codes, rows or scores, p-values and alarms out."""
+
+    run: Positional[Annotated[Path, arg(metavar="RUN")]]
+    """Run folder."""
+    format: str
+    """onnx or stablehlo."""
+    out: Path | None = None
+    """Folder to write; RUN/FORMAT by default."""
+    tasks: tuple[str, ...] = ()
+    """Some of encode, reconstruct and detect; all that the model can do by default."""
+    false_alarm_rate: float | None = None
+    """Share of normal rows that may be flagged; that of the run by default."""
+    quiet: Quiet = False
+
+
+def folder_of(command: ExportCommand) -> Path:
+    """The folder that the command writes.
+
+    Raises:
+        ValueError: an unknown format.
+        FileNotFoundError: there is no such run folder.
+    """
+    from aejax.export import FORMATS
+
+    if command.format not in FORMATS:
+        raise ValueError(f"format: found {command.format!r}, expected one of {', '.join(FORMATS)}")
+    if not command.run.is_dir():
+        raise FileNotFoundError(f"{command.run}: there is no such run folder")
+    return command.out or command.run / command.format
+
+
+def run(command: ExportCommand) -> None:
+    """Exports, and prints what was written and how far it is from what aejax gives.
+
+    Args:
+        command: the options.
+
+    Raises:
+        ValueError: what cannot be exported; the message says why.
+        ImportError: the extra of the format is not installed.
+    """
+    import aejax
+    from aejax.export import export_run
+
+    folder = folder_of(command)
+    fitted = aejax.load(command.run, aejax.Run)
+    if fitted.diverged:
+        note(
+            f"the run's training diverged, and its results are those of an early stage: {fitted.diverged}",
+            command.quiet,
+        )
+    found = export_run(fitted, folder, command.format, command.tasks, command.false_alarm_rate)
+    print(f"rows: (n, {len(fitted.source.columns)}) float64, NaN where missing: {', '.join(fitted.source.columns)}")
+    for each in found:
+        file = f"{each.task}.{command.format}"
+        print(f"{file}: {each.output}, largest difference {each.largest:.2g} on {each.num_rows} rows")
+    print(f"written to {folder}; the differences are those to aejax on the calibration rows of the run")

@@ -1,0 +1,6 @@
+"""A run as graphs that are used without aejax: raw rows in, codes, rows or verdicts out."""
+
+from aejax.export.checking import Difference
+from aejax.export.folder import FORMATS, export_run
+
+__all__ = ["FORMATS", "Difference", "export_run"]

@@ -1,0 +1,46 @@
+"""A graph as StableHLO: what ``jax.export`` writes, and JAX alone reads."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax import export
+
+from aejax.data.formats.libraries import library
+from aejax.export.graphs import Graph
+
+# Of one export; those that a machine does not have cost it nothing.
+_PLATFORMS = ("cpu", "cuda")
+
+
+def write(graph: Graph, num_columns: int, path: Path) -> None:
+    """Writes a graph for any number of rows.
+
+    Args:
+        graph: the Graph.
+        num_columns: of the raw rows.
+        path: the file.
+
+    Raises:
+        ImportError: the extra is not installed.
+    """
+    library("flatbuffers", "StableHLO", "stablehlo")  # with which JAX writes and reads the file
+    with jax.enable_x64(True):
+        (rows,) = export.symbolic_shape("rows")
+        shape = jax.ShapeDtypeStruct((rows, num_columns), np.float64)
+        exported = export.export(jax.jit(graph.whole), platforms=_PLATFORMS)(shape)
+        path.write_bytes(exported.serialize())
+
+
+def run(path: Path, rows: np.ndarray) -> list[np.ndarray]:
+    """What a written graph makes of raw rows.
+
+    Args:
+        path: the file.
+        rows: (n, columns) float64.
+
+    Returns:
+        The outputs.
+    """
+    with jax.enable_x64(True):
+        return [np.asarray(output) for output in export.deserialize(bytearray(path.read_bytes())).call(rows)]
