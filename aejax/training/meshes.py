@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from aejax.base import Batch, PyTree
+from aejax.base import Array, Batch, PyTree
 
 DATA, MEMBER = "data", "member"
 # Arrays of at least so many elements are cut along their largest axis that divides, so that each device holds a part of
@@ -85,6 +85,21 @@ def with_rows_spread(mesh: Mesh | None, batch: Batch) -> Batch:
     if mesh is None or mesh.shape[DATA] == 1:
         return batch
     return jax.lax.with_sharding_constraint(batch, NamedSharding(_inside(mesh), PartitionSpec(DATA)))
+
+
+def with_numbers_whole(mesh: Mesh | None, numbers: Array) -> Array:
+    """Inside a program: the numbers of a step's rows, all of them on each device, where they are found without exchange.
+
+    Args:
+        mesh: the mesh; None leaves all as it is.
+        numbers: of rows.
+
+    Returns:
+        The same numbers.
+    """
+    if mesh is None or mesh.shape[DATA] == 1:
+        return numbers
+    return jax.lax.with_sharding_constraint(numbers, NamedSharding(_inside(mesh), PartitionSpec()))
 
 
 def with_layout(mesh: Mesh | None, run: PyTree, num_axes: int) -> PyTree:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from aejax.base import Array, Batch, PyTree
 from aejax.kernels.shuffling import permuted
-from aejax.training.meshes import with_rows_spread
+from aejax.training.meshes import with_numbers_whole, with_rows_spread
 from aejax.training.sources import take
 
 # What is evaluated at once: so many rows, or fewer where these have many elements.
@@ -123,7 +123,7 @@ def _batch_at(plan: Plan, keys: Keys, data: Data, step: Array) -> Batch:
     # The last batch of a pass is filled up with its first rows, so that every step has the same shape.
     positions = jnp.where(positions < plan.num_train, positions, positions - plan.num_train)
     order = permuted(key, plan.num_train, positions)
-    return plan.read(data.train, training_rows(plan, keys, order))
+    return plan.read(data.train, with_numbers_whole(plan.mesh, training_rows(plan, keys, order)))
 
 
 def training_rows(plan: Plan, keys: Keys, index: Array) -> Array:
