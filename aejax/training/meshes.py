@@ -88,7 +88,7 @@ def with_rows_spread(mesh: Mesh | None, batch: Batch) -> Batch:
 
 
 def with_numbers_whole(mesh: Mesh | None, numbers: Array) -> Array:
-    """Inside a program: the numbers of a step's rows, all of them on each device, where they are found without exchange.
+    """Inside a program: the numbers of a step's rows, all of them on each device, which finds them without exchange.
 
     Args:
         mesh: the mesh; None leaves all as it is.
