@@ -1,4 +1,5 @@
 import functools
+import gc
 import importlib.util
 import os
 import shutil
@@ -77,6 +78,13 @@ def _unoptimised(function, donated):
     options = {"xla_backend_optimization_level": 0}
     names = ("algorithm", "plan", "axes")
     return jax.jit(function, static_argnames=names, donate_argnames=donated, compiler_options=options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_looked_at_again():
+    """Compiled programs stay, and a collector that went through all of them would take seconds each time."""
+    yield
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
