@@ -1,6 +1,7 @@
 """How runs, their records and the monitors of tables are saved, and how those of the version before are read."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,13 +206,40 @@ def _earlier_monitor(path: Path) -> Stored | None:
 
 
 _COLUMNS = {"columns": each(TEXT, 1), "has_header": FLAG}
-_COLUMN = fields({"kind": TEXT, "facts": of_type(dict, "what is known of a column")})
+_NUMBER = number(-sys.float_info.max, sys.float_info.max)
+_WITHIN = fields({"*": optional(_NUMBER)})
+# What is known of a column, by its kind.
+_FACTS = {
+    "constant": fields({"value": _NUMBER}),
+    "few values": fields({"values": each(_NUMBER, 2), "cuts": each(_NUMBER, 1)}),
+    "angle": fields({"low": _NUMBER, "period": number(sys.float_info.min, sys.float_info.max), "whole": FLAG}),
+    "whole number": _WITHIN,
+    "number": _WITHIN,
+}
+
+
+def _column(name: str, value: Any) -> None:
+    fields({"kind": TEXT, "facts": of_type(dict, "what is known of a column")})(name, value)
+    if value["kind"] not in _FACTS:
+        raise ValueError(f"{name}.kind: found {value['kind']!r}, expected one of {', '.join(_FACTS)}")
+    facts = value["facts"]
+    _FACTS[value["kind"]](f"{name}.facts", facts)
+    if value["kind"] == "few values" and not _are_levels(facts["values"], facts["cuts"]):
+        raise ValueError(f"{name}.facts: found {facts}, expected rising values and a cut between each two")
+
+
+def _are_levels(values: list[float], cuts: list[float]) -> bool:
+    return len(cuts) == len(values) - 1 and all(
+        low < cut < high for low, cut, high in zip(values, cuts, values[1:], strict=False)
+    )
+
+
 _RUN_SETTINGS = {
     "train": of_type(dict, "the options of a training"),
     "data": fields({"path": TEXT, "sha256": TEXT, **_COLUMNS}),
     "diverged": optional(TEXT),
-    "columns": each(_COLUMN),
-    "conditions": each(_COLUMN),
+    "columns": each(_column),
+    "conditions": each(_column),
     "num_gross": each(whole(0, 2**63)),
     "standing_out": number(0, 1),
 }

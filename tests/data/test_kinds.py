@@ -80,6 +80,13 @@ def test_a_constant_has_changed_by_the_same_share_in_any_unit(unit):
     ]
 
 
+@pytest.mark.parametrize("spread", [0.8, 0.9, 1.0])
+def test_numbers_around_zero_are_no_angles_though_they_stay_within_half_a_turn(spread):
+    for seed in range(20):
+        x = spread * np.random.default_rng(seed).normal(size=1000)
+        assert recognise(x[:, None])[0].kind == "number", seed
+
+
 def test_an_angle_is_seen_by_its_behaviour_and_turns_over():
     wind = (350 + RNG.normal(0, 30, N)) % 360
     (column,) = recognise(wind[:, None])

@@ -1,14 +1,18 @@
 """The run folder: a round trip, training again in place, and whether it is finished."""
 
 import dataclasses
+import json
+import math
 
 import chex
+import numpy as np
 import pytest
 
 import aejax
 from aejax import tables
+from aejax.data.columns import kinds
 from aejax.data.formats.tables import Table
-from aejax.tables import Run
+from aejax.tables import Run, stored
 from aejax.tables import run as runs
 from aejax.tables.config import TrainConfig
 from tests.artefacts.examples import EXAMPLES
@@ -20,6 +24,34 @@ CONFIG = TrainConfig(num_epochs=2, condition_columns=("f",), hidden_dims=(8,))
 @pytest.fixture
 def table(rows):
     return Table(COLUMNS, rows[:80].astype(float), True, ())
+
+
+@pytest.mark.parametrize("name", list(kinds.KINDS))
+def test_facts_of_a_column_are_checked_by_its_kind(name):
+    rng = np.random.default_rng(0)
+    rows = {
+        "constant": np.full(500, 2.5),
+        "few values": np.repeat([0.0, 1.0], 250),
+        "angle": rng.uniform(0, 360, 500),
+        "whole number": rng.poisson(3, 500),
+        "number": rng.normal(size=500),
+    }
+    (column,) = kinds.recognise(rows[name][:, None])
+    assert column.kind == name
+    facts = json.loads(json.dumps(column.facts))
+    stored._column("columns[0]", {"kind": name, "facts": facts})
+    for fact, value in facts.items():
+        wrong = facts | {fact: [math.nan, *value[1:]] if isinstance(value, list) else math.nan}
+        with pytest.raises(ValueError, match=rf"columns\[0\]\.facts\.{fact}"):
+            stored._column("columns[0]", {"kind": name, "facts": wrong})
+    with pytest.raises(ValueError, match=r"columns\[0\]\.kind: found 'colour', expected one of constant"):
+        stored._column("columns[0]", {"kind": "colour", "facts": facts})
+
+
+def test_levels_rise_and_have_a_cut_between_each_two():
+    for facts in ({"values": [1.0, 0.0], "cuts": [0.5]}, {"values": [0.0, 1.0, 2.0], "cuts": [0.5]}):
+        with pytest.raises(ValueError, match=r"columns\[0\]\.facts: found .* expected rising values and a cut"):
+            stored._column("columns[0]", {"kind": "few values", "facts": facts})
 
 
 def test_a_run_comes_back_as_it_was(table, tmp_path):

@@ -22,6 +22,9 @@ _ROUNDING_OF_ZERO = 1e-15
 _MOST_LEVELS = 10
 _FEWEST_A_LEVEL = 10
 _OFTEN = 0.005
+# Of the values, that lie in the first and in the last twentieth of a circle: a twentieth where all angles are as likely.
+# Numbers around zero that happen to stay within half a turn have fewer there.
+_NEAR_ENDS = 0.01
 _CIRCLES = ((0.0, 360.0), (-180.0, 360.0), (0.0, 2 * math.pi), (-math.pi, 2 * math.pi))
 # A column within so many standard deviations of zero that never passes it is bounded by zero.
 _NEAR_ZERO = 6.0
@@ -246,12 +249,13 @@ def _to_levels(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
 
 
 def _angle(values: np.ndarray) -> dict[str, Any] | None:
-    """Values that fill a circle, lie near both of its ends about as often, and never beyond."""
+    """Values that fill a circle, lie near both of its ends often and about as often, and never beyond."""
     for low, period in _CIRCLES:
         share = (values - low) / period
         near_ends = [(share < 0.05).mean(), (share > 0.95).mean()]
         is_within = share.min() >= 0 and share.max() <= 1 + 1e-9
-        if is_within and share.min() < 0.03 and share.max() > 0.97 and max(near_ends) < 4 * min(near_ends):
+        is_round = min(near_ends) >= _NEAR_ENDS and max(near_ends) < 4 * min(near_ends)
+        if is_within and share.min() < 0.03 and share.max() > 0.97 and is_round:
             return {"low": low, "period": period, "whole": _is_whole(values)}
     return None
 
