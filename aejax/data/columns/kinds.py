@@ -22,8 +22,8 @@ _ROUNDING_OF_ZERO = 1e-15
 _MOST_LEVELS = 10
 _FEWEST_A_LEVEL = 10
 _OFTEN = 0.005
-# Of the values, that lie in the first and in the last twentieth of a circle: a twentieth where all angles are as likely.
-# Numbers around zero that happen to stay within half a turn have fewer there.
+# The least share of the values in the first twentieth of a circle, and in the last. Numbers around zero that happen to
+# stay within half a turn have fewer there.
 _NEAR_ENDS = 0.01
 _CIRCLES = ((0.0, 360.0), (-180.0, 360.0), (0.0, 2 * math.pi), (-math.pi, 2 * math.pi))
 # A column within so many standard deviations of zero that never passes it is bounded by zero.
