@@ -57,9 +57,9 @@ def downsample(x: Array, kernel: Array, bias: Array) -> Array:
         Array([2., 3., 2.], dtype=float32)
     """
     if not _takes_taps():
-        return _convolved(_in_whole_units(x, -1), _in_whole_units(kernel, -2), 2, (1, 1)) + bias
+        return _plus(_convolved(_in_whole_units(x, -1), _in_whole_units(kernel, -2), 2, (1, 1)), bias)
     taps = _gather.bind(x, spatial=x.shape[1:-1])
-    return _product(taps, kernel.reshape(-1, kernel.shape[-1])) + bias
+    return _plus(_product(taps, kernel.reshape(-1, kernel.shape[-1])), bias)
 
 
 def upsample(x: Array, kernel: Array, bias: Array, spatial: Sequence[int]) -> Array:
@@ -84,7 +84,7 @@ def upsample(x: Array, kernel: Array, bias: Array, spatial: Sequence[int]) -> Ar
     if not _takes_taps():
         return _upsample_by_phases(x, kernel, bias, tuple(spatial))
     taps = _product(x, jnp.moveaxis(kernel, -2, 0).reshape(kernel.shape[-2], -1))
-    return _scatter.bind(taps, spatial=tuple(spatial)) + bias
+    return _plus(_scatter.bind(taps, spatial=tuple(spatial)), bias)
 
 
 @contextlib.contextmanager
@@ -106,6 +106,10 @@ def plain() -> Iterator[None]:
 
 def _takes_taps() -> bool:
     return jax.default_backend() == "cpu" and not _is_plain.get()
+
+
+def _plus(y: Array, bias: Array) -> Array:
+    return y + jnp.expand_dims(bias, range(y.ndim - 1))
 
 
 def _product(x: Array, weights: Array) -> Array:
@@ -177,7 +181,7 @@ def _upsample_by_phases(x: Array, kernel: Array, bias: Array, spatial: tuple[int
     num_axes, num_channels = x.ndim - 2, 2 ** (x.ndim - 2) * kernel.shape[-1]
     phases = [_phase(kernel, phase) for phase in itertools.product((0, 1), repeat=num_axes)]
     joined = _in_whole_units(jnp.concatenate(phases, axis=-1), -1)
-    y = _convolved(x, joined, 1, (0, 1)) + _in_whole_units(jnp.tile(bias, 2**num_axes), -1)
+    y = _plus(_convolved(x, joined, 1, (0, 1)), _in_whole_units(jnp.tile(bias, 2**num_axes), -1))
     grid = _interleave(y[..., :num_channels], num_axes, kernel.shape[-1])
     return grid[(slice(None), *(slice(size) for size in spatial))]
 
