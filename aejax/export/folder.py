@@ -37,6 +37,19 @@ class Format(NamedTuple):
 FORMATS = {"onnx": Format(onnx.write, onnx.run), "stablehlo": Format(stablehlo.write, stablehlo.run)}
 
 
+def check_format(format: str) -> None:
+    """Refuses a format that is none of ``FORMATS``.
+
+    Args:
+        format: its name.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}")
+
+
 def export_run(
     run: Run, folder: Path, format: str, tasks: Sequence[str] = (), false_alarm_rate: float | None = None
 ) -> list[Difference]:
@@ -62,8 +75,7 @@ def export_run(
 
     The page docs/export.md has an example.
     """
-    if format not in FORMATS:
-        raise ValueError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}")
+    check_format(format)
     if false_alarm_rate is not None:
         check_rate(false_alarm_rate)
         run = run._replace(config=dataclasses.replace(run.config, false_alarm_rate=false_alarm_rate))

@@ -11,18 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Array, Batch, required
+from aejax.base import Adversary, Array, Batch, Model
 from aejax.data.columns import kinds
-from aejax.data.columns.scalers import scale, unscale
+from aejax.data.columns.scalers import is_beyond_ends, scale, unscale
 from aejax.export import verdicts
-from aejax.models.gaps import filled
 from aejax.tables import config as configs
 from aejax.tables.columns import FARTHEST
 from aejax.tables.run import Run
-from aejax.tasks.reduction import check_encodes
-
-# How far a scaled value may be out of the ends that training showed, as ``check_scaled`` has it.
-_ROUNDING_OF_ENDS = 1e-6
+from aejax.tasks.reduction import check_encodes, encode_batch, reconstruct_batch
 
 Outputs = tuple[Array, ...]
 
@@ -102,6 +98,12 @@ def tasks_of(run: Run) -> tuple[str, ...]:
     return ("detect",) if isinstance(run.model, Adversary) else tuple(TASKS)
 
 
+def raw_rows(num_columns: int) -> jax.ShapeDtypeStruct:
+    """What a graph is given: any number of rows."""
+    (num_rows,) = jax.export.symbolic_shape("rows")
+    return jax.ShapeDtypeStruct((num_rows, num_columns), np.float64)
+
+
 def _encode(run: Run) -> Graph:
     def compute(batch: Batch) -> Outputs:
         return (_code(run, batch),)
@@ -119,8 +121,7 @@ def _reconstruct(run: Run) -> Graph:
     is_modelled = np.isin(run.source.columns, run.columns)
 
     def compute(batch: Batch) -> Outputs:
-        decode = required(run.model.decode, "decode")  # type: ignore[union-attr]  # an Adversary was refused
-        return (decode(run.variables, _code(run, batch), batch.cond),)
+        return (reconstruct_batch(_coder(run), run.variables, batch),)
 
     def finish(rows: Array, is_usable: Array, decoded: Array) -> Outputs:
         clean = jnp.where(np.isnan(constant), unscale(run.scaler, decoded), np.nan_to_num(constant))
@@ -167,17 +168,17 @@ def _is_possible(run: Run, values: Array, scaled: Array) -> Array:
     scaling = configs.scaling(run.config)
     if scaling == "standardised":
         return jnp.ones(values.shape[0], bool)
-    if scaling == "counts":
-        is_wrong = (values < 0) | (jnp.floor(values) != values)
-    else:
-        is_wrong = (scaled < -_ROUNDING_OF_ENDS) | (scaled > 1 + _ROUNDING_OF_ENDS)
+    is_wrong = (values < 0) | (jnp.floor(values) != values) if scaling == "counts" else is_beyond_ends(scaled)
     return ~jnp.any(is_wrong & ~jnp.isnan(values), axis=1)
 
 
 def _code(run: Run, batch: Batch) -> Array:
-    assert not isinstance(run.model, Adversary)
-    whole = filled(run.model, run.variables, batch)
-    return required(run.model.encode, "encode")(run.variables, whole.x, whole.cond).mean
+    return encode_batch(_coder(run), run.variables, batch).mean
+
+
+def _coder(run: Run) -> Model:
+    assert not isinstance(run.model, Adversary)  # or it was refused
+    return run.model
 
 
 def _code_size(run: Run) -> int:

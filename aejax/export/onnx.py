@@ -12,7 +12,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from aejax.base import Array, Batch
 from aejax.data.formats.libraries import library
-from aejax.export.graphs import Graph, as_batch
+from aejax.export.graphs import Graph, as_batch, raw_rows
 from aejax.kernels import conv
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def write(graph: Graph, num_columns: int, path: Path) -> None:
     Raises:
         ImportError: the extra is not installed.
     """
-    (num_rows,) = jax.export.symbolic_shape("rows")
-    rows = jax.ShapeDtypeStruct((num_rows, num_columns), np.float64)
+    rows = raw_rows(num_columns)
     with jax.enable_x64(True):
         prepared = jax.eval_shape(graph.prepare, rows)
         batch = jax.eval_shape(as_batch, prepared)

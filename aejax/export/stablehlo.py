@@ -7,7 +7,7 @@ import numpy as np
 from jax import export
 
 from aejax.data.formats.libraries import library
-from aejax.export.graphs import Graph
+from aejax.export.graphs import Graph, raw_rows
 
 # Of one export; those that a machine does not have cost it nothing.
 _PLATFORMS = ("cpu", "cuda")
@@ -26,9 +26,7 @@ def write(graph: Graph, num_columns: int, path: Path) -> None:
     """
     library("flatbuffers", "StableHLO", "stablehlo")  # with which JAX writes and reads the file
     with jax.enable_x64(True):
-        (rows,) = export.symbolic_shape("rows")
-        shape = jax.ShapeDtypeStruct((rows, num_columns), np.float64)
-        exported = export.export(jax.jit(graph.whole), platforms=_PLATFORMS)(shape)
+        exported = export.export(jax.jit(graph.whole), platforms=_PLATFORMS)(raw_rows(num_columns))
         path.write_bytes(exported.serialize())
 
 

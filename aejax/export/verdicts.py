@@ -6,15 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax.base import Adversary, Array, Batch, required
+from aejax.base import Array, Batch
 from aejax.data.columns import kinds
-from aejax.models.gaps import filled
 from aejax.tables.run import Run
 from aejax.tasks.anomaly import detection
+from aejax.tasks.anomaly.limits import ROUNDING_OF_RATES
 from aejax.tasks.anomaly.patterns import observed
-
-# What ``limits.is_rare`` adds to a rate: the rounding of 0.05 * 100.
-_ROUNDING_OF_RATES = 1e-12
 
 Compared = tuple[Array, Array, Array]
 
@@ -58,7 +55,7 @@ def compare(run: Run) -> Callable[[Batch], Compared]:
 
 def is_rare(p_value: Array, false_alarm_rate: float) -> Array:
     """(n,) which rows are anomalies; False where the p-value is NaN."""
-    return p_value <= false_alarm_rate + _ROUNDING_OF_RATES
+    return p_value <= false_alarm_rate + ROUNDING_OF_RATES
 
 
 def has_changed(run: Run, x: Array) -> Array:
@@ -79,10 +76,7 @@ def has_changed(run: Run, x: Array) -> Array:
 
 def _score(run: Run, batch: Batch) -> Array:
     # The key is that of ``aejax detect``, for models whose score is drawn.
-    key = jax.random.key(run.config.seed)
-    if not isinstance(run.model, Adversary):
-        batch = filled(run.model, run.variables, batch)
-    return required(run.model.score, "score")(key, run.variables, batch)
+    return detection.score_batch(run.model, (jax.random.key(run.config.seed), run.variables), batch)
 
 
 def _scores_of_whole_rows(run: Run, normal: Batch) -> np.ndarray:

@@ -176,7 +176,7 @@ def say_columns(run: Run, table: Table, notice: Notice) -> None:
     unused = (*selected.extra, *(name for name in table.left_out if name not in table.labels))
     if unused:
         notice(f"columns that the run does not use are ignored: {', '.join(unused)}")
-    _say_divergence(run, notice)
+    say_divergence(run, notice)
 
 
 def say_conditions(run: Run, found: Survey, notice: Notice) -> None:
@@ -245,7 +245,7 @@ def generate(
     given = np.array([[conditions[name] for name in expected]], float)
     if not np.isfinite(given).all():
         raise ValueError(f"condition: found {dict(conditions)}, expected finite numbers")
-    _say_divergence(run, notice)
+    say_divergence(run, notice)
     for _, what in find_unknown(run.conditions, given, expected):
         notice(f"condition {what}: {_listed(conditions, expected)}; rows drawn there are an extrapolation")
     if codes is not None and run.model.sample is None:
@@ -370,7 +370,13 @@ def _listed(conditions: Mapping[str, float], names: tuple[str, ...]) -> str:
     return ", ".join(f"{name}={conditions[name]:g}" for name in names)
 
 
-def _say_divergence(run: Run, notice: Notice) -> None:
+def say_divergence(run: Run, notice: Notice) -> None:
+    """Says that a run's training diverged, if it did.
+
+    Args:
+        run: the Run.
+        notice: takes what a user should know.
+    """
     if run.diverged:
         notice(f"the run's training diverged, and its results are those of an early stage: {run.diverged}")
 

@@ -14,7 +14,7 @@ from aejax.artefacts import codecs, manifest, storage
 from aejax.base import Model
 from aejax.data.formats.tables import Table
 from aejax.tables.columns import Notice
-from aejax.tables.preparation import prepared
+from aejax.tables.preparation import prepared, run_keys
 from aejax.tables.run import Run
 from aejax.tasks.reduction import check_encodes
 from aejax.training import Progress
@@ -60,7 +60,7 @@ def fit_codes(
         raise ValueError(
             f"table: found another one than the run was trained on, {run.source.path}; give that one, or train anew"
         )
-    split_key, _, score_key = jax.random.split(jax.random.key(run.config.seed), 3)
+    split_key, _, score_key = run_keys(run.config)
     ready = prepared(split_key, table, run.source, run.config, lambda text: None)  # noqa: ARG005
     rows = np.concatenate([ready.split.train, ready.split.validation])
     x = jax.tree.map(lambda field: field[rows], ready.batch)

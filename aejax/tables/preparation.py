@@ -70,6 +70,12 @@ def split_rows(key: jax.Array, num_rows: int, config: TrainConfig) -> Split:
     return Split(*(np.sort(part) for part in np.split(rows, [num_train, num_train + num_validation])))
 
 
+def run_keys(config: TrainConfig) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The keys that split the rows of a run, train it, and score its rows."""
+    split_key, fit_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
+    return split_key, fit_key, score_key
+
+
 class Prepared(NamedTuple):
     """Rows to train on.
 

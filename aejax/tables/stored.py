@@ -1,7 +1,6 @@
 """How runs, their records and the monitors of tables are saved, and how those of the version before are read."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from aejax.artefacts.rules import (
 )
 from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.gross import Limits
-from aejax.data.columns.kinds import Column
+from aejax.data.columns.kinds import KINDS, Column
 from aejax.data.columns.scalers import Scaler
 from aejax.data.formats import options
 from aejax.tables import config as configs
@@ -206,32 +205,13 @@ def _earlier_monitor(path: Path) -> Stored | None:
 
 
 _COLUMNS = {"columns": each(TEXT, 1), "has_header": FLAG}
-_NUMBER = number(-sys.float_info.max, sys.float_info.max)
-_WITHIN = fields({"*": optional(_NUMBER)})
-# What is known of a column, by its kind.
-_FACTS = {
-    "constant": fields({"value": _NUMBER}),
-    "few values": fields({"values": each(_NUMBER, 2), "cuts": each(_NUMBER, 1)}),
-    "angle": fields({"low": _NUMBER, "period": number(sys.float_info.min, sys.float_info.max), "whole": FLAG}),
-    "whole number": _WITHIN,
-    "number": _WITHIN,
-}
 
 
 def _column(name: str, value: Any) -> None:
     fields({"kind": TEXT, "facts": of_type(dict, "what is known of a column")})(name, value)
-    if value["kind"] not in _FACTS:
-        raise ValueError(f"{name}.kind: found {value['kind']!r}, expected one of {', '.join(_FACTS)}")
-    facts = value["facts"]
-    _FACTS[value["kind"]](f"{name}.facts", facts)
-    if value["kind"] == "few values" and not _are_levels(facts["values"], facts["cuts"]):
-        raise ValueError(f"{name}.facts: found {facts}, expected rising values and a cut between each two")
-
-
-def _are_levels(values: list[float], cuts: list[float]) -> bool:
-    return len(cuts) == len(values) - 1 and all(
-        low < cut < high for low, cut, high in zip(values, cuts, values[1:], strict=False)
-    )
+    if value["kind"] not in KINDS:
+        raise ValueError(f"{name}.kind: found {value['kind']!r}, expected one of {', '.join(KINDS)}")
+    KINDS[value["kind"]].check(f"{name}.facts", value["facts"])
 
 
 _RUN_SETTINGS = {

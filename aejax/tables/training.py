@@ -20,7 +20,7 @@ from aejax.tables import config as configs
 from aejax.tables import run as runs
 from aejax.tables.columns import Notice, say_rate
 from aejax.tables.config import TrainConfig
-from aejax.tables.preparation import Prepared, prepared
+from aejax.tables.preparation import Prepared, prepared, run_keys
 from aejax.tables.run import HeldOut, Record, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
 from aejax.training import DivergenceError, Interrupted, Progress, checkpoint, fit, pretrain
@@ -71,7 +71,7 @@ def train(
     config = dataclasses.replace(config, reading=with_found(config.reading, table.reading.dialect))
     codecs.check_folder(folder, Run)
     source = Source(path, sha256, table.columns, table.has_header)
-    split_key, fit_key, score_key = jax.random.split(jax.random.key(config.seed), 3)
+    split_key, fit_key, score_key = run_keys(config)
     pretrain_key = jax.random.fold_in(fit_key, 0)
     ready = prepared(split_key, table, source, config, notice)
     split, columns, num_train = ready.split, ready.columns, len(ready.split.train)

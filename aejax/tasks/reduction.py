@@ -32,7 +32,7 @@ def encode(model: Model | Adversary, variables: Variables, x: RowsLike) -> Laten
         (7, 2)
     """
     check_encodes(model)
-    return over_rows(_encode, model, variables, x)
+    return over_rows(encode_batch, model, variables, x)
 
 
 def reconstruct(model: Model | Adversary, variables: Variables, x: RowsLike) -> np.ndarray:
@@ -59,7 +59,7 @@ def reconstruct(model: Model | Adversary, variables: Variables, x: RowsLike) -> 
         (7, 5)
     """
     check_encodes(model)
-    return over_rows(_reconstruct, model, variables, x)
+    return over_rows(reconstruct_batch, model, variables, x)
 
 
 def suggest_latent_dim(x: np.ndarray, share: float = 0.9) -> int:
@@ -106,9 +106,11 @@ def check_encodes(model: object) -> None:
         required(getattr(model, name, None), name)
 
 
-def _encode(model: Model, variables: Variables, batch: Batch) -> Latent:
+def encode_batch(model: Model, variables: Variables, batch: Batch) -> Latent:
+    """``encode`` of one Batch, inside a program."""
     return required(model.encode, "encode")(variables, filled(model, variables, batch).x, batch.cond)
 
 
-def _reconstruct(model: Model, variables: Variables, batch: Batch) -> Array:
-    return required(model.decode, "decode")(variables, _encode(model, variables, batch).mean, batch.cond)
+def reconstruct_batch(model: Model, variables: Variables, batch: Batch) -> Array:
+    """``reconstruct`` of one Batch, inside a program."""
+    return required(model.decode, "decode")(variables, encode_batch(model, variables, batch).mean, batch.cond)

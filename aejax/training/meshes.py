@@ -6,12 +6,15 @@ variables and the rows lie whole on each device.
 """
 
 import math
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from aejax.base import Array, Batch, PyTree
+
+Arrays = TypeVar("Arrays")
 
 DATA, MEMBER = "data", "member"
 # Arrays of at least so many elements are cut along their largest axis that divides, so that each device holds a part of
@@ -82,9 +85,7 @@ def with_rows_spread(mesh: Mesh | None, batch: Batch) -> Batch:
     Returns:
         The same Batch.
     """
-    if mesh is None or mesh.shape[DATA] == 1:
-        return batch
-    return jax.lax.with_sharding_constraint(batch, NamedSharding(_inside(mesh), PartitionSpec(DATA)))
+    return _constrained(mesh, batch, PartitionSpec(DATA))
 
 
 def with_numbers_whole(mesh: Mesh | None, numbers: Array) -> Array:
@@ -97,9 +98,13 @@ def with_numbers_whole(mesh: Mesh | None, numbers: Array) -> Array:
     Returns:
         The same numbers.
     """
+    return _constrained(mesh, numbers, PartitionSpec())
+
+
+def _constrained(mesh: Mesh | None, arrays: Arrays, spec: PartitionSpec) -> Arrays:
     if mesh is None or mesh.shape[DATA] == 1:
-        return numbers
-    return jax.lax.with_sharding_constraint(numbers, NamedSharding(_inside(mesh), PartitionSpec()))
+        return arrays
+    return jax.lax.with_sharding_constraint(arrays, NamedSharding(_inside(mesh), spec))
 
 
 def with_layout(mesh: Mesh | None, run: PyTree, num_axes: int) -> PyTree:

@@ -34,10 +34,9 @@ def folder_of(command: ExportCommand) -> Path:
         ValueError: an unknown format.
         FileNotFoundError: there is no such run folder.
     """
-    from aejax.export import FORMATS
+    from aejax.export.folder import check_format
 
-    if command.format not in FORMATS:
-        raise ValueError(f"format: found {command.format!r}, expected one of {', '.join(FORMATS)}")
+    check_format(command.format)
     if not command.run.is_dir():
         raise FileNotFoundError(f"{command.run}: there is no such run folder")
     return command.out or command.run / command.format
@@ -55,14 +54,11 @@ def run(command: ExportCommand) -> None:
     """
     import aejax
     from aejax.export import export_run
+    from aejax.tables.application import say_divergence
 
     folder = folder_of(command)
     fitted = aejax.load(command.run, aejax.Run)
-    if fitted.diverged:
-        note(
-            f"the run's training diverged, and its results are those of an early stage: {fitted.diverged}",
-            command.quiet,
-        )
+    say_divergence(fitted, lambda text: note(text, command.quiet))
     found = export_run(fitted, folder, command.format, command.tasks, command.false_alarm_rate)
     print(f"rows: (n, {len(fitted.source.columns)}) float64, NaN where missing: {', '.join(fitted.source.columns)}")
     for each in found:

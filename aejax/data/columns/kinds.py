@@ -1,17 +1,19 @@
 """Kinds of columns, recognised by their values: constants, a few values, whole numbers, angles, numbers in bounds.
 
-A kind is a value with three functions. A new one is written like those below and put into ``KINDS``, before the more
-general ones.
+A kind is a value with three functions and a rule. A new one is written like those below and put into ``KINDS``, before
+the more general ones.
 """
 
 import math
 import shlex
+import sys
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.rules import FLAG, Rule, each, fields, number, optional
 from aejax.base import ArrayLike
 from aejax.data.columns.scalers import constant_columns
 
@@ -53,12 +55,14 @@ class Kind(NamedTuple):
         recognise: (n,) observed values of training rows -> its facts as JSON, or None where they are of another kind.
         keep: ((n,) values that a model has drawn, facts) -> the nearest ones that the column can have.
         describe: facts -> what to say beside a column's name.
+        check: refuses facts, read from a file, that it would not have noted.
     """
 
     name: str
     recognise: Callable[[np.ndarray], dict[str, Any] | None]
     keep: Callable[[np.ndarray, dict[str, Any]], np.ndarray]
     describe: Callable[[dict[str, Any]], str]
+    check: Rule
 
 
 def recognise(x: ArrayLike) -> tuple[Column, ...]:
@@ -311,12 +315,38 @@ def _is_whole(values: np.ndarray) -> bool:
     return bool((values % 1 == 0).all())
 
 
+_NUMBER = number(-sys.float_info.max, sys.float_info.max)
+_POSITIVE = number(sys.float_info.min, sys.float_info.max)
+_BOUNDS = fields({"*": optional(_NUMBER)})
+_LEVELS = fields({"values": each(_NUMBER, 2), "cuts": each(_NUMBER, 1)})
+
+
+def _check_levels(name: str, facts: dict[str, Any]) -> None:
+    _LEVELS(name, facts)
+    levels, cuts = facts["values"], facts["cuts"]
+    between = zip(levels, cuts, levels[1:], strict=False)
+    if len(cuts) != len(levels) - 1 or not all(low < cut < high for low, cut, high in between):
+        raise ValueError(f"{name}: found {facts}, expected rising values and a cut between each two")
+
+
 _ALL = (
-    Kind("constant", _constant, _set, lambda facts: f"always {facts['value']:g}"),
-    Kind("few values", _few_values, _to_levels, lambda facts: ", ".join(f"{value:g}" for value in facts["values"])),
-    Kind("angle", _angle, _around, lambda facts: f"{facts['low']:g} to {facts['low'] + facts['period']:g}, a circle"),
-    Kind("whole number", _whole, _to_whole, lambda facts: _say_bounds(facts) or "without bounds"),
-    Kind("number", _bounds, _within, _say_bounds),
+    Kind("constant", _constant, _set, lambda facts: f"always {facts['value']:g}", fields({"value": _NUMBER})),
+    Kind(
+        "few values",
+        _few_values,
+        _to_levels,
+        lambda facts: ", ".join(f"{value:g}" for value in facts["values"]),
+        _check_levels,
+    ),
+    Kind(
+        "angle",
+        _angle,
+        _around,
+        lambda facts: f"{facts['low']:g} to {facts['low'] + facts['period']:g}, a circle",
+        fields({"low": _NUMBER, "period": _POSITIVE, "whole": FLAG}),
+    ),
+    Kind("whole number", _whole, _to_whole, lambda facts: _say_bounds(facts) or "without bounds", _BOUNDS),
+    Kind("number", _bounds, _within, _say_bounds, _BOUNDS),
 )
 # By name, the more general ones last.
 KINDS = {kind.name: kind for kind in _ALL}

@@ -9,6 +9,7 @@ from aejax.base import Array, ArrayLike
 from aejax.losses.likelihoods import Scaling
 
 Values = TypeVar("Values", np.ndarray, Array)
+_ROUNDING_OF_ENDS = 1e-6
 
 
 class Scaler(NamedTuple):
@@ -125,13 +126,29 @@ def check_scaled(scaler: Scaler, x: ArrayLike, scaling: str, columns: Sequence[s
     if scaling == "unit_interval":
         with np.errstate(invalid="ignore"):
             scaled = scale(scaler, values)
-            is_outside = (scaled < -1e-6) | (scaled > 1 + 1e-6)
+            is_outside = is_beyond_ends(scaled)
         for row, column in np.argwhere(is_outside)[:1]:
             least, most = scaler.mean[column], scaler.mean[column] + scaler.scale[column]
             raise ValueError(
                 f"column {columns[column]!r}: found {values[row, column]:g}, expected {least:g} to {most:g} as in the "
                 "training rows; leave the row out, or take another likelihood"
             )
+
+
+def is_beyond_ends(scaled: Values) -> Values:
+    """Which values of rows scaled to the unit interval are out of the two ends of training, apart from rounding.
+
+    Args:
+        scaled: (n, c), NumPy or JAX.
+
+    Returns:
+        (n, c) bool; False where missing.
+
+    Example:
+        >>> is_beyond_ends(np.array([-0.1, 0.0, 1.0 + 1e-9, np.nan]))
+        array([ True, False, False, False])
+    """
+    return (scaled < -_ROUNDING_OF_ENDS) | (scaled > 1 + _ROUNDING_OF_ENDS)
 
 
 def constant_columns(x: ArrayLike) -> np.ndarray:

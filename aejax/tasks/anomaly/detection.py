@@ -79,7 +79,7 @@ def score(key: Array, model: Model | Adversary, variables: Variables, x: RowsLik
         >>> score(jax.random.key(1), model, variables, np.ones((3, 5))).shape
         (3,)
     """
-    return over_rows(_score, model, (key, variables), x)
+    return over_rows(score_batch, model, (key, variables), x)
 
 
 def calibrate(key: Array, model: Model | Adversary, variables: Variables, x: RowsLike) -> Calibration:
@@ -251,7 +251,17 @@ def _residual_scale(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.maximum(np.sqrt(mean_square), _SMALLEST_RESIDUAL)
 
 
-def _score(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:
+def score_batch(model: Model | Adversary, arguments: tuple[Array, Variables], batch: Batch) -> Array:
+    """``score`` of one Batch, inside a program.
+
+    Args:
+        model: as in ``score``.
+        arguments: key and variables.
+        batch: the Batch.
+
+    Returns:
+        (n,).
+    """
     key, variables = arguments
     if isinstance(model, Model) and model.encode is not None and model.decode is not None:
         batch = filled(model, variables, batch)

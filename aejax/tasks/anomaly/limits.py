@@ -7,6 +7,9 @@ import numpy as np
 
 from aejax.base import ArrayLike
 
+# That of 0.05 * 100, say.
+ROUNDING_OF_RATES = 1e-12
+
 
 class ObtainedRate(NamedTuple):
     """A false alarm rate as measured, beside the one asked for.
@@ -90,7 +93,7 @@ def is_rare(p_value: ArrayLike, false_alarm_rate: float) -> np.ndarray:
         array([ True,  True, False, False])
     """
     check_rate(false_alarm_rate)
-    return np.nan_to_num(np.asarray(p_value, np.float64), nan=1.0) <= false_alarm_rate + 1e-12
+    return np.nan_to_num(np.asarray(p_value, np.float64), nan=1.0) <= false_alarm_rate + ROUNDING_OF_RATES
 
 
 def block_length(score: np.ndarray) -> int:
