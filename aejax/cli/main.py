@@ -275,11 +275,10 @@ def _generate(command: GenerateCommand) -> None:
 
     conditions = {}
     for word in command.condition:
-        name, _, value = word.rpartition("=")
-        try:
-            conditions[name] = float(value)
-        except ValueError:
-            raise ValueError(f"condition: found {word!r}, expected NAME=NUMBER") from None
+        name, separator, value = word.rpartition("=")
+        if not separator:
+            raise ValueError(f"condition: found {word!r}, expected NAME=VALUE")
+        conditions[name] = value
     run = aejax.load(command.run, aejax.Run)
     notice, codes = _notice(command), None
     if command.sampler != "prior":

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aejax.data.columns.scalers import unscale
+from aejax.data.columns.features import Coding, decoded, encode, widths
 from aejax.data.formats.tables import Table
 from aejax.export.graphs import Graph
 from aejax.tables import application
@@ -68,7 +68,9 @@ def _is_pooled(run: Run, rows: np.ndarray) -> np.ndarray:
     """(n,) which rows aejax compares with normal rows of similar gaps, which depend on the other rows of the table."""
     x = rows[:, [run.source.columns.index(name) for name in run.columns]]
     is_pooled = np.zeros(len(rows), bool)
-    for each in comparisons(~np.isnan(x), run.calibration.rows, run.config.false_alarm_rate):
+    for each in comparisons(
+        ~np.isnan(encode(run.profile.columns, x)), run.calibration.rows, run.config.false_alarm_rate
+    ):
         is_pooled[each.rows] = each.gaps != SAME_GAPS
     return is_pooled
 
@@ -77,23 +79,26 @@ def _rows(run: Run) -> np.ndarray:
     normal = run.calibration.rows
     if normal is None:
         raise ValueError("run: found no calibration rows, which an earlier aejax did not keep; train it again")
-    x = unscale(run.scaler, np.asarray(normal.x, float))
+    x = decoded(run.coding, normal.x)
     for row in range(min(_NUM_WITH_GAPS, len(x))):
         x[row, row % x.shape[1]] = np.nan
     by_name = dict(zip(run.columns, x.T, strict=True))
     if normal.cond is not None:
-        cond = unscale(run.cond_scaler, np.asarray(normal.cond, float))
+        cond = decoded(run.cond_coding, normal.cond)
         by_name |= dict(zip(run.config.condition_columns, cond.T, strict=True))
     return np.column_stack([by_name[name] for name in run.source.columns])
 
 
 def _wanted(run: Run, task: str, rows: np.ndarray) -> list[np.ndarray]:
-    table = Table(run.source.columns, rows, run.source.has_header, ())
+    table = Table(run.source.columns, rows, run.source.has_header, (), categories=run.levels)
     if task == "detect":
         columns = application.detect(run, table)
         return [columns[name] for name in ("score", "p_value", "is_anomaly")]
     function = application.encode if task == "encode" else application.reconstruct
-    return [np.column_stack(list(function(run, table).values()))]
+    found = dict(function(run, table))
+    for name in run.levels.keys() & found.keys():
+        found[name] = np.array([run.levels[name].index(text) if text else np.nan for text in found[name].tolist()])
+    return [np.column_stack(list(found.values()))]
 
 
 def _errors(run: Run, task: str, output: str, got: np.ndarray, want: np.ndarray) -> np.ndarray:
@@ -108,13 +113,21 @@ def _errors(run: Run, task: str, output: str, got: np.ndarray, want: np.ndarray)
 
 def _units(run: Run, output: str, want: np.ndarray) -> np.ndarray:
     if output == "reconstruction":
-        scales = dict(zip(run.columns, run.scaler.scale, strict=True))
-        scales |= dict(zip(run.config.condition_columns, run.cond_scaler.scale, strict=True))
+        scales = dict(zip(run.columns, _scales(run.coding), strict=True))
+        scales |= dict(zip(run.config.condition_columns, _scales(run.cond_coding), strict=True))
         return np.array([scales[name] for name in run.source.columns])
     if output in ("p_value", "is_anomaly"):
         return np.ones(())
     size = np.sqrt(np.nanmean(np.square(want), axis=0))
     return np.where(size > 0, size, 1)
+
+
+def _scales(coding: Coding) -> np.ndarray:
+    """(c,) of each column; of a category it is a level, of an angle the whole turn."""
+    size = widths(coding.columns)
+    first = coding.scaler.scale[np.cumsum(size) - size]
+    turns = np.array([column.facts.get("period", 1.0) for column in coding.columns])
+    return np.where(size > 1, turns, first)
 
 
 def _refuse_others(task: str, output: str, error: np.ndarray) -> None:

@@ -126,6 +126,7 @@ def _manifest(run: Run, format: str, entries: dict[str, dict[str, Any]]) -> dict
             "columns": list(run.source.columns),
             "conditions": list(run.config.condition_columns),
             "missing": "NaN",
+            "categories": {name: list(levels) for name, levels in run.levels.items()},
         },
         "tasks": entries,
         "trained_on": {"path": run.source.path, "sha256": run.source.sha256},

@@ -13,11 +13,11 @@ import numpy as np
 
 from aejax.base import Adversary, Array, Batch, Model
 from aejax.data.columns import kinds
+from aejax.data.columns.features import FARTHEST, decode, encode
 from aejax.data.columns.scalers import is_beyond_ends, scale, unscale
 from aejax.export import verdicts
 from aejax.tables import config as configs
-from aejax.tables.columns import FARTHEST
-from aejax.tables.run import Run
+from aejax.tables.run import Run, empty_row
 from aejax.tasks.reduction import check_encodes, encode_batch, reconstruct_batch
 
 Outputs = tuple[Array, ...]
@@ -29,9 +29,9 @@ class Prepared(NamedTuple):
     Attributes:
         rows: (n, columns) float64, as they were given.
         is_usable: (n,) whether all conditions are known and all values are such as the likelihood can have.
-        x: (n, c) float64, scaled; zero where missing.
-        mask: (n, c) what is observed.
-        cond: (n, k) float64, scaled conditions, zero where missing; None without conditions.
+        x: (n, f) float64, scaled features; zero where missing.
+        mask: (n, f) what is observed.
+        cond: (n, g) float64, scaled conditions, zero where missing; None without conditions.
     """
 
     rows: Array
@@ -124,7 +124,8 @@ def _reconstruct(run: Run) -> Graph:
         return (reconstruct_batch(_coder(run), run.variables, batch),)
 
     def finish(rows: Array, is_usable: Array, decoded: Array) -> Outputs:
-        clean = jnp.where(np.isnan(constant), unscale(run.scaler, decoded), np.nan_to_num(constant))
+        rows_again = decode(run.profile.columns, unscale(run.scaler, decoded))
+        clean = jnp.where(np.isnan(constant), rows_again, np.nan_to_num(constant))
         if not is_modelled.all():  # conditions are as they were given
             places = np.maximum(np.cumsum(is_modelled) - 1, 0)
             clean = jnp.where(is_modelled, _columns(clean, places), rows)
@@ -153,13 +154,14 @@ def _prepare(run: Run, rows: Array) -> Prepared:
     constant = kinds.constants(run.profile.columns)
     x = _columns(rows, _places(run, run.columns))
     pinned = jnp.where(np.isnan(constant) | jnp.isnan(x), x, np.nan_to_num(constant))
-    scaled, mask = scale(run.scaler, pinned), ~jnp.isnan(x)
-    x, is_usable = jnp.where(mask, jnp.clip(scaled, -FARTHEST, FARTHEST), 0.0), _is_possible(run, pinned, scaled)
+    features = encode(run.profile.columns, pinned)
+    scaled, mask = scale(run.scaler, features), ~jnp.isnan(features)
+    x, is_usable = jnp.where(mask, jnp.clip(scaled, -FARTHEST, FARTHEST), 0.0), _is_possible(run, features, scaled)
     if not run.config.condition_columns:
         return Prepared(rows, is_usable, x, mask, None)
     cond = _columns(rows, _places(run, run.config.condition_columns))
     is_known = ~jnp.isnan(cond)
-    scaled_cond = jnp.where(is_known, scale(run.cond_scaler, cond), 0.0)
+    scaled_cond = jnp.nan_to_num(scale(run.cond_scaler, encode(run.conditions.columns, cond)))
     return Prepared(rows, is_usable & jnp.all(is_known, axis=1), x, mask, scaled_cond)
 
 
@@ -182,9 +184,8 @@ def _coder(run: Run) -> Model:
 
 
 def _code_size(run: Run) -> int:
-    num_columns, num_conditions = len(run.columns), len(run.config.condition_columns)
-    cond = jnp.zeros((1, num_conditions), jnp.float32) if num_conditions else None
-    row = Batch(jnp.zeros((1, num_columns), jnp.float32), cond=cond, mask=jnp.ones((1, num_columns), bool))
+    row = empty_row(run.scaler, run.cond_scaler)
+    row = row._replace(mask=jnp.ones(row.x.shape, bool))
     return jax.eval_shape(functools.partial(_code, run), row).shape[1]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from aejax.base import Array, Batch
 from aejax.data.columns import kinds
+from aejax.data.columns.kinds import CATEGORY
 from aejax.tables.run import Run
 from aejax.tasks.anomaly import detection
 from aejax.tasks.anomaly.limits import ROUNDING_OF_RATES
@@ -59,7 +60,7 @@ def is_rare(p_value: Array, false_alarm_rate: float) -> Array:
 
 
 def has_changed(run: Run, x: Array) -> Array:
-    """Where a constant column is not what it always was, and no flag or label.
+    """Where a constant column is not what it always was, and no flag or label; and where a category is new.
 
     Args:
         run: the Run.
@@ -71,7 +72,20 @@ def has_changed(run: Run, x: Array) -> Array:
     constant = kinds.constants(run.profile.columns)
     is_other = jnp.abs(x - np.nan_to_num(constant)) > np.nan_to_num(kinds.rounding_of(constant), nan=np.inf)
     is_mark = kinds.is_flag(constant) & ((x == 0) | (jnp.abs(x) == 1))
-    return jnp.any(is_other & ~is_mark, axis=1)
+    return jnp.any((is_other & ~is_mark) | _is_new_category(run, x), axis=1)
+
+
+def _is_new_category(run: Run, x: Array) -> Array:
+    """(n, c), where new categories are as rare in normal rows as the rate asks."""
+    num_levels = np.array(
+        [
+            len(column.facts["levels"])
+            if column.kind == CATEGORY and column.facts["rare"] <= run.config.false_alarm_rate
+            else np.inf
+            for column in run.profile.columns
+        ]
+    )
+    return np.isfinite(num_levels) & ((x < 0) | (x >= num_levels))
 
 
 def _score(run: Run, batch: Batch) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from aejax.base import Array
 from aejax.kernels.recipes import remembered
-from aejax.losses.likelihoods import Likelihood
+from aejax.losses.likelihoods import Likelihood, Scaling
 
 __all__ = ["categorical", "product"]
 
@@ -97,4 +97,5 @@ def product(parts: Sequence[tuple[Likelihood, int]]) -> Likelihood:
         drawn = [of.sample(own_key, params_of(params, i), piece) for i, (of, own_key, piece) in each]
         return jnp.concatenate(drawn, axis=-1)
 
-    return Likelihood(init, nll, mean, sample)
+    scaling: Scaling = next((part.scaling for part in likelihoods if part.scaling != "standardised"), "standardised")
+    return Likelihood(init, nll, mean, sample, scaling=scaling)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,11 @@ import numpy as np
 
 from aejax import metrics, plots, tasks
 from aejax.base import Model
-from aejax.data.columns.kinds import KINDS
-from aejax.data.columns.scalers import scale
+from aejax.data.columns.kinds import CATEGORY, KINDS
 from aejax.plots.style import BLUE, new_figure, tidy
 from aejax.reports import pages
 from aejax.reports.pages import Panel
-from aejax.tables.application import draw_rows
+from aejax.tables.application import draw_rows, scaled_conditions
 from aejax.tables.run import HeldOut, Record, Run
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 # Bars that a picture can hold, and how many of the worst are shown where there are more.
 _MOST_BARS, _NUM_WORST = 60, 20
+_MOST_CATEGORIES = 8  # of a column, that are listed
 
 
 def summary(run: Run, record: Record) -> str:
@@ -221,19 +221,21 @@ def _columns(run: Run) -> list[Panel]:
 
 
 def _pictures(run: Run, record: Record) -> list[Panel]:
-    held_out = record.held_out
+    held_out, has_numbers = record.held_out, not _are_categories(run).all()
     drawings: list[tuple[str, Callable[[], Panel]]] = []
     if np.isfinite(record.history["loss"]).any():
         drawings.append(("Training", lambda: _training(record.history)))
     if isinstance(run.model, Model):
         drawings += [
             ("Explained variance", lambda: _explained_variance(run, held_out)),
-            ("Reconstructions", lambda: _reconstructed_rows(run, held_out)),
+            *([("Reconstructions", lambda: _reconstructed_rows(run, held_out))] if has_numbers else []),
             ("Codes", lambda: _codes(run, held_out)),
         ]
     drawings.append(("Anomaly scores", lambda: _scores(run)))
-    if run.model.sample is not None:
+    if run.model.sample is not None and has_numbers:
         drawings.append(("Samples", lambda: _samples(run, held_out)))
+    if _are_categories(run).any():
+        drawings.append(("Categories", lambda: _categories(run, held_out)))
     return [_drawn(title, draw) for title, draw in drawings]
 
 
@@ -281,7 +283,8 @@ def _explained_variance(run: Run, held_out: HeldOut) -> Panel:
 
 def _codes(run: Run, held_out: HeldOut) -> Panel:
     # The codes are coloured by the column that they hold best.
-    told = int(np.argmax(np.nan_to_num(held_out.explained_variance, nan=-np.inf)))
+    is_told = np.where(_are_categories(run), np.nan, held_out.explained_variance)
+    told = int(np.argmax(np.nan_to_num(is_told, nan=-np.inf)))
     return Panel(
         "Codes",
         figure=_figure(plots.latent_scatter(held_out.code, held_out.x[:, told], _labels(run)[told])),
@@ -290,7 +293,9 @@ def _codes(run: Run, held_out: HeldOut) -> Panel:
 
 
 def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
-    columns = run.columns
+    chosen = np.flatnonzero(~_are_categories(run))
+    columns, labels = ([names[place] for place in chosen] for names in (run.columns, _labels(run)))
+    x, reconstruction = held_out.x[:, chosen], held_out.reconstruction[:, chosen]
     if run.config.split == "time":
         draw, num_rows = plots.reconstructions, 200
         what = f"The first {min(num_rows, len(held_out.x))} held-out rows and what the model makes of them."
@@ -298,7 +303,7 @@ def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
         # Rows held out at random do not follow each other: over a row number they would only look as if they did.
         draw, num_rows = plots.parity, None
         what = "Each point is a held-out row; on the line the model gives back what was measured."
-    panels = draw(held_out.x[:num_rows], held_out.reconstruction[:num_rows], _labels(run), held_out.explained_variance)
+    panels = draw(x[:num_rows], reconstruction[:num_rows], labels, held_out.explained_variance[chosen])
     return Panel(
         "Reconstructions",
         figure=_figure(panels),
@@ -306,25 +311,48 @@ def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
     )
 
 
-def _which(panels: np.ndarray, columns: tuple[str, ...], worst: str) -> str:
+def _which(panels: np.ndarray, columns: Sequence[str], worst: str) -> str:
     some = f"The {len(panels)} of {len(columns)} columns {worst}"
     shown = some if len(panels) < len(columns) else f"All columns, those {worst} first"
     return f"{shown}; rows too far out for a panel are counted in its title."
 
 
 def _samples(run: Run, held_out: HeldOut) -> Panel:
-    cond = scale(run.cond_scaler, held_out.cond) if run.config.condition_columns else None
+    cond = scaled_conditions(run, held_out.cond)
     key = jax.random.key(run.config.seed)
     rows = draw_rows(run, key, len(held_out.x), cond)
-    distance = metrics.ks_distance(rows, held_out.x)
-    panels = plots.samples_against_data(rows, held_out.x, _labels(run), distance)
+    chosen = np.flatnonzero(~_are_categories(run))
+    columns, labels = ([names[place] for place in chosen] for names in (run.columns, _labels(run)))
+    distance = metrics.ks_distance(rows[:, chosen], held_out.x[:, chosen])
+    panels = plots.samples_against_data(rows[:, chosen], held_out.x[:, chosen], labels, distance)
     at = ", at the same conditions" if cond is not None else ""
     return Panel(
         "Samples",
         figure=_figure(panels),
         caption=f"Generated rows beside held-out ones{at}. KS is their Kolmogorov-Smirnov distance, 0 at best, 1 at "
-        f"worst. {_which(panels, run.columns, 'that agree worst')}",
+        f"worst. {_which(panels, columns, 'that agree worst')}",
     )
+
+
+def _categories(run: Run, held_out: HeldOut) -> Panel:
+    """How often each category comes in held-out rows, in what is made of them, and in new ones."""
+    cond = scaled_conditions(run, held_out.cond)
+    rows = {"held out": held_out.x}
+    if isinstance(run.model, Model):
+        rows["reconstructed"] = held_out.reconstruction
+    if run.model.sample is not None:
+        rows["generated"] = draw_rows(run, jax.random.key(run.config.seed), len(held_out.x), cond)
+    table: list[tuple[object, ...]] = [("column", "category", *rows)]
+    for place in np.flatnonzero(_are_categories(run)):
+        levels = run.profile.columns[place].facts["levels"]
+        shares = [[float((of[:, place] == number).mean()) for number in range(len(levels))] for of in rows.values()]
+        often = np.argsort(-np.array(shares[0]), kind="stable")[:_MOST_CATEGORIES]
+        table += [(run.columns[place], levels[n], *(f"{share[n]:.1%}" for share in shares)) for n in often]
+    return Panel("Categories", text="The share of rows; the most frequent categories of each column.", table=table)
+
+
+def _are_categories(run: Run) -> np.ndarray:
+    return np.array([column.kind == CATEGORY for column in run.profile.columns], bool)
 
 
 def _labels(run: Run) -> list[str]:

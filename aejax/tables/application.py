@@ -1,5 +1,6 @@
 """Using a run on a table: codes, clean rows, anomalies, new rows, and how good they are."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,13 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aejax import metrics, tasks
-from aejax.base import Array, ArrayLike, Batch, Model
+from aejax import tasks
+from aejax.base import ArrayLike, Batch, Model
 from aejax.data.columns import kinds
+from aejax.data.columns.categories import texts_of
 from aejax.data.columns.conditions import find_unknown
+from aejax.data.columns.features import coded, decoded, pooled, spread, summed
 from aejax.data.columns.gross import gross_errors
-from aejax.data.columns.scalers import scale, unscale
+from aejax.data.columns.kinds import CATEGORY, Column
+from aejax.data.formats.table_files.registry import shown
 from aejax.data.formats.tables import Table, select_columns
+from aejax.tables import quality
 from aejax.tables.columns import Notice, say_rate, say_skipped, scaled_batch
 from aejax.tables.gaps import say_gaps
 from aejax.tables.profiles import changes, pinned
@@ -112,19 +117,31 @@ def reconstruction(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa:
 
     def reconstruct(rows: Rows) -> Columns:
         batch = _batch(run, rows)
-        clean = unscale(run.scaler, tasks.reconstruct(run.model, run.variables, batch).astype(float))
+        clean = decoded(run.coding, tasks.reconstruct(run.model, run.variables, batch))
         clean = np.where(np.isnan(constant), clean, constant)
-        cond = None if batch.cond is None else unscale(run.cond_scaler, batch.cond)
-        return _as_table(run, clean, cond)
+        return _as_table(run, clean, None if batch.cond is None else rows.cond)
 
     return reconstruct
 
 
 def detection(run: Run, found: Survey, notice: Notice, false_alarm_rate: float | None = None) -> Applied:
     """The same of ``detect``: see ``encoding``. Rows with gaps are compared with what the gaps of all rows ask for."""
+    judge = judging(run, found, notice, false_alarm_rate)
+    return lambda rows: judge(rows)[0]
+
+
+def judging(
+    run: Run, found: Survey, notice: Notice, false_alarm_rate: float | None = None
+) -> Callable[[Rows], tuple[Columns, np.ndarray]]:
+    """The same, with (n, c) how much each column contributed, 1 on average in normal rows."""
     rate = run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
     key = jax.random.key(run.config.seed)
+    columns = run.profile.columns
     references = refer(key, run.model, run.variables, found.patterns, run.calibration, rate)
+    pooled_groups = (
+        group._replace(residual_scale=pooled(columns, group.residual_scale)) for group in references.groups
+    )
+    references = references._replace(groups=tuple(pooled_groups))
     num_other = found.patterns.num_with_gaps if run.calibration.rows is None else 0
     say_gaps(found.gaps, references.num_similar, num_other, notice)
     say_rate(rate, len(run.calibration.score), notice)
@@ -133,30 +150,32 @@ def detection(run: Run, found: Survey, notice: Notice, false_alarm_rate: float |
         notice(f"{count} rows: {what}")
     names, num_before = np.array(run.columns, object), 0
 
-    def detect(rows: Rows) -> Columns:
+    def judge(rows: Rows) -> tuple[Columns, np.ndarray]:
         nonlocal num_before
-        judged = detect_block(key, run.model, run.variables, _batch(run, rows), references, num_before)
-        num_before += int(is_compared(~np.isnan(rows.x), run.calibration.rows).sum())
-        contribution = _of_varying(run, judged.contribution)
+        batch = _batch(run, rows)
+        judged = detect_block(key, run.model, run.variables, batch, references, num_before)
+        num_before += int(is_compared(~np.isnan(np.asarray(batch.x)), run.calibration.rows).sum())
+        contribution = _of_varying(run, summed(columns, judged.contribution))
         top = names[np.argmax(contribution, axis=1)]
         top[~contribution.any(axis=1)] = ""
         is_anomaly = judged.is_anomaly.copy()
         reasons = [(judged.is_anomaly, "score")]
-        for where, what, is_alarm in changes(run.profile, rows.x, run.columns):
-            reasons.append((where, what))
-            if is_alarm:
-                top[where & ~is_anomaly] = what.partition(" was always ")[0]
-                is_anomaly |= where
+        for change in changes(run.profile, rows.x, run.columns, run.config.false_alarm_rate):
+            reasons.append((change.rows, change.what))
+            if change.is_alarm:
+                top[change.rows & ~is_anomaly] = change.name
+                is_anomaly |= change.rows
         reasons += find_unknown(run.conditions, rows.cond, run.config.condition_columns)
-        return {
+        verdict = {
             "score": judged.score,
             "p_value": judged.p_value,
             "is_anomaly": is_anomaly,
             "top_sensor": top.astype(str),
             "reason": _joined(len(top), reasons),
         }
+        return verdict, contribution
 
-    return detect
+    return judge
 
 
 def say_columns(run: Run, table: Table, notice: Notice) -> None:
@@ -214,7 +233,7 @@ def in_place(function: Applied, rows: Rows) -> Columns:
 def generate(
     run: Run,
     num_samples: int,
-    conditions: Mapping[str, float] | None = None,
+    conditions: Mapping[str, float | str] | None = None,
     seed: int = 0,
     notice: Notice = lambda text: None,  # noqa: ARG005
     codes: tasks.Mixture | tasks.Flow | None = None,
@@ -224,7 +243,7 @@ def generate(
     Args:
         run: the Run.
         num_samples: how many rows.
-        conditions: a value for each condition column of the run.
+        conditions: a value for each condition column of the run, of a category its text.
         seed: of the draw.
         notice: takes what a user should know, such as a condition far from those of the training rows.
         codes: what codes are drawn from, by ``fit_codes``; the prior of a model that has one if None.
@@ -242,9 +261,7 @@ def generate(
             f"condition: found {sorted(conditions) or 'none'}, expected a value for each of {list(expected) or 'none'}"
             + (f", such as --condition {expected[0]}=1.0" if expected else "; this run has no condition columns")
         )
-    given = np.array([[conditions[name] for name in expected]], float)
-    if not np.isfinite(given).all():
-        raise ValueError(f"condition: found {dict(conditions)}, expected finite numbers")
+    given = _given(run, conditions)
     say_divergence(run, notice)
     for _, what in find_unknown(run.conditions, given, expected):
         notice(f"condition {what}: {_listed(conditions, expected)}; rows drawn there are an extrapolation")
@@ -252,8 +269,8 @@ def generate(
         notice(
             f"new rows of {run.config.model} are without observation noise: each column varies less than in the table"
         )
-    scaled = scale(run.cond_scaler, given)[0] if expected else None
-    rows = draw_rows(run, jax.random.key(seed), num_samples, scaled, codes)
+    scaled = scaled_conditions(run, given)
+    rows = draw_rows(run, jax.random.key(seed), num_samples, None if scaled is None else scaled[0], codes)
     return _as_table(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
 
 
@@ -284,7 +301,8 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
     is_gross = gross_errors(run.profile.limits, rows.x)
     if is_gross.any():
         notice(f"all figures but the share flagged are without {is_gross.sum()} gross errors")
-    batch = batch._replace(x=jnp.where(is_gross, np.float32(np.nan), batch.x))
+    columns = run.profile.columns
+    batch = batch._replace(x=jnp.where(spread(columns, is_gross), np.float32(np.nan), batch.x))
     result: dict[str, Any] = {
         "num_rows": len(batch.x),
         "mean_score": float(np.nanmean(found.score[~is_gross.any(axis=1)])),
@@ -294,11 +312,25 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
     if isinstance(run.model, Model):
         reconstruction = tasks.reconstruct(run.model, run.variables, batch)
         result["mse"] = float(np.nanmean(np.square(batch.x - reconstruction)))
-        result |= _by_column(run, "explained_variance", metrics.explained_variance(batch.x, reconstruction))
+        explained = quality.explained_variance(columns, np.asarray(batch.x), reconstruction)
+        result |= _by_column(run, "explained_variance", explained)
     if run.model.sample is not None:
-        drawn = scale(run.scaler, draw_rows(run, jax.random.key(run.config.seed), len(batch.x), batch.cond))
-        result |= _by_column(run, "ks_distance", metrics.ks_distance(drawn, batch.x))
+        drawn = draw_rows(run, jax.random.key(run.config.seed), len(batch.x), batch.cond)
+        result |= _by_column(run, "ks_distance", quality.distances(columns, drawn, np.where(is_gross, np.nan, rows.x)))
     return result
+
+
+def scaled_conditions(run: Run, cond: np.ndarray) -> np.ndarray | None:
+    """Conditions as the model is given them; None for a run without.
+
+    Args:
+        run: the Run.
+        cond: (n, k) in the units of the table.
+
+    Returns:
+        (n, g).
+    """
+    return np.nan_to_num(coded(run.cond_coding, cond)) if run.config.condition_columns else None
 
 
 def draw_rows(
@@ -320,8 +352,8 @@ def draw_rows(
     Returns:
         (num_samples, c).
     """
-    drawn = np.asarray(tasks.generate(key, run.model, run.variables, num_samples, cond, codes), float)
-    return kinds.keep(run.profile.columns, unscale(run.scaler, drawn))
+    drawn = tasks.generate(key, run.model, run.variables, num_samples, cond, codes)
+    return kinds.keep(run.profile.columns, decoded(run.coding, drawn))
 
 
 def _surveyed(run: Run, table: Table, notice: Notice) -> Survey:
@@ -334,7 +366,7 @@ def _surveyed(run: Run, table: Table, notice: Notice) -> Survey:
 
 def _batch(run: Run, rows: Rows) -> Batch:
     """Rows as the model takes them: scaled, NaN where missing; constant columns are what they always were."""
-    return scaled_batch(pinned(run.profile, rows.x), rows.cond, run.scaler, run.cond_scaler)
+    return scaled_batch(pinned(run.profile, rows.x), rows.cond, run.coding, run.cond_coding)
 
 
 def _of_varying(run: Run, contribution: np.ndarray) -> np.ndarray:
@@ -366,8 +398,30 @@ def _joined(num_rows: int, reasons: list[tuple[np.ndarray, str]]) -> np.ndarray:
     return joined.astype(str)
 
 
-def _listed(conditions: Mapping[str, float], names: tuple[str, ...]) -> str:
-    return ", ".join(f"{name}={conditions[name]:g}" for name in names)
+def _given(run: Run, conditions: Mapping[str, float | str]) -> np.ndarray:
+    """(1, k) conditions, categories as the numbers of their levels."""
+    kinds_of = zip(run.config.condition_columns, run.conditions.columns, strict=True)
+    return np.array([[_condition(name, conditions[name], column) for name, column in kinds_of]], float)
+
+
+def _condition(name: str, value: float | str, column: Column) -> float:
+    if column.kind == CATEGORY:
+        levels, text = column.facts["levels"], value if isinstance(value, str) else f"{value:.15g}"
+        if text not in levels:
+            raise ValueError(f"condition: found {name}={text}, expected one of {shown(levels)}")
+        return float(levels.index(text))
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"condition: found {name}={value}, expected a finite number")
+    return number
+
+
+def _listed(conditions: Mapping[str, float | str], names: tuple[str, ...]) -> str:
+    values = (conditions[name] for name in names)
+    return ", ".join(f"{n}={v if isinstance(v, str) else f'{v:g}'}" for n, v in zip(names, values, strict=True))
 
 
 def say_divergence(run: Run, notice: Notice) -> None:
@@ -388,8 +442,12 @@ def _spread(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _as_table(run: Run, x: np.ndarray, cond: np.ndarray | Array | None) -> dict[str, np.ndarray]:
+def _as_table(run: Run, x: np.ndarray, cond: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Rows and conditions by the name of their column, categories as texts."""
     by_name = dict(zip(run.columns, x.T, strict=True))
     if cond is not None:
-        by_name |= dict(zip(run.config.condition_columns, np.asarray(cond).T, strict=True))
-    return {name: by_name[name] for name in run.source.columns}
+        by_name |= dict(zip(run.config.condition_columns, cond.T, strict=True))
+    return {
+        name: texts_of(by_name[name], column.facts["levels"]) if column.kind == CATEGORY else by_name[name]
+        for name, column in run.column_kinds.items()
+    }

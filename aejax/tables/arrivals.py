@@ -6,10 +6,12 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.data.columns.categories import UNSEEN
 from aejax.data.formats.clocks import is_time
 from aejax.data.formats.contents import nearest
 from aejax.data.formats.options import ReadOptions
@@ -107,7 +109,13 @@ def find_layout(
     return layout, min(found.first, len(lines))
 
 
-def read(line: str, layout: Layout, columns: tuple[str, ...], missing: tuple[str, ...] = ()) -> Arrival | None:
+def read(
+    line: str,
+    layout: Layout,
+    columns: tuple[str, ...],
+    missing: tuple[str, ...] = (),
+    levels: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Arrival | None:
     r"""The row of a line.
 
     Args:
@@ -115,6 +123,7 @@ def read(line: str, layout: Layout, columns: tuple[str, ...], missing: tuple[str
         layout: how it is written.
         columns: c names.
         missing: words for a missing value, beside those that always are.
+        levels: the texts of columns of categories, whose numbers are the values.
 
     Returns:
         The Arrival; None for an empty line.
@@ -134,7 +143,10 @@ def read(line: str, layout: Layout, columns: tuple[str, ...], missing: tuple[str
     values, problems = np.full(len(columns), np.nan), []
     for index, name in enumerate(columns):
         try:
-            values[index] = _number(cells.get(name), layout.decimal, words)
+            cell = cells.get(name)
+            values[index] = (
+                _level(cell, levels[name], words) if name in levels else _number(cell, layout.decimal, words)
+            )
         except ValueError as error:
             problems.append(f"{name}: {error}")
     gaps = tuple(name for name, value in zip(columns, values, strict=True) if math.isnan(value))
@@ -235,6 +247,13 @@ def _split(line: str, separator: str) -> list[str]:
         return [cell.strip() for cell in next(split_cells([line.rstrip("\r\n") + "\n"], separator), [])]
     except csv.Error:
         return [line]
+
+
+def _level(cell: Any, levels: tuple[str, ...], missing: tuple[str, ...]) -> float:
+    text = "" if cell is None else f"{cell:.15g}" if isinstance(cell, int | float) else str(cell).strip()
+    if is_missing(text) or text.lower() in missing:
+        return math.nan
+    return float(levels.index(text)) if text in levels else UNSEEN
 
 
 def _number(cell: Any, decimal: str, missing: tuple[str, ...]) -> float:

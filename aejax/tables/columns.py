@@ -1,17 +1,19 @@
 """From the columns of a table to scaled rows and conditions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from aejax.base import Batch
 from aejax.data.batches import check_range
-from aejax.data.columns.scalers import Scaler, scale
-from aejax.data.formats.tables import Table
+from aejax.data.columns import categories
+from aejax.data.columns.features import Coding, coded
+from aejax.data.columns.kinds import CATEGORY, Column
+from aejax.data.formats.tables import Selection, Table
+from aejax.data.formats.texts import texts_of_numbers
 from aejax.tables.config import TrainConfig
 from aejax.tables.profiles import Notice as Notice
 from aejax.tables.run import Source
-
-FARTHEST = 1e15
-_BLOCK = 1 << 16
 
 
 def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
@@ -44,14 +46,35 @@ def select(values: np.ndarray, source: Source, config: TrainConfig) -> tuple[np.
     return values[:, ~is_condition], values[:, order]
 
 
-def scaled_batch(x: np.ndarray, cond: np.ndarray, scaler: Scaler, cond_scaler: Scaler) -> Batch:
-    """Scaled float32 rows, cut off where squares would not be float32 any more; NaN where missing."""
-    scaled = np.empty(x.shape, np.float32)
-    for begin in range(0, len(x), _BLOCK):  # of float64 only a part at a time
-        block = slice(begin, begin + _BLOCK)
-        scaled[block] = np.clip(scale(scaler, x[block]), -FARTHEST, FARTHEST)
-    scaled_cond = scale(cond_scaler, cond).astype(np.float32) if cond.shape[1] else None
-    return Batch(scaled, cond=scaled_cond)  # type: ignore[arg-type]
+def with_known_levels(selected: Selection, names: Sequence[str], columns: Sequence[Column]) -> np.ndarray:
+    """The values of columns in which the levels of categories have the numbers that they had in training.
+
+    Args:
+        selected: (n, c) columns.
+        names: of the columns.
+        columns: what is known of them.
+
+    Returns:
+        (n, c).
+    """
+    values = selected.values
+    if all(column.kind != CATEGORY for column in columns):
+        return values
+    values = np.array(values)
+    for place, (name, column) in enumerate(zip(names, columns, strict=True)):
+        if column.kind == CATEGORY:
+            texts, numbers = selected.categories.get(name), values[:, place]
+            if texts is None:  # values that were never text
+                found, places = np.unique(texts_of_numbers(numbers), return_inverse=True)
+                texts, numbers = tuple(found.tolist()), np.where(np.isnan(numbers), np.nan, places)
+            values[:, place] = categories.numbers_of(texts, numbers, column.facts)
+    return values
+
+
+def scaled_batch(x: np.ndarray, cond: np.ndarray, coding: Coding, cond_coding: Coding) -> Batch:
+    """Rows and conditions as a model is given them; NaN where missing, zeros for a condition never seen in training."""
+    scaled_cond = np.nan_to_num(coded(cond_coding, cond)) if cond.shape[1] else None
+    return Batch(coded(coding, x), cond=scaled_cond)  # type: ignore[arg-type]
 
 
 def has_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:

@@ -5,19 +5,27 @@ import difflib
 import inspect
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal
 
 from aejax import losses
 from aejax.artefacts import described
 from aejax.base import Adversary, Model
+from aejax.data.columns.features import has_categories, likelihood_of
+from aejax.data.columns.kinds import Column
 from aejax.data.formats import options as reading_options
 from aejax.data.formats.options import ReadOptions
 from aejax.models import MODELS
 
 # The length of a run where none is asked for: about this many steps, within these numbers of epochs.
 _DEFAULT_STEPS = 20_000
+# What models take where they are told no likelihood, if it is another than the squared error. Beside categories the
+# conditional VAE has one scale a column: a scale for each value, its own, is a second output of the decoder.
+_OWN_LIKELIHOODS: dict[str, Callable[[], losses.Likelihood]] = {
+    **dict.fromkeys(("vae", "conditional_vae", "vq_autoencoder"), losses.gaussian),
+    "convolutional_vae": lambda: losses.gaussian("shared"),
+}
 _ADVERSARIAL_EMA_DECAY = 0.999
 _FEWEST_EPOCHS, _MOST_EPOCHS = 20, 1000
 
@@ -221,12 +229,13 @@ def scaling(config: TrainConfig) -> losses.Scaling:
     return "standardised" if config.likelihood is None else losses.likelihood(config.likelihood).scaling
 
 
-def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
+def build_model(config: TrainConfig, num_features: int, columns: Sequence[Column] = ()) -> Model | Adversary:
     """The model of a resolved config.
 
     Args:
         config: the TrainConfig.
-        num_columns: the number of columns that it models.
+        num_features: the number of features that it models.
+        columns: what is known of the columns; all are numbers if none.
 
     Returns:
         The Model or Adversary.
@@ -235,7 +244,7 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
         ValueError: an option that the model does not have, or a bad value.
 
     Example:
-        >>> build_model(TrainConfig(latent_dim=2, options=("beta=4",)), num_columns=5).hparams.beta
+        >>> build_model(TrainConfig(latent_dim=2, options=("beta=4",)), num_features=5).hparams.beta
         4
     """
     factory = MODELS[config.model]
@@ -251,6 +260,9 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
                 f"likelihood: found {config.likelihood!r} for {config.model}, which takes none; leave it out"
             )
         options["likelihood"] = losses.likelihood(config.likelihood)
+    if has_categories(columns) and "likelihood" in inspect.signature(factory).parameters:
+        own = _OWN_LIKELIHOODS.get(config.model, losses.squared_error)()
+        options["likelihood"] = likelihood_of(columns, options.get("likelihood", own))
     if config.pretrain_epochs:  # the units of Boltzmann machines are logistic
         options["activation"] = "sigmoid"
     for option in config.options:
@@ -261,7 +273,7 @@ def build_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
             )
         options[name] = _value(name, text, known[name])
     try:
-        return factory((num_columns,), config.latent_dim, **options)
+        return factory((num_features,), config.latent_dim, **options)
     except TypeError as error:
         raise ValueError(f"options: found {' '.join(config.options)}, which {config.model} refuses: {error}") from error
 

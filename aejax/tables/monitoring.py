@@ -9,7 +9,7 @@ from aejax.base import Array
 from aejax.data.batches import check_range
 from aejax.data.columns.sentinels import MARKS, find_sentinels
 from aejax.data.formats.options import ReadOptions, with_found
-from aejax.data.formats.tables import Table, select_columns
+from aejax.data.formats.tables import Table, check_numbers, select_columns
 from aejax.data.gaps import standstills
 from aejax.tables.columns import Notice, chosen_names
 from aejax.tables.gaps import Gaps, describe, find_gaps
@@ -86,6 +86,7 @@ def fit_monitor(key: Array, normal: Table, notice: Notice = lambda text: None, *
         >>> monitor.longest_still
         array([1., 1.])
     """
+    check_numbers(normal, "a monitor")
     low, middle, high = _quartiles(normal.values)
     values = without_sentinels(normal.values, middle, (high - low) / _QUARTILES_APART, normal.columns, "normal", notice)
     if line := describe(find_gaps(values, normal.columns)):

@@ -6,14 +6,18 @@ import jax
 import numpy as np
 
 from aejax.base import Batch
+from aejax.data.columns.conditions import Conditions, fit_conditions
+from aejax.data.columns.features import Coding, check_features, encode, scaler_of
 from aejax.data.columns.gross import fit_limits, gross_errors
-from aejax.data.columns.scalers import Scaler, check_scaled, constant_columns, fit_scaler
+from aejax.data.columns.kinds import CATEGORY
+from aejax.data.columns.scalers import Scaler, constant_columns
 from aejax.data.columns.sentinels import find_sentinels
+from aejax.data.formats.options import kinds_told
 from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
 from aejax.tables.columns import Notice, check_columns, has_conditions, scaled_batch, select
 from aejax.tables.config import TrainConfig
-from aejax.tables.profiles import Profile, fit_profile, pinned, say_profile
+from aejax.tables.profiles import Profile, Told, fit_profile, pinned, recognised, say_profile
 from aejax.tables.run import Source
 
 _FEWEST_ROWS = 10
@@ -85,9 +89,10 @@ class Prepared(NamedTuple):
         x: (n, c) in the units of the table; NaN where missing, and where there was a gross error.
         cond: (n, k) conditions.
         batch: both, scaled.
-        scaler: of the modelled columns.
-        cond_scaler: of the conditions.
+        scaler: of the features of the modelled columns.
+        cond_scaler: of those of the conditions.
         profile: of the modelled columns.
+        conditions: where the conditions of the training rows are.
     """
 
     columns: tuple[str, ...]
@@ -98,6 +103,7 @@ class Prepared(NamedTuple):
     scaler: Scaler
     cond_scaler: Scaler
     profile: Profile
+    conditions: Conditions
 
 
 def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, notice: Notice) -> Prepared:
@@ -117,35 +123,59 @@ def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, 
         ValueError: columns or rows that a model cannot be trained on; the message names them.
     """
     columns = check_columns(table, config)
+    told = _told(table, config)
     x, cond = select(table.values, source, config)
-    cond = _usable_conditions(cond, config, notice)
+    of_conditions = _of(told, config.condition_columns)
+    cond = _usable_conditions(cond, of_conditions, config, notice)
     is_known = has_conditions(cond, config, notice)
     x, cond = x[is_known], cond[is_known]
     split = split_rows(key, len(x), config)
     _check_split(x, split, columns, config)
-    profile, is_gross = fit_profile(x, split.train, config.gross_errors == "keep")
+    profile, is_gross = fit_profile(x, split.train, config.gross_errors == "keep", _of(told, columns))
     say_profile(profile, x[split.train], columns, notice)
     x = pinned(profile, np.where(is_gross, np.nan, x))
     # A row with a gross error is not normal: it has no say in where the limit is.
     split = split._replace(calibration=split.calibration[~is_gross[split.calibration].any(axis=1)])
+    conditions = fit_conditions(cond[split.train], recognised(cond[split.train], cond, of_conditions))
+    features = encode(profile.columns, x)
     scaling = configs.scaling(config)
-    scaler = fit_scaler(x[split.train], columns=columns, scaling=scaling)
-    cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
-    check_scaled(scaler, x, scaling, columns)
-    batch = scaled_batch(x, cond, scaler, cond_scaler)
-    return Prepared(columns, split, x, cond, batch, scaler, cond_scaler, profile)
+    scaler = scaler_of(profile.columns, features[split.train], columns, scaling)
+    cond_features = np.nan_to_num(encode(conditions.columns, cond[split.train]))
+    cond_scaler = scaler_of(conditions.columns, cond_features, config.condition_columns, "standardised")
+    check_features(profile.columns, scaler, features, columns, scaling)
+    batch = scaled_batch(x, cond, Coding(profile.columns, scaler), Coding(conditions.columns, cond_scaler))
+    return Prepared(columns, split, x, cond, batch, scaler, cond_scaler, profile, conditions)
 
 
-def _usable_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:
+def _told(table: Table, config: TrainConfig) -> Told:
+    levels = {table.columns.index(name): texts for name, texts in table.categories.items()}
+    kinds = {
+        table.columns.index(name): kind
+        for name, kind in kinds_told(config.reading).items()
+        if name in table.columns and kind != CATEGORY
+    }
+    return Told(table.columns, levels, kinds, configs.scaling(config) == "standardised")
+
+
+def _of(told: Told, names: tuple[str, ...]) -> Told:
+    """What is told of some columns, by their place among these."""
+    places = {told.names.index(name): place for place, name in enumerate(names)}
+    levels = {places[place]: texts for place, texts in told.levels.items() if place in places}
+    kinds = {places[place]: kind for place, kind in told.kinds.items() if place in places}
+    return Told(names, levels, kinds, told.takes_angles)
+
+
+def _usable_conditions(cond: np.ndarray, told: Told, config: TrainConfig, notice: Notice) -> np.ndarray:
     """The conditions, missing where they are gross errors; says so, and where a value seems to mark something else."""
-    for index, value, count in find_sentinels(cond):
+    numbers = np.where([place in told.levels for place in range(cond.shape[1])], np.nan, cond)
+    for index, value, count in find_sentinels(numbers):
         notice(
             f"condition column {config.condition_columns[index]!r}: {count} rows hold {value:g}, far from all other "
             "values; if it marks a missing value, empty these cells"
         )
     if config.gross_errors == "keep":
         return cond
-    is_gross = gross_errors(fit_limits(cond), cond)
+    is_gross = gross_errors(fit_limits(numbers), cond)
     for name, count in zip(config.condition_columns, is_gross.sum(axis=0), strict=True):
         if count:
             notice(

@@ -1,14 +1,15 @@
 """What is known of the columns of a table: their kinds, how far their values reach, what is odd in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from aejax.data.columns import kinds
+from aejax.data.columns import categories, kinds
 from aejax.data.columns.contamination import standing_out
 from aejax.data.columns.gross import Limits, fit_limits, gross_errors, no_limits
-from aejax.data.columns.kinds import PLAIN, Column
+from aejax.data.columns.kinds import CATEGORY, PLAIN, Column
 from aejax.data.columns.sentinels import find_sentinels
 
 Notice = Callable[[str], None]
@@ -33,27 +34,85 @@ class Profile(NamedTuple):
     standing_out: float
 
 
-def fit_profile(x: np.ndarray, train: np.ndarray, keeps_gross: bool) -> tuple[Profile, np.ndarray]:
+class Told(NamedTuple):
+    """What is known of columns before their values are looked at.
+
+    Attributes:
+        names: c names, for an error.
+        levels: the texts of columns of categories, by place.
+        kinds: the kinds of other columns that a user tells, by place.
+        takes_angles: whether the scaling that the model asks for has room for the sine and the cosine of an angle.
+    """
+
+    names: tuple[str, ...]
+    levels: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+    kinds: Mapping[int, str] = MappingProxyType({})
+    takes_angles: bool = True
+
+
+def fit_profile(
+    x: np.ndarray, train: np.ndarray, keeps_gross: bool, told: Told | None = None
+) -> tuple[Profile, np.ndarray]:
     """What the training rows tell of the columns, and which values of all rows are gross errors.
 
     Args:
         x: (n, c) all rows, NaN where missing.
         train: the numbers of the training rows.
         keeps_gross: whether there are to be no gross errors.
+        told: what is known of the columns; nothing by default.
 
     Returns:
-        The Profile, and (n, c) bool. Columns are of the kind "constant" if none of all rows has another value.
+        The Profile, and (n, c) bool. Columns are of the kind "constant" if none of all rows has another value. The
+        levels of categories are those of all rows.
+
+    Raises:
+        ValueError: a column that is not of the kind that is told.
     """
-    limits = no_limits(x.shape[1]) if keeps_gross else fit_limits(x[train])
+    told = told or Told(tuple(f"column_{place + 1}" for place in range(x.shape[1])))
+    is_number = np.array([place not in told.levels for place in range(x.shape[1])])
+    limits = no_limits(x.shape[1])
+    if not keeps_gross:
+        of_numbers = fit_limits(x[train][:, is_number])
+        limits.lower[is_number], limits.upper[is_number] = of_numbers
     is_gross = np.zeros(x.shape, bool)
     for rows in (train, np.setdiff1d(np.arange(len(x)), train)):
         is_gross[rows] = gross_errors(limits, x[rows])
     rows = np.where(is_gross, np.nan, x)[train]
-    columns = kinds.recognise(rows)
+    columns = recognised(rows, x, told)
     # A column that is constant in the training rows alone is none: normal rows have other values.
     changed = kinds.has_changed(kinds.constants(columns), x)
     columns = tuple(PLAIN if changed[:, i].any() else column for i, column in enumerate(columns))
-    return Profile(columns, limits, is_gross.sum(axis=0), standing_out(rows)), is_gross
+    return Profile(columns, limits, is_gross.sum(axis=0), standing_out(rows[:, is_number])), is_gross
+
+
+def recognised(rows: np.ndarray, x: np.ndarray, told: Told) -> tuple[Column, ...]:
+    """The kinds of columns.
+
+    Args:
+        rows: (m, c) training rows, NaN where missing or a gross error.
+        x: (n, c) all rows.
+        told: what is known of the columns.
+
+    Returns:
+        c Columns.
+
+    Raises:
+        ValueError: a column that is not of the kind that is told.
+    """
+    columns = []
+    for place, name in enumerate(told.names):
+        if place in told.levels:
+            columns.append(Column(CATEGORY, categories.facts_of(x[:, place], told.levels[place])))
+            continue
+        kind = {0: told.kinds[place]} if place in told.kinds else {}
+        try:
+            (column,) = kinds.recognise(rows[:, place : place + 1], kind)
+        except ValueError as error:
+            raise ValueError(f"kinds: column {name!r}: {error}") from None
+        if column.kind == "angle" and not told.takes_angles:
+            (column,) = kinds.recognise(rows[:, place : place + 1], {0: "number"})
+        columns.append(column)
+    return tuple(columns)
 
 
 def unknown_profile(num_columns: int) -> Profile:
@@ -83,30 +142,59 @@ def pinned(profile: Profile, x: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(constant) | np.isnan(x), x, constant)
 
 
-def changes(profile: Profile, x: np.ndarray, names: tuple[str, ...]) -> list[tuple[np.ndarray, str, bool]]:
-    """Where constant columns are not what they always were.
+class Change(NamedTuple):
+    """Rows in which a column holds what it never held in training.
+
+    Attributes:
+        rows: (n,) bool.
+        name: of the column.
+        what: to say of the rows, a sentence part.
+        is_alarm: whether such a row is an anomaly, whatever its score.
+    """
+
+    rows: np.ndarray
+    name: str
+    what: str
+    is_alarm: bool
+
+
+def changes(profile: Profile, x: np.ndarray, names: tuple[str, ...], rate: float) -> list[Change]:
+    """Where constant columns are not what they always were, and categories are new.
 
     Args:
         profile: a Profile.
         x: (n, c) rows, NaN where missing.
         names: of the columns.
+        rate: the share of normal rows that may be flagged.
 
     Returns:
-        Of each column and sort of change (n,) bool, the rows; what to say; and whether it is an alarm. A change among
-        the values 0, 1 and -1 is none: such a column may be a label.
+        The Change of each column and sort. A change among the values 0, 1 and -1 is no alarm: such a column may be a
+        label. A new category is none where normal rows have new ones more often than the rate allows.
     """
+    found = _of_constants(profile, x, names)
+    for name, column, values in zip(names, profile.columns, x.T, strict=True):
+        if column.kind == CATEGORY and (values == categories.UNSEEN).any():
+            is_alarm = column.facts["rare"] <= rate
+            often = "" if is_alarm else ", as happens in normal rows"
+            what = f"{name} is of a category not seen in training{often}"
+            found.append(Change(values == categories.UNSEEN, name, what, is_alarm))
+    return found
+
+
+def _of_constants(profile: Profile, x: np.ndarray, names: tuple[str, ...]) -> list[Change]:
     constant = kinds.constants(profile.columns)
     if np.isnan(constant).all():
         return []
     has_changed = kinds.has_changed(constant, x)
     is_mark = kinds.is_flag(constant) & kinds.is_flag(x)
     found = []
-    for index in np.flatnonzero(has_changed.any(axis=0)):
+    for index in np.flatnonzero(has_changed.any(axis=0)).tolist():
         was = f"{names[index]} was always {constant[index]:g} in training"
         for is_alarm, rows in ((True, ~is_mark[:, index]), (False, is_mark[:, index])):
             rows &= has_changed[:, index]
             if rows.any():
-                found.append((rows, was if is_alarm else f"{was} (a flag or label, which does not decide)", is_alarm))
+                what = was if is_alarm else f"{was} (a flag or label, which does not decide)"
+                found.append(Change(rows, names[index], what, is_alarm))
     return found
 
 
@@ -126,7 +214,8 @@ def say_profile(profile: Profile, x: np.ndarray, names: tuple[str, ...], notice:
             notice(kinds.of_angle(name))
     if said := kinds.describe([c if c.kind != "constant" else PLAIN for c in profile.columns], names):
         notice(f"kinds of columns: {said}; generate keeps to them")
-    for index, value, count in find_sentinels(x):
+    is_category = np.array([column.kind == CATEGORY for column in profile.columns])
+    for index, value, count in find_sentinels(np.where(is_category, np.nan, x)):
         notice(
             f"column {names[index]!r}: {count} training rows hold {value:g}, far from all other values; if it "
             "marks a missing value, empty these cells"

@@ -14,6 +14,8 @@ from aejax.artefacts import codecs, storage
 from aejax.artefacts.outside import explained, shortened
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.data.columns.conditions import Conditions
+from aejax.data.columns.features import Coding
+from aejax.data.columns.kinds import CATEGORY, Column
 from aejax.data.columns.scalers import Scaler
 from aejax.tables import config as configs
 from aejax.tables.config import TrainConfig
@@ -50,8 +52,8 @@ class Run(NamedTuple):
         source: the table that it was trained on.
         model: the Model or Adversary.
         variables: its variables, the best on validation.
-        scaler: of the modelled columns.
-        cond_scaler: of the condition columns.
+        scaler: of the f features of the modelled columns.
+        cond_scaler: of the features of the condition columns.
         calibration: of detection.
         profile: what is known of the modelled columns.
         conditions: where the conditions of the training rows were.
@@ -73,6 +75,29 @@ class Run(NamedTuple):
     def columns(self) -> tuple[str, ...]:
         """The modelled columns."""
         return modelled_columns(self.config, self.source)
+
+    @property
+    def coding(self) -> Coding:
+        """From the modelled columns to what the model is given."""
+        return Coding(self.profile.columns, self.scaler)
+
+    @property
+    def cond_coding(self) -> Coding:
+        """The same of the conditions."""
+        return Coding(self.conditions.columns, self.cond_scaler)
+
+    @property
+    def column_kinds(self) -> dict[str, Column]:
+        """What is known of each column of the source, conditions too."""
+        of_conditions = dict(zip(self.config.condition_columns, self.conditions.columns, strict=True))
+        known = dict(zip(self.columns, self.profile.columns, strict=True)) | of_conditions
+        return {name: known[name] for name in self.source.columns}
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """The texts of columns of categories, as in ``Table.categories``."""
+        kinds = self.column_kinds.items()
+        return {name: tuple(column.facts["levels"]) for name, column in kinds if column.kind == CATEGORY}
 
 
 class HeldOut(NamedTuple):
@@ -211,11 +236,10 @@ def source_of(values: Mapping[str, Any]) -> Source:
     return Source(values["path"], values["sha256"], tuple(values["columns"]), values["has_header"])
 
 
-def empty_row(config: TrainConfig, source: Source) -> Batch:
+def empty_row(scaler: Scaler, cond_scaler: Scaler) -> Batch:
     """A row of zeros, with the shapes that the model of a run is made for."""
-    num_conditions = len(config.condition_columns)
-    cond = jnp.zeros((1, num_conditions)) if num_conditions else None
-    return Batch(jnp.zeros((1, len(modelled_columns(config, source)))), cond=cond)
+    num_features, num_conditions = len(scaler.mean), len(cond_scaler.mean)
+    return Batch(jnp.zeros((1, num_features)), cond=jnp.zeros((1, num_conditions)) if num_conditions else None)
 
 
 def _config_file(folder: str | Path) -> Path:

@@ -24,6 +24,7 @@ from aejax.artefacts.rules import (
     whole,
 )
 from aejax.data.columns.conditions import Conditions
+from aejax.data.columns.features import widths
 from aejax.data.columns.gross import Limits
 from aejax.data.columns.kinds import KINDS, Column
 from aejax.data.columns.scalers import Scaler
@@ -84,18 +85,36 @@ def _with_unknown_profile(stored: Stored) -> Stored:
     return stored._replace(settings=stored.settings | settings, arrays=stored.arrays | arrays)
 
 
+def _with_plain_angles(stored: Stored) -> Stored:
+    """In version 2 an angle was its own feature."""
+
+    def plain(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [_plain_angle(column["facts"]) if column["kind"] == "angle" else column for column in columns]
+
+    settings = {name: plain(stored.settings[name]) for name in ("columns", "conditions")}
+    return stored._replace(settings=stored.settings | settings)
+
+
+def _plain_angle(facts: dict[str, Any]) -> dict[str, Any]:
+    bounds = {"lower": facts["low"], "upper": facts["low"] + facts["period"]}
+    return {"kind": "whole number" if facts["whole"] else "number", "facts": bounds}
+
+
 def _unpack_run(stored: Stored) -> Run:
     config = configs.from_dict(stored.settings["train"], "train")
     configs.check(config)
     source = runs.source_of(stored.settings["data"])
     num_columns, num_conditions = len(runs.modelled_columns(config, source)), len(config.condition_columns)
-    model = configs.earlier_model(config, num_columns) if stored.model is None else stored.model
     arrays = stored.arrays
+    profile = _unpacked_profile(stored)
+    conditions = tuple(Column(**each) for each in stored.settings["conditions"])
+    num_features = int(widths(profile.columns).sum())
+    model = configs.earlier_model(config, num_columns) if stored.model is None else stored.model
     calibration = unpack_calibration(arrays["calibration"])
     sizes = {
-        "scaler": (len(arrays["scaler"]["mean"]), num_columns),
-        "cond_scaler": (len(arrays["cond_scaler"]["mean"]), num_conditions),
-        "calibration: residual_scale": (len(calibration.residual_scale), num_columns),
+        "scaler": (len(arrays["scaler"]["mean"]), num_features),
+        "cond_scaler": (len(arrays["cond_scaler"]["mean"]), int(widths(conditions).sum())),
+        "calibration: residual_scale": (len(calibration.residual_scale), num_features),
         "columns": (len(stored.settings["columns"]), num_columns),
         "limits": (len(arrays["limits"]["lower"]), num_columns),
         "conditions": (len(stored.settings["conditions"]), num_conditions),
@@ -103,16 +122,17 @@ def _unpack_run(stored: Stored) -> Run:
     for name, (found, expected) in sizes.items():
         if found != expected:
             raise ValueError(f"{name}: found {found} columns, expected {expected} as in its config")
+    scaler, cond_scaler = Scaler(**arrays["scaler"]), Scaler(**arrays["cond_scaler"])
     return Run(
         config,
         source,
         model,
-        codecs.fitted_variables(stored, model, runs.empty_row(config, source)),
-        Scaler(**arrays["scaler"]),
-        Scaler(**arrays["cond_scaler"]),
+        codecs.fitted_variables(stored, model, runs.empty_row(scaler, cond_scaler)),
+        scaler,
+        cond_scaler,
         calibration,
-        _unpacked_profile(stored),
-        Conditions(arrays["conditions"]["rows"], tuple(Column(**each) for each in stored.settings["conditions"])),
+        profile,
+        Conditions(arrays["conditions"]["rows"], conditions),
         stored.settings["diverged"],
     )
 
@@ -242,13 +262,13 @@ _RECORD_ARRAYS = {
     "held_out/*": ANY,
 }
 _RUN_SHAPES = {
-    "scaler/*": "c",
+    "scaler/*": "f",
     "limits/*": "c",
-    "cond_scaler/*": "k",
+    "cond_scaler/*": "g",
     "conditions/rows": "qk",
     "calibration/score": "m",
-    "calibration/rows/x": "rc",
-    "calibration/rows/cond": "rk",
+    "calibration/rows/x": "rf",
+    "calibration/rows/cond": "rg",
 }
 _RECORD_SHAPES = {
     "history/*": "e",
@@ -263,10 +283,10 @@ codecs.register(
     Codec(
         "run",
         Run,
-        2,
+        3,
         _pack_run,
         _unpack_run,
-        {1: _with_unknown_profile},
+        {1: _with_unknown_profile, 2: _with_plain_angles},
         _earlier_run,
         settings=_RUN_SETTINGS,
         arrays=_RUN_ARRAYS,

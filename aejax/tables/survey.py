@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.data.columns.conditions import find_unknown
-from aejax.data.columns.scalers import check_scaled
+from aejax.data.columns.features import check_features, encode, observed
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables import config as configs
-from aejax.tables.columns import select
+from aejax.tables.columns import select, with_known_levels
 from aejax.tables.gaps import Gaps, find_gaps
 from aejax.tables.profiles import changes, pinned
 from aejax.tables.run import Run
@@ -87,7 +87,8 @@ def rows_of(run: Run, table: Table) -> Rows:
         ValueError: columns that differ from the training columns.
     """
     selected = select_columns(table, run.source.columns, run.source.has_header)
-    x, cond = select(selected.values, run.source, run.config)
+    values = with_known_levels(selected, run.source.columns, tuple(run.column_kinds.values()))
+    x, cond = select(values, run.source, run.config)
     return Rows(x, cond, ~np.isnan(cond).any(axis=1))
 
 
@@ -106,17 +107,18 @@ def survey(run: Run, table: Table) -> Survey:
     """
     rows = rows_of(run, table)
     known = rows.known()
-    check_scaled(run.scaler, pinned(run.profile, known.x), configs.scaling(run.config), run.columns)
+    features = encode(run.profile.columns, pinned(run.profile, known.x))
+    check_features(run.profile.columns, run.scaler, features, run.columns, configs.scaling(run.config))
     unknown = find_unknown(run.conditions, known.cond, run.config.condition_columns)
-    changed = [(where, what) for where, what, _ in changes(run.profile, known.x, run.columns)]
+    changed = _changed(run, known.x)
     return Survey(
         len(rows.x),
         len(known.x),
         _told(unknown, known.cond),
         _told(changed, known.x),
         tuple(_new_levels(run, known.x)),
-        find_gaps(known.x, run.columns),
-        gap_counts.count_patterns(~np.isnan(known.x), run.calibration.rows),
+        find_gaps(np.where(observed(run.profile.columns, known.x), 0.0, np.nan), run.columns),
+        gap_counts.count_patterns(~np.isnan(features), run.calibration.rows),
     )
 
 
@@ -136,7 +138,7 @@ def added(run: Run, parts: Sequence[Survey]) -> Survey:
     changed = _together([part.changed for part in parts])
     # Which sentence comes first is told by rows of which each is said.
     of_unknown = find_unknown(run.conditions, unknown.rows, run.config.condition_columns)
-    of_changed = [(where, what) for where, what, _ in changes(run.profile, changed.rows, run.columns)]
+    of_changed = _changed(run, changed.rows)
     return Survey(
         sum(part.num_rows for part in parts),
         sum(part.num_known for part in parts),
@@ -149,6 +151,11 @@ def added(run: Run, parts: Sequence[Survey]) -> Survey:
         _gaps_together(run, [part.gaps for part in parts]),
         gap_counts.added([part.patterns for part in parts]),
     )
+
+
+def _changed(run: Run, x: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    found = changes(run.profile, x, run.columns, run.config.false_alarm_rate)
+    return [(change.rows, change.what) for change in found]
 
 
 def _told(found: list[tuple[np.ndarray, str]], values: np.ndarray) -> Told:

@@ -9,14 +9,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from aejax import metrics, tasks
+from aejax import tasks
 from aejax.artefacts import codecs
 from aejax.base import Adversary, Batch, Model, Variables
-from aejax.data.columns.conditions import fit_conditions
-from aejax.data.columns.scalers import fit_scaler, scale, unscale
-from aejax.data.formats.options import with_found
+from aejax.data.columns.features import decode, encode, pooled, scaler_of
+from aejax.data.columns.kinds import CATEGORY
+from aejax.data.columns.scalers import scale, unscale
+from aejax.data.formats.options import ReadOptions, kinds_told, with_found
 from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
+from aejax.tables import quality
 from aejax.tables import run as runs
 from aejax.tables.columns import Notice, say_rate
 from aejax.tables.config import TrainConfig
@@ -68,22 +70,23 @@ def train(
         Interrupted: as in ``aejax.fit``.
     """
     configs.check(config)
-    config = dataclasses.replace(config, reading=with_found(config.reading, table.reading.dialect))
+    config = dataclasses.replace(config, reading=_read_alike(config.reading, table))
     codecs.check_folder(folder, Run)
     source = Source(path, sha256, table.columns, table.has_header)
     split_key, fit_key, score_key = run_keys(config)
     pretrain_key = jax.random.fold_in(fit_key, 0)
     ready = prepared(split_key, table, source, config, notice)
-    split, columns, num_train = ready.split, ready.columns, len(ready.split.train)
+    split, num_train = ready.split, len(ready.split.train)
     train_batch, validation, calibration_rows = (_rows(ready.batch, rows) for rows in split)
     adversarial = configs.is_adversarial(config.model)
-    latent_dim = 2 * len(columns) if adversarial else _suggested_latent_dim(ready.x[split.train])
+    num_features = len(ready.scaler.mean)
+    latent_dim = 2 * num_features if adversarial else _suggested_latent_dim(ready)
     config = configs.resolve(config, num_train, latent_dim)
     say_rate(config.false_alarm_rate, len(split.calibration), notice)
-    model = configs.build_model(config, len(columns))
+    model = configs.build_model(config, num_features, ready.profile.columns)
     assert config.num_epochs is not None  # resolved above
     # What the model has to say against these columns it says before anything is written.
-    jax.eval_shape(model.init, fit_key, runs.empty_row(config, source))
+    jax.eval_shape(model.init, fit_key, runs.empty_row(ready.scaler, ready.cond_scaler))
     if not resume and (Path(folder) / "checkpoints").is_dir():
         raise ValueError(f"folder: {folder} holds the checkpoints of a run; resume it, or choose another folder")
     runs.save_config(folder, config, source)
@@ -116,6 +119,8 @@ def train(
                 raise
             diverged, fitted = error, error.fitted
         calibration = tasks.calibrate(score_key, model, fitted.variables, calibration_rows)
+        scale_of_columns = pooled(ready.profile.columns, calibration.residual_scale)
+        calibration = calibration._replace(residual_scale=scale_of_columns)
         held_out = _held_out(model, fitted.variables, ready, calibration_rows)
     run = Run(
         config,
@@ -126,7 +131,7 @@ def train(
         ready.cond_scaler,
         calibration,
         ready.profile,
-        fit_conditions(ready.cond[split.train]),
+        ready.conditions,
         str(diverged) if diverged else None,
     )
     codecs.save(runs.record_folder(folder), Record(fitted.history, held_out))
@@ -151,9 +156,18 @@ def _nothing_left(folder: str | Path) -> Iterator[None]:
         raise
 
 
-def _suggested_latent_dim(x: np.ndarray) -> int:
+def _read_alike(reading: ReadOptions, table: Table) -> ReadOptions:
+    """How new tables are read: what this one has shown is told."""
+    told = kinds_told(reading)
+    found = tuple(f"{name}={CATEGORY}" for name in table.categories if name not in told)
+    return with_found(dataclasses.replace(reading, kinds=(*reading.kinds, *found)), table.reading.dialect)
+
+
+def _suggested_latent_dim(ready: Prepared) -> int:
     """By the principal components of standardised rows, however the model has them."""
-    return suggest_latent_dim(scale(fit_scaler(x), x).astype(np.float32))
+    features = encode(ready.profile.columns, ready.x[ready.split.train])
+    scaler = scaler_of(ready.profile.columns, features, ready.columns, "standardised")
+    return suggest_latent_dim(scale(scaler, features).astype(np.float32))
 
 
 def _optimizer(config: TrainConfig, model: Model | Adversary, num_steps: int) -> Optimizer:
@@ -182,9 +196,11 @@ def _held_out(model: Model | Adversary, variables: Variables, ready: Prepared, b
         reconstruction, code = nothing, np.zeros((len(x), 0), np.float32)
         explained_variance = nothing[0]
     else:
-        reconstruction = unscale(ready.scaler, tasks.reconstruct(model, variables, batch).astype(float))
+        columns = ready.profile.columns
+        features = unscale(ready.scaler, tasks.reconstruct(model, variables, batch).astype(float))
+        reconstruction = decode(columns, features)
         code = np.asarray(tasks.encode(model, variables, batch).mean)
-        explained_variance = metrics.explained_variance(x, reconstruction)
+        explained_variance = quality.explained_variance(columns, encode(columns, x), features)
     shown = slice(_HELD_OUT_SHOWN)
     return HeldOut(x[shown], cond[shown], reconstruction[shown], code[shown], explained_variance)
 

@@ -1,21 +1,20 @@
 """Rows that come one by one: what a run or a monitor makes of each, and what it remembers from one to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from aejax import tasks
-from aejax.data.columns import kinds
+from aejax.data.columns.features import Coding, decoded
 from aejax.data.columns.scalers import Scaler
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import Table
-from aejax.tables.application import detect
-from aejax.tables.columns import scaled_batch, select
+from aejax.tables.application import judging
 from aejax.tables.monitoring import TableMonitor, without_sentinels
-from aejax.tables.profiles import pinned
 from aejax.tables.run import Run
+from aejax.tables.survey import rows_of, survey
 from aejax.tasks import anomaly
 from aejax.tasks.anomaly import StreamState
 
@@ -46,6 +45,7 @@ class Watcher(NamedTuple):
         usual: (c,), a row in the middle of the rows that it was fitted to.
         begin: () -> what it remembers before the first row; None for a run, to which each row is the first.
         judge: (memory, row) -> (the verdict, what it remembers then). The row is (c,), NaN where missing.
+        levels: the texts of columns of categories, whose numbers stand in a row.
     """
 
     columns: tuple[str, ...]
@@ -54,6 +54,7 @@ class Watcher(NamedTuple):
     usual: np.ndarray
     begin: Callable[[], Memory | None]
     judge: Callable[[Memory | None, np.ndarray], tuple[Verdict, Memory | None]]
+    levels: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def watcher_of(thing: Run | TableMonitor, false_alarm_rate: float | None = None) -> Watcher:
@@ -93,30 +94,32 @@ def watcher_of(thing: Run | TableMonitor, false_alarm_rate: float | None = None)
 
 def _of_run(run: Run, rate: float) -> Watcher:
     columns = run.source.columns
-    key = jax.random.key(run.config.seed)
-    is_constant = ~np.isnan(kinds.constants(run.profile.columns))
+    levels = run.levels
 
     def judge(memory: Memory | None, row: np.ndarray) -> tuple[Verdict, Memory | None]:
-        x, cond = select(row[None], run.source, run.config)
-        if np.isnan(cond).any():
+        table = Table(columns, row[None], run.source.has_header, (), categories=levels)
+        rows = rows_of(run, table)
+        if not rows.is_known.all():
             return no_verdict("a condition is missing"), memory
-        found = detect(run, Table(columns, row[None], run.source.has_header, ()), rate)
-        batch = scaled_batch(pinned(run.profile, x), cond, run.scaler, run.cond_scaler)
-        contribution = tasks.detect(key, run.model, run.variables, batch, run.calibration, rate).contribution[0]
+        found, contribution = judging(run, survey(run, table), _say_nothing, rate)(rows)
         verdict = {
             "score": _number(found["score"][0]),
             "p_value": _number(found["p_value"][0]),
             "alarm": bool(found["is_anomaly"][0]),
             "top_sensor": str(found["top_sensor"][0]),
             "reason": str(found["reason"][0]),
-            "contributions": _contributions(run.columns, np.where(is_constant, 0, contribution)),
+            "contributions": _contributions(run.columns, contribution[0]),
         }
         return verdict, memory
 
-    middle = dict(zip(run.columns, run.scaler.mean, strict=True))
-    middle |= dict(zip(run.config.condition_columns, run.cond_scaler.mean, strict=True))
+    middle = dict(zip(run.columns, _middle(run.coding), strict=True))
+    middle |= dict(zip(run.config.condition_columns, _middle(run.cond_coding), strict=True))
     usual = np.array([middle[name] for name in columns])
-    return Watcher(columns, run.source.has_header, run.config.reading, usual, lambda: None, judge)
+    return Watcher(columns, run.source.has_header, run.config.reading, usual, lambda: None, judge, levels)
+
+
+def _middle(coding: Coding) -> np.ndarray:
+    return decoded(coding, np.zeros((1, len(coding.scaler.mean))))[0]
 
 
 def _of_monitor(monitor: TableMonitor) -> Watcher:

@@ -172,10 +172,8 @@ def test_what_is_read(cases, case):
         ),
         ("05-pi-text/qnan.csv", r"column 'V_pos': found '1\.#QNAN' in row 1 .*--missing '1\.#QNAN'"),
         ("11-duplicates/quality.csv", r"'Quality': found in places .*--drop-columns Quality .*--rename-duplicates"),
-        ("17-headers/noheader_label.csv", r"column 'column_7': found 'normal' in row 1 .*--drop-columns column_7"),
         ("38-truncated/train.csv", "line 1501: found 4 fields, expected 7"),
         ("38-truncated/nul_end.csv", "line 1502: found bytes of 0 up to the end"),
-        ("39-parquet/b.parquet", r"column 'cat': found 'run' in row 1.*--drop-columns cat"),
     ],
 )
 def test_what_is_refused(cases, file, message):
@@ -183,9 +181,17 @@ def test_what_is_refused(cases, file, message):
         read_table(cases / "tables" / file)
 
 
-def test_text_in_parquet_is_named_by_the_word(cases):
+def test_text_in_parquet_is_named_by_the_word_and_categories_are_read(cases):
+    path = cases / "tables/39-parquet/b.parquet"
     with pytest.raises(ValueError, match=r"column 'bad': found 'Bad' in row \d+, .*--missing Bad "):
-        read_table(cases / "tables/39-parquet/b.parquet", drop_columns=["cat"])
+        read_table(path)
+    assert read_table(path, drop_columns=["bad"]).categories == {"cat": ("run", "stop")}
+
+
+def test_a_label_that_is_always_the_same_is_left_out(cases):
+    table = read_table(cases / "tables/17-headers/noheader_label.csv")
+    assert table.reading.left_out == {"column_7": "always 'normal'"}
+    assert table.values.shape == (800, 6)
 
 
 @pytest.mark.parametrize("name", ["comma_quoted", "semicolon", "tab"])
@@ -235,11 +241,11 @@ def test_units_are_kept(cases):
 
 def test_quality_columns_can_be_numbered(cases):
     options = ReadOptions(rename_duplicates=True)
-    with pytest.raises(ValueError, match="column 'Quality': found 'Good'"):
-        read_table(cases / "tables/11-duplicates/quality.csv", options)
     names = ("Quality", *(f"Quality_{i}" for i in range(2, 7)))
-    table = read_table(cases / "tables/11-duplicates/quality.csv", options, SENSORS)
-    assert table.left_out == ("time", *names)
+    for columns in (None, SENSORS):
+        table = read_table(cases / "tables/11-duplicates/quality.csv", options, columns)
+        assert table.columns == SENSORS
+        assert table.left_out == ("time", *names)
 
 
 def test_options_are_values():

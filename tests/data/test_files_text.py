@@ -61,8 +61,8 @@ def test_names_of_two_columns_are_found_below_notes_of_two_cells(above):
 
 
 def test_no_header_is_announced_and_its_remedy_keeps_all_rows():
-    content = "".join(f"{row[0]},{row[1]},normal\n" for row in VALUES)
-    with pytest.raises(ValueError, match=r"column 'column_3': found 'normal' in row 1 .*--drop-columns column_3"):
+    content = "".join(f"{row[0]},{row[1]},remark {i}\n" for i, row in enumerate(VALUES))
+    with pytest.raises(ValueError, match=r"column 'column_3': found 'remark 0' in row 1 .*--drop-columns column_3"):
         read(content)
     table = read(content, drop_columns=["column_3"])
     np.testing.assert_array_equal(table.values, VALUES[:, :2])

@@ -94,7 +94,8 @@ def test_an_angle_is_seen_by_its_behaviour_and_turns_over():
     np.testing.assert_allclose(keep([column], [[370.0], [-10.0]])[:, 0], [10.0, 350.0])
     assert column_summary(wind)["kind"] == "angle"
     (said,) = [line for line in described(as_table({"wind": wind, "T": wind / 7}))["sentences"] if "wind" in line]
-    assert said.startswith("column 'wind' is an angle, whose two ends lie far apart to a model")
+    assert said.startswith("column 'wind' is taken for an angle: a model is given its sine and its cosine")
+    assert said.endswith("--kinds wind=number")
     notes, x = [], wind[:, None]
     say_profile(fit_profile(x, np.arange(N), False)[0], x, ("wind",), notes.append)
     assert said in notes

@@ -1,18 +1,23 @@
 """A run's graph gives what aejax gives: of raw rows in their units, with gaps, constants and conditions."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aejax import tasks
+from aejax import tables, tasks
 from aejax.base import Batch
 from aejax.data.columns.scalers import scaled_rows
 from aejax.export import verdicts
+from aejax.export.folder import export_run
 from aejax.export.graphs import graph, tasks_of
+from aejax.tables.config import TrainConfig
+from aejax.tables.survey import rows_of
 from tests.export.measuring import COLUMNS, differences, expected, new_rows, plant_rows, trained
+from tests.tables.test_mixed import frame_of, table_of
 
 ROUNDING = 1e-6
 
@@ -54,6 +59,41 @@ def test_rows_without_their_conditions_have_no_result(tmp_path):
         for got, want in zip(run_whole(run, task, x), expected(run, task, x), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=ROUNDING)
     assert np.isnan(run_whole(run, "encode", x)[0][8]).all()
+
+
+@pytest.fixture(scope="module")
+def mixed_run(tmp_path_factory):
+    config = TrainConfig("vae", latent_dim=2, num_epochs=3, hidden_dims=(16,), false_alarm_rate=0.05)
+    return tables.train(table_of(frame_of(400, 0)), config, tmp_path_factory.mktemp("mixed"))
+
+
+def test_categories_and_angles_are_in_the_graph(mixed_run):
+    """A category goes in and comes out as the number of its level, -1 for one that training never saw."""
+    frame = {name: np.array(values) for name, values in frame_of(60, 1).items()}
+    frame["grade"][:2], frame["temp"][2], frame["wind"][3] = "D", np.nan, np.nan
+    table = table_of(frame, mixed_run)
+    rows = rows_of(mixed_run, table).x
+    assert rows[0, 1] == -1
+    for got, want in zip(
+        run_whole(mixed_run, "detect", rows), list(tables.detect(mixed_run, table).values())[:3], strict=True
+    ):
+        np.testing.assert_allclose(got.astype(float), want.astype(float), rtol=1e-5)
+    (clean,) = run_whole(mixed_run, "reconstruct", rows)
+    wanted = tables.reconstruct(mixed_run, table)
+    for place, name in enumerate(mixed_run.columns):
+        if levels := mixed_run.levels.get(name):
+            assert [levels[int(number)] if number == number else "" for number in clean[:, place]] == list(wanted[name])
+        else:
+            np.testing.assert_allclose(clean[:, place], wanted[name], rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["stablehlo", "onnx"])
+def test_files_of_tables_with_categories(mixed_run, format, request, tmp_path):
+    request.getfixturevalue(f"{format}_extra")
+    assert max(each.largest for each in export_run(mixed_run, tmp_path, format)) < 1e-5
+    about = json.loads((tmp_path / "export.json").read_text())
+    assert about["input"]["categories"] == {"grade": ["A", "B", "C"], "shift": ["day", "night"]}
 
 
 def test_rows_that_the_likelihood_cannot_have_have_no_result(tmp_path):

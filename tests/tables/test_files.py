@@ -13,6 +13,7 @@ import pytest
 from aejax import tables, tasks
 from aejax.base import Batch
 from aejax.data.columns.conditions import fit_conditions
+from aejax.data.columns.features import Coding
 from aejax.data.columns.scalers import fit_scaler
 from aejax.data.formats import blocks as file_blocks
 from aejax.data.formats.tables import read_table, write_table
@@ -71,13 +72,13 @@ def run_of(name, gaps=False, seed=0):
         x[np.random.default_rng(2).random(x.shape) < 0.02] = np.nan
     profile, _ = fit_profile(x, np.arange(400), keeps_gross=True)
     x = pinned(profile, x)
-    scaler, cond_scaler = fit_scaler(x), fit_scaler(cond)
-    batch = scaled_batch(x, cond, scaler, cond_scaler)
+    scaler, cond_scaler, conditions = fit_scaler(x), fit_scaler(cond), fit_conditions(cond)
+    batch = scaled_batch(x, cond, Coding(profile.columns, scaler), Coding(conditions.columns, cond_scaler))
     model = REGISTRY[name]
     variables = model.init(jax.random.key(3), Batch(np.nan_to_num(batch.x), cond=batch.cond))
     calibration = tasks.calibrate(jax.random.key(0), model, variables, batch)
     source = Source("rows.csv", "", columns, True)
-    return Run(config, source, model, variables, scaler, cond_scaler, calibration, profile, fit_conditions(cond))
+    return Run(config, source, model, variables, scaler, cond_scaler, calibration, profile, conditions)
 
 
 def columns_of(run, values):

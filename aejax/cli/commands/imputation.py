@@ -41,7 +41,7 @@ def run(command: ImputeCommand) -> None:
     import numpy as np
 
     from aejax.artefacts import storage
-    from aejax.data.formats.tables import write_table
+    from aejax.data.formats.tables import check_numbers, write_table
     from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute
 
     storage.check_no_input(command.out, command.data)
@@ -51,6 +51,7 @@ def run(command: ImputeCommand) -> None:
         raise ValueError(f"test_share: found {command.test_share}, expected a share between 0 and 1")
     notice = functools.partial(note, quiet=command.quiet)
     table = read_table(command.data, command.reading, command.drop_columns, notice=notice)
+    check_numbers(table, "an imputer")
     split_key, fit_key, test_key, draw_key = jax.random.split(jax.random.key(command.seed), 4)
     order = np.asarray(jax.random.permutation(split_key, len(table.values)))
     test, train = np.split(order, [max(1, round(command.test_share * len(order)))])

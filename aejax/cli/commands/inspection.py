@@ -10,6 +10,8 @@ from aejax.cli.commands.options import Reading
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
 
+_MOST_LEVELS = 10  # of a category, that are printed
+
 
 @dataclasses.dataclass(frozen=True)
 class InspectCommand:
@@ -50,4 +52,12 @@ def _text(found: dict[str, Any]) -> str:
         lowest, highest = ("" if column[end] is None else f"{column[end]:g}" for end in ("lowest", "highest"))
         rows.append((column["name"], unit, column["kind"], lowest, highest, f"{column['missing']:.1%}"))
     lines = [f"{found['num_rows']} rows, {len(found['columns'])} columns to model", *found["sentences"]]
+    lines += [
+        f"categories of {each['name']}: {_counts(each['levels'])}" for each in found["columns"] if "levels" in each
+    ]
     return "\n".join([*lines, "", format_table(rows)])
+
+
+def _counts(levels: dict[str, int]) -> str:
+    shown = [f"{name} ({count})" for name, count in list(levels.items())[:_MOST_LEVELS]]
+    return ", ".join(shown + ([f"and {len(levels) - _MOST_LEVELS} more"] if len(levels) > _MOST_LEVELS else []))

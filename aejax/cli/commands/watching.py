@@ -272,7 +272,7 @@ def _record(
     number = progress.num_rows + 1
     after = progress._replace(num_rows=number)
     try:
-        arrival = read(line, progress.layout, watcher.columns, options.missing)
+        arrival = read(line, progress.layout, watcher.columns, options.missing, watcher.levels)
     except ValueError as error:
         return {"row": number, "status": "unreadable", **no_verdict(), "message": str(error)}, after
     if arrival is None:

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.base import ArrayLike
-from aejax.data.columns.kinds import Column, recognise
+from aejax.data.columns.categories import UNSEEN
+from aejax.data.columns.features import encode
+from aejax.data.columns.kinds import CATEGORY, Column, recognise
 from aejax.data.columns.scalers import fit_scaler, scale
 
 _MOST_ROWS = 2000
@@ -29,11 +31,12 @@ class Conditions(NamedTuple):
     columns: tuple[Column, ...]
 
 
-def fit_conditions(cond: ArrayLike) -> Conditions:
+def fit_conditions(cond: ArrayLike, columns: tuple[Column, ...] | None = None) -> Conditions:
     """Keeps the conditions of some training rows, two thousand at most.
 
     Args:
         cond: (n, k) training rows, without a missing value.
+        columns: what kind each is; found by the values if None.
 
     Returns:
         The Conditions.
@@ -45,7 +48,8 @@ def fit_conditions(cond: ArrayLike) -> Conditions:
     values = np.asarray(cond, float)
     ends = [values.argmin(axis=0), values.argmax(axis=0)] if values.size else []
     shown = np.linspace(0, len(values) - 1, min(len(values), _MOST_ROWS)).astype(int)
-    return Conditions(values[np.unique(np.concatenate([shown, *ends]))], recognise(values))
+    kept = values[np.unique(np.concatenate([shown, *ends]))]
+    return Conditions(kept, recognise(values) if columns is None else columns)
 
 
 def find_unknown(conditions: Conditions, cond: ArrayLike, names: Sequence[str]) -> list[tuple[np.ndarray, str]]:
@@ -83,6 +87,8 @@ def find_unknown(conditions: Conditions, cond: ArrayLike, names: Sequence[str]) 
 
 
 def _in_column(column: Column, known: np.ndarray, new: np.ndarray, name: str) -> list[tuple[np.ndarray, str]]:
+    if column.kind == CATEGORY:
+        return [(new == UNSEEN, f"{name} of a category not seen in training")]
     least, most = known.min(), known.max()
     room = 1e-6 * max(abs(least), abs(most))  # rounding
     is_outside = (new < least - room) | (new > most + room)
@@ -98,8 +104,10 @@ def _in_column(column: Column, known: np.ndarray, new: np.ndarray, name: str) ->
 def _is_far(conditions: Conditions, new: np.ndarray) -> np.ndarray:
     from scipy.spatial import KDTree
 
-    scaler = fit_scaler(conditions.rows)
-    rows = scale(scaler, conditions.rows)
+    known = encode(conditions.columns, conditions.rows)
+    scaler = fit_scaler(known)
+    rows = scale(scaler, known)
     tree = KDTree(rows)
     usual = np.quantile(tree.query(rows, k=min(2, len(rows)))[0].reshape(len(rows), -1)[:, -1], _NEARLY_ALL)
-    return tree.query(scale(scaler, new))[0] > max(_TIMES * usual, _SAME)
+    features = scale(scaler, np.nan_to_num(encode(conditions.columns, new)))
+    return tree.query(features)[0] > max(_TIMES * usual, _SAME)

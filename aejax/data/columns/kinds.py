@@ -1,21 +1,23 @@
-"""Kinds of columns, recognised by their values: constants, a few values, whole numbers, angles, numbers in bounds.
+"""Kinds of columns: constants, categories, a few values, whole numbers, angles, numbers in bounds.
 
-A kind is a value with three functions and a rule. A new one is written like those below and put into ``KINDS``, before
-the more general ones.
+Most are recognised by their values. A kind is a value made of functions and a rule. A new one is written like those
+below and put into ``KINDS``, before the more general ones.
 """
 
 import math
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from aejax.artefacts.rules import FLAG, Rule, each, fields, number, optional
 from aejax.base import ArrayLike
-from aejax.data.columns.scalers import constant_columns
+from aejax.data.columns import categories
+from aejax.data.columns.scalers import Values, constant_columns
 
 # Differences from a constant below this share of it are the rounding of float32, in which historians keep numbers.
 _ROUNDING = 1e-6
@@ -30,6 +32,7 @@ _NEAR_ENDS = 0.01
 _CIRCLES = ((0.0, 360.0), (-180.0, 360.0), (0.0, 2 * math.pi), (-math.pi, 2 * math.pi))
 # A column within so many standard deviations of zero that never passes it is bounded by zero.
 _NEAR_ZERO = 6.0
+CATEGORY = "category"
 _ROUND_BOUNDS = (1.0, 100.0)
 _EXPECTED_BEYOND = 5.0
 _PILE = 0.01
@@ -56,6 +59,9 @@ class Kind(NamedTuple):
         keep: ((n,) values that a model has drawn, facts) -> the nearest ones that the column can have.
         describe: facts -> what to say beside a column's name.
         check: refuses facts, read from a file, that it would not have noted.
+        width: facts -> how many numbers, its features, stand for a value before a model.
+        encode: ((n,) values, NaN where missing, facts) -> (n, width) features; of NumPy or JAX.
+        decode: ((n, width) features, facts) -> (n,) values; of NumPy or JAX.
     """
 
     name: str
@@ -63,23 +69,33 @@ class Kind(NamedTuple):
     keep: Callable[[np.ndarray, dict[str, Any]], np.ndarray]
     describe: Callable[[dict[str, Any]], str]
     check: Rule
+    width: Callable[[dict[str, Any]], int] = lambda facts: 1  # noqa: ARG005
+    encode: Callable[[Any, dict[str, Any]], Any] = lambda values, facts: values[:, None]  # noqa: ARG005
+    decode: Callable[[Any, dict[str, Any]], Any] = lambda features, facts: features[:, 0]  # noqa: ARG005
 
 
-def recognise(x: ArrayLike) -> tuple[Column, ...]:
+def recognise(x: ArrayLike, told: Mapping[int, str] = MappingProxyType({})) -> tuple[Column, ...]:
     """The kind of each column.
 
     Args:
         x: (n, c) training rows, NaN where missing; each column has a value.
+        told: the kinds of some columns, by their place.
 
     Returns:
         c Columns.
+
+    Raises:
+        ValueError: values that are not of the kind that was told; the message begins with the column's place.
 
     Example:
         >>> x = np.column_stack([np.arange(100) % 2, np.linspace(-1, 1, 100)])
         >>> [column.kind for column in recognise(x)]
         ['few values', 'number']
+        >>> [column.kind for column in recognise(x, {0: "whole number"})]
+        ['whole number', 'number']
     """
-    return tuple(_recognised(column[~np.isnan(column)]) for column in np.asarray(x, float).T)
+    seen = [column[~np.isnan(column)] for column in np.asarray(x, float).T]
+    return tuple(_recognised(values, told.get(place)) for place, values in enumerate(seen))
 
 
 def keep(columns: Sequence[Column], x: ArrayLike) -> np.ndarray:
@@ -192,11 +208,11 @@ def of_angle(name: str) -> str:
 
     Example:
         >>> of_angle("wind")
-        "column 'wind' is an angle, whose two ends lie far apart to a model: put its sine and its cosine in its ..."
+        "column 'wind' is taken for an angle: a model is given its sine and its cosine; if it is none, say --kinds ..."
     """
     return (
-        f"column {name!r} is an angle, whose two ends lie far apart to a model: put its sine and its cosine in its "
-        f"place, or leave it out with --drop-columns {shlex.quote(name)}"
+        f"column {name!r} is taken for an angle: a model is given its sine and its cosine; if it is none, say "
+        f"--kinds {shlex.quote(name + '=number')}"
     )
 
 
@@ -210,12 +226,13 @@ def is_flag(values: ArrayLike) -> np.ndarray:
     return np.isin(np.asarray(values, float), (-1.0, 0.0, 1.0))
 
 
-def _recognised(values: np.ndarray) -> Column:
-    for kind in KINDS.values():
+def _recognised(values: np.ndarray, told: str | None = None) -> Column:
+    for kind in KINDS.values() if told is None else [KINDS[told]]:
         facts = kind.recognise(values)
         if facts is not None:
             return Column(kind.name, facts)
-    raise AssertionError("the last kind takes every column")
+    assert told is not None  # the last kind takes every column
+    raise ValueError(f"found values that are not of the kind {told!r}, expected such; leave the kind to be found")
 
 
 def _constant(values: np.ndarray) -> dict[str, Any] | None:
@@ -262,6 +279,19 @@ def _angle(values: np.ndarray) -> dict[str, Any] | None:
         if is_within and share.min() < 0.03 and share.max() > 0.97 and is_round:
             return {"low": low, "period": period, "whole": _is_whole(values)}
     return None
+
+
+def _on_circle(values: Values, facts: dict[str, Any]) -> Values:
+    xp = values.__array_namespace__()
+    turn = 2 * math.pi * (values - facts["low"]) / facts["period"]
+    features: Values = xp.stack([xp.sin(turn), xp.cos(turn)], axis=-1)
+    return features
+
+
+def _from_circle(features: Values, facts: dict[str, Any]) -> Values:
+    turn = features.__array_namespace__().arctan2(features[:, 0], features[:, 1])
+    values: Values = facts["low"] + facts["period"] * (turn / (2 * math.pi) % 1)
+    return values
 
 
 def _around(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
@@ -332,6 +362,16 @@ def _check_levels(name: str, facts: dict[str, Any]) -> None:
 _ALL = (
     Kind("constant", _constant, _set, lambda facts: f"always {facts['value']:g}", fields({"value": _NUMBER})),
     Kind(
+        CATEGORY,
+        lambda values: None,  # noqa: ARG005 (it is told by its texts, or by the user)
+        lambda values, facts: values,  # noqa: ARG005
+        categories.describe,
+        categories.check,
+        categories.width,
+        categories.encode,
+        categories.decode,
+    ),
+    Kind(
         "few values",
         _few_values,
         _to_levels,
@@ -344,6 +384,9 @@ _ALL = (
         _around,
         lambda facts: f"{facts['low']:g} to {facts['low'] + facts['period']:g}, a circle",
         fields({"low": _NUMBER, "period": _POSITIVE, "whole": FLAG}),
+        lambda facts: 2,  # noqa: ARG005
+        _on_circle,
+        _from_circle,
     ),
     Kind("whole number", _whole, _to_whole, lambda facts: _say_bounds(facts) or "without bounds", _BOUNDS),
     Kind("number", _bounds, _within, _say_bounds, _BOUNDS),

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.artefacts.outside import reading
+from aejax.data.columns.kinds import CATEGORY
 from aejax.data.formats.clocks import clocks, is_measurement
 from aejax.data.formats.contents import files_of, unpacked
 from aejax.data.formats.joining import joined
-from aejax.data.formats.options import ReadOptions, checked
+from aejax.data.formats.options import ReadOptions, checked, kinds_told
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.table_files.csv import CSV
@@ -89,6 +90,8 @@ def read_blocks(
         (('column_1', 'column_2'), [2, 2, 2])
     """
     sought = _Sought(frozenset(columns), frozenset(drop_columns))
+    if CATEGORY in kinds_told(options).values():
+        return None  # all cells of a column say which categories it has
     files: list[_File] = []
     try:
         files = _files(source, checked(options), size)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from aejax.data.formats.table_files.registry import Column, Content, shown
+from aejax.data.formats.texts import texts_of_numbers
 
 
 def joined(parts: Sequence[tuple[str, Content]]) -> Content:
@@ -85,7 +86,7 @@ def _of(content: Content, place: int, first: Content) -> Column:
 def _end_to_end(columns: list[Column], parts: Sequence[tuple[str, Content]]) -> Column:
     problems = [f"{name}: {column.problem}" for column, (name, _) in zip(columns, parts, strict=True) if column.problem]
     is_clock = any(column.is_clock for column in columns)
-    cells = [np.full(len(column.values), "", object) if column.cells is None else column.cells for column in columns]
+    cells = [texts_of_numbers(column.values) if column.cells is None else column.cells for column in columns]
     return columns[0]._replace(
         values=np.concatenate([column.values for column in columns]),
         is_clock=is_clock,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aejax.artefacts.rules import FLAG, TEXT, check_all, each, optional, whole
+from aejax.data.columns.kinds import KINDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,8 @@ class ReadOptions:
         rename_duplicates: number columns that have one name: T, T_2, T_3.
         keep_totals: keep rows at the end that seem to be sums or means of the rows above.
         sheet: name of the sheet of a spreadsheet; by default the only one with something in it.
+        kinds: kinds of columns that are not to be found by their values, NAME=KIND such as grade=category; a kind is
+            one of category, angle, few values, whole number, number.
     """
 
     header_row: int | None = None
@@ -38,14 +41,16 @@ class ReadOptions:
     rename_duplicates: bool = False
     keep_totals: bool = False
     sheet: str | None = None
+    kinds: tuple[str, ...] = ()
 
 
 _RULES = {
     **dict.fromkeys(("header_row", "skip_rows"), optional(whole(0, 1_000_000_000))),
     **dict.fromkeys(("separator", "decimal", "usual_decimal", "thousands", "time_column", "sheet"), optional(TEXT)),
-    **dict.fromkeys(("missing", "keep_columns"), each(TEXT)),
+    **dict.fromkeys(("missing", "keep_columns", "kinds"), each(TEXT)),
     **dict.fromkeys(("rename_duplicates", "keep_totals"), FLAG),
 }
+_KINDS = [name for name in KINDS if name != "constant"]
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _DECIMALS = {"point": ".", "comma": ","}
 _THOUSANDS = {"space": " ", "point": ".", "comma": ",", "apostrophe": "'", "none": "none"}
@@ -82,7 +87,28 @@ def checked(options: ReadOptions) -> ReadOptions:
         raise ValueError(
             f"thousands: found {thousands!r}, which is the decimal mark too; expected another one, or none"
         )
+    kinds_told(options)
     return dataclasses.replace(options, separator=separator, decimal=decimal, usual_decimal=usual, thousands=thousands)
+
+
+def kinds_told(options: ReadOptions) -> dict[str, str]:
+    """The kinds that the options tell, by the name of the column.
+
+    Raises:
+        ValueError: no NAME=KIND, an unknown kind, or two kinds of one column.
+
+    Example:
+        >>> kinds_told(ReadOptions(kinds=("grade=category", "wind=angle")))
+        {'grade': 'category', 'wind': 'angle'}
+    """
+    kinds: dict[str, str] = {}
+    for text in options.kinds:
+        name, _, kind = text.rpartition("=")
+        if not name or kind not in _KINDS:
+            raise ValueError(f"kinds: found {text!r}, expected NAME=KIND with a kind of {', '.join(_KINDS)}")
+        if kinds.setdefault(name, kind) != kind:
+            raise ValueError(f"kinds: found {kinds[name]!r} and {kind!r} for column {name!r}, expected one of them")
+    return kinds
 
 
 def told_last(options: ReadOptions, before: ReadOptions) -> ReadOptions:

@@ -1,12 +1,12 @@
 """What was read of a table, as fields and as sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from aejax.data.columns.kinds import is_angle, of_angle
+from aejax.data.columns.kinds import CATEGORY, is_angle, of_angle
 
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
@@ -50,15 +50,16 @@ class Reading(NamedTuple):
         return [*lines, *self.notes]
 
 
-def column_summary(values: np.ndarray) -> dict[str, Any]:
-    """What a column of numbers holds.
+def column_summary(values: np.ndarray, levels: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a column of numbers or categories holds.
 
     Args:
         values: (n,), NaN where missing.
+        levels: of a column of categories.
 
     Returns:
-        ``kind`` (number, whole number, 0 or 1, angle, constant, empty), ``lowest``, ``highest``, ``missing`` (share of
-        rows).
+        ``kind`` (number, whole number, 0 or 1, angle, constant, category, empty), ``lowest``, ``highest``, ``missing``
+        (share of rows); of a category ``levels``, the texts with how many rows each has, the most frequent first.
 
     Example:
         >>> column_summary(np.array([1.0, 3.0, np.nan, 2.0]))
@@ -66,6 +67,11 @@ def column_summary(values: np.ndarray) -> dict[str, Any]:
     """
     seen = values[~np.isnan(values)]
     missing = 1 - len(seen) / len(values)
+    if levels is not None:
+        counts = np.bincount(seen.astype(int), minlength=len(levels))
+        in_order = np.argsort(-counts, kind="stable")
+        by_level = {levels[index]: int(counts[index]) for index in in_order}
+        return {"kind": CATEGORY, "lowest": None, "highest": None, "missing": missing, "levels": by_level}
     if not len(seen):
         return {"kind": "empty", "lowest": None, "highest": None, "missing": missing}
     lowest, highest = float(seen.min()), float(seen.max())
@@ -91,7 +97,7 @@ def described(table: "Table") -> dict[str, Any]:
     """
     reading = table.reading
     columns = [
-        {"name": name, "unit": reading.units.get(name), **column_summary(values)}
+        {"name": name, "unit": reading.units.get(name), **column_summary(values, table.categories.get(name))}
         for name, values in zip(table.columns, table.values.T, strict=True)
     ]
     return {

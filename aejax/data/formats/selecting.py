@@ -7,17 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aejax.data.columns.kinds import CATEGORY
 from aejax.data.formats import clocks
 from aejax.data.formats.contents import nearest
-from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.options import ReadOptions, kinds_told
 from aejax.data.formats.table_files.registry import Column, Content, shown
 from aejax.data.formats.text.cells import offer
+from aejax.data.formats.texts import as_categories
 
 _INDEX_NAMES = {"Unnamed: 0", "__index_level_0__"}
 _DATES = "dates or times"
 _INDEX = "the index of the frame"
 _NOTHING = "it has neither a name nor a cell"
 _TEXT = "no numbers, and not needed"
+_LONGEST = 40  # of a text that is shown
 
 
 class Chosen(NamedTuple):
@@ -60,10 +63,12 @@ def modelled(
     _check_names(names, options, wanted, drop)
     columns, renamed = _distinct(columns, options, drop)
     behaviour = _behaviour(columns, content.has_header, options, wanted)
+    told = kinds_told(options)
     kept, labels = [], {}
     reasons: dict[str, str] = {}
-    for column in columns:
-        is_wanted = wanted is not None and column.name in wanted
+    for given in columns:
+        is_wanted = wanted is not None and given.name in wanted
+        column = as_categories(given, options, wanted is not None) or given
         if column.name == options.time_column:
             reasons[column.name] = "named as the time column"
             labels[column.name] = _label(column)
@@ -73,6 +78,8 @@ def modelled(
         elif column.name in behaviour:
             reasons[column.name] = behaviour[column.name]
             labels[column.name] = _label(column)
+        elif _is_one_text(column) and not is_wanted and column.name not in told:
+            reasons[column.name] = f"always {_short(column)}"
         elif (column.problem or _infinity(column)) and wanted and not is_wanted:
             reasons[column.name] = _TEXT
         else:
@@ -89,7 +96,7 @@ def modelled(
 def _check_names(names: list[str], options: ReadOptions, wanted: Sequence[str] | None, drop: Sequence[str]) -> None:
     if wanted is not None:  # what was told of the training table need not be in a new one
         return
-    told = {"drop_columns": drop, "keep_columns": options.keep_columns}
+    told = {"drop_columns": drop, "keep_columns": options.keep_columns, "kinds": tuple(kinds_told(options))}
     told["time_column"] = () if options.time_column is None else (options.time_column,)
     for option, asked in told.items():
         for name in asked:
@@ -131,7 +138,7 @@ def _behaviour(
     numbers = {
         column.name: column.values
         for column in columns
-        if not column.is_clock and not column.problem and len(column.values)
+        if not column.is_clock and not column.problem and len(column.values) and column.name not in kinds_told(options)
     }
     found = clocks.clocks({name: values for name, values in numbers.items() if not np.isinf(values).any()})
     nameless = {f"column_{place}" for place in range(1, len(columns) + 1)} if has_header else set()
@@ -151,6 +158,15 @@ def _behaviour(
 
 def _label(column: Column) -> np.ndarray:
     return column.values if column.cells is None else column.cells
+
+
+def _is_one_text(column: Column) -> bool:
+    return column.levels is not None and len(column.levels) == 1 and not np.isnan(column.values).any()
+
+
+def _short(column: Column) -> str:
+    (text,) = column.levels or ("",)
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def _is_empty(column: Column) -> bool:
@@ -186,6 +202,9 @@ def _checked(column: Column, columns: Sequence[Column], is_wanted: bool) -> Colu
         elif clocks.is_time(column.name):
             name = column.name
             remedies.append(f"say that it is a time with --time-column {shlex.quote(name)} (time_column={name!r})")
+    if column.cells is not None and not is_wanted and not column.is_clock:
+        told = f"{column.name}={CATEGORY}"
+        remedies.append(f"if its texts are categories, say so with --kinds {shlex.quote(told)} (kinds=({told!r},))")
     # A column that was asked for cannot be left out.
     if not is_wanted:
         name = column.name

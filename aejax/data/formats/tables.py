@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from aejax.data.formats.table_files.registry import TABLE_FORMATS, UNSEEN, Conte
 
 
 class Table(NamedTuple):
-    """Rows of numbers with names.
+    """Rows of numbers, and of categories as numbers, with names.
 
     Attributes:
         columns: c names; ``column_1``, ``column_2``, ... where the file has none.
@@ -34,6 +35,7 @@ class Table(NamedTuple):
         left_out: the columns which are not in ``values``: times, counters, row numbers, and text that is not needed.
         labels: the cells of these, text apart, (n,) each; a result is written beside them.
         reading: how it was read, and why columns were left out.
+        categories: of the columns of categories their texts, whose numbers stand in ``values``.
     """
 
     columns: tuple[str, ...]
@@ -42,6 +44,7 @@ class Table(NamedTuple):
     left_out: tuple[str, ...]
     labels: Mapping[str, np.ndarray] = MappingProxyType({})
     reading: Reading = Reading()
+    categories: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 class Selection(NamedTuple):
@@ -51,11 +54,13 @@ class Selection(NamedTuple):
         values: (n, c) float64.
         extra: the names of the table's other columns, which are not in ``values``.
         note: a sentence where columns were matched by their position; "" where by their names.
+        categories: as in ``Table``, by the names of training.
     """
 
     values: np.ndarray
     extra: tuple[str, ...]
     note: str = ""
+    categories: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def read_table(
@@ -70,7 +75,8 @@ def read_table(
     read as it is.
 
     Left out are columns of dates or times of day, and columns that behave as a clock, a counter or an id
-    (``aejax.data.formats.clocks``). They stand in ``labels``, and ``reading`` says why.
+    (``aejax.data.formats.clocks``). They stand in ``labels``, and ``reading`` says why. Columns of text are categories
+    where the texts come again and again (``aejax.data.formats.texts``).
 
     Args:
         source: a path, a folder, a pattern, ``"-"`` for standard input, or an open binary file.
@@ -214,7 +220,7 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
         >>> import io
         >>> table = read_table(io.BytesIO(b"b,a,note\n1,2,3\n"))
         >>> select_columns(table, ("a", "b"), has_header=True)
-        Selection(values=array([[2., 1.]]), extra=('note',), note='')
+        Selection(values=array([[2., 1.]]), extra=('note',), note='', categories={})
     """
     missing = [name for name in columns if name not in table.columns]
     # Numbers of columns are names enough, where both tables have the columns of these numbers.
@@ -233,7 +239,7 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
     extra = tuple(name for name in table.columns if name not in set(columns))
     note = "" if has_header else f"columns are matched by their position: neither table has a header ({shown(columns)})"
     is_same = tuple(columns) == table.columns  # as mostly, and a copy would take as much memory again
-    return Selection(table.values if is_same else table.values[:, order], extra, note)
+    return Selection(table.values if is_same else table.values[:, order], extra, note, table.categories)
 
 
 def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Selection:
@@ -246,7 +252,28 @@ def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Sele
             f"they are matched by position because {why}"
         )
     note = f"columns are matched by their position, not by name: {why} ({table.columns[0]!r} is {columns[0]!r})"
-    return Selection(table.values, (), note)
+    names = dict(zip(table.columns, columns, strict=True))
+    return Selection(table.values, (), note, {names[name]: levels for name, levels in table.categories.items()})
+
+
+def check_numbers(table: Table, user: str) -> None:
+    """Refuses a table with columns of categories.
+
+    Args:
+        table: the Table.
+        user: who takes numbers alone, for the error.
+
+    Raises:
+        ValueError: there are categories; the message names the first such column.
+
+    Example:
+        >>> check_numbers(as_table({"T": [1, 2]}), "a monitor")
+    """
+    for name, levels in table.categories.items():
+        raise ValueError(
+            f"column {name!r}: found categories ({shown(levels, 3)}), expected numbers, which are all that {user} "
+            f"takes; leave it out with --drop-columns {shlex.quote(name)}"
+        )
 
 
 def write_table(path: str | os.PathLike[str], table: Mapping[str, ArrayLike], *, keep_formulas: bool = False) -> None:
@@ -352,4 +379,5 @@ def _table(
         left_out=chosen.reasons,
         notes=(*content.notes, *chosen.notes),
     )
-    return Table(names, values, content.has_header, tuple(chosen.reasons), chosen.labels, reading)
+    categories = {column.name: column.levels for column in chosen.kept if column.levels is not None}
+    return Table(names, values, content.has_header, tuple(chosen.reasons), chosen.labels, reading, categories)

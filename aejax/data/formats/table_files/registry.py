@@ -27,6 +27,7 @@ class Column(NamedTuple):
         unit: what the file says of it, "" for nothing.
         words: words in the place of numbers, which ``ReadOptions.missing`` may name.
         is_index: whether it is an index of a frame of pandas.
+        levels: of a column of categories their texts, whose numbers its values are; None of any other.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Column(NamedTuple):
     unit: str = ""
     words: tuple[str, ...] = ()
     is_index: bool = False
+    levels: tuple[str, ...] | None = None
 
 
 class Content(NamedTuple):

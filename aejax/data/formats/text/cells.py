@@ -221,7 +221,8 @@ def _problem(cells: Any, marks: Marks | None, rules: Rules) -> tuple[str, tuple[
     filled = [(row, cell) for row, cell in enumerate(texts) if cell]
     dates = is_date(filled[0][1])
     wanted = is_date if dates else _reads(marks)
-    others = [(row, cell) for row, cell in filled if not wanted(cell)]
+    is_wanted = {cell: wanted(cell) for cell in set(texts) if cell}
+    others = [(row, cell) for row, cell in filled if not is_wanted[cell]]
     if any(cell.lower() in BOOLEANS for _, cell in filled) and not others:  # words for true among numbers
         others = [(row, cell) for row, cell in filled if cell.lower() in BOOLEANS]
     words = sorted({cell for _, cell in others})
