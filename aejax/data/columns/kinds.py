@@ -289,8 +289,9 @@ def _on_circle(values: Values, facts: dict[str, Any]) -> Values:
 
 
 def _from_circle(features: Values, facts: dict[str, Any]) -> Values:
-    turn = features.__array_namespace__().arctan2(features[:, 0], features[:, 1])
-    values: Values = facts["low"] + facts["period"] * (turn / (2 * math.pi) % 1)
+    xp = features.__array_namespace__()
+    share = xp.arctan2(features[:, 0], features[:, 1]) / (2 * math.pi)
+    values: Values = facts["low"] + facts["period"] * (share - xp.floor(share))  # ONNX has no % of any number of rows
     return values
 
 
