@@ -16,6 +16,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
 from aejax.cli.commands import (
+    comparing,
     denoising,
     exporting,
     imputation,
@@ -330,6 +331,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "report": (training.ReportCommand, training.report),
     "monitor": (monitoring.MonitorCommand, _monitor),
     "watch": (watching.WatchCommand, watching.run),
+    "compare": (comparing.CompareCommand, comparing.run),
     "impute": (imputation.ImputeCommand, imputation.run),
     "export": (exporting.ExportCommand, exporting.run),
     "denoise-train": (denoising.DenoiseTrainCommand, denoising.run),

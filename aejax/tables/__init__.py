@@ -5,18 +5,21 @@ from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
 from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
+from aejax.tables.likeness.comparison import Comparison, compare
 from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
 from aejax.tables.run import Record, Run, record_folder
 from aejax.tables.training import train
 
 __all__ = [
+    "Comparison",
     "Record",
     "Run",
     "Split",
     "TableMonitor",
     "Watched",
     "as_table",
+    "compare",
     "detect",
     "encode",
     "evaluate",

@@ -1,0 +1,1 @@
+"""How like a table of new rows is to a table of real ones: columns, pairs, classifiers, nearest rows."""
