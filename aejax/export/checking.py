@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.data.columns.features import Coding, decoded, encode, widths
+from aejax.data.columns.kinds import CATEGORY, Column
 from aejax.data.formats.tables import Table
 from aejax.export.graphs import Graph
 from aejax.tables import application
@@ -123,11 +124,16 @@ def _units(run: Run, output: str, want: np.ndarray) -> np.ndarray:
 
 
 def _scales(coding: Coding) -> np.ndarray:
-    """(c,) of each column; of a category it is a level, of an angle the whole turn."""
+    """(c,) of each column; of a category a level, of an angle the turn, of ranks and levels the range of the values."""
     size = widths(coding.columns)
     first = coding.scaler.scale[np.cumsum(size) - size]
-    turns = np.array([column.facts.get("period", 1.0) for column in coding.columns])
-    return np.where(size > 1, turns, first)
+    return np.array([_scale(column, scale) for column, scale in zip(coding.columns, first.tolist(), strict=True)])
+
+
+def _scale(column: Column, scale: float) -> float:
+    if column.kind in ("ranks", "levels"):
+        return float(np.ptp(column.facts["values"])) or 1.0
+    return 1.0 if column.kind == CATEGORY else column.facts.get("period", scale)
 
 
 def _refuse_others(task: str, output: str, error: np.ndarray) -> None:

@@ -64,6 +64,8 @@ class TrainConfig:
         condition_columns: columns that are given rather than modelled.
         drop_columns: columns to leave out.
         reading: how the table's file is read, where it does not say so itself; new files are read alike.
+        numbers: how columns of numbers are given to the model: scaled, or ranked among the training rows. Ranks suit
+            rows that are to be generated, with heavy tails and values that pile up; they hide how far out a value is.
         gross_errors: whether single values that are far beyond the tail of their column count as missing in training,
             or are kept.
         split: hold out rows at random, or the last ones in time.
@@ -90,6 +92,7 @@ class TrainConfig:
     condition_columns: tuple[str, ...] = ()
     drop_columns: tuple[str, ...] = ()
     reading: ReadOptions = ReadOptions()
+    numbers: Literal["scaled", "ranked"] = "scaled"
     gross_errors: Literal["leave_out", "keep"] = "leave_out"
     split: Literal["random", "time"] = "random"
     validation_fraction: float = 0.1
@@ -154,6 +157,11 @@ def check(config: TrainConfig) -> None:
         raise ValueError(f"model: found {config.model!r}, expected one of {', '.join(sorted(MODELS))}")
     if config.likelihood is not None:
         losses.likelihood(config.likelihood)
+    if config.numbers == "ranked" and scaling(config) != "standardised":
+        raise ValueError(
+            f"numbers: found 'ranked' with the likelihood {config.likelihood}, expected one of measurements; leave one "
+            "of both out"
+        )
     for name in ("latent_dim", "num_epochs", "batch_size", "learning_rate", "patience", "clip_norm"):
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:

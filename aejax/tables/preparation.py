@@ -125,13 +125,15 @@ def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, 
     columns = check_columns(table, config)
     told = _told(table, config)
     x, cond = select(table.values, source, config)
-    of_conditions = _of(told, config.condition_columns)
+    of_conditions = _of(told, config.condition_columns)._replace(by_rank=False)
     cond = _usable_conditions(cond, of_conditions, config, notice)
     is_known = has_conditions(cond, config, notice)
     x, cond = x[is_known], cond[is_known]
     split = split_rows(key, len(x), config)
     _check_split(x, split, columns, config)
-    profile, is_gross = fit_profile(x, split.train, config.gross_errors == "keep", _of(told, columns))
+    # To a rank no value is too large.
+    keeps_gross = config.gross_errors == "keep" or config.numbers == "ranked"
+    profile, is_gross = fit_profile(x, split.train, keeps_gross, _of(told, columns))
     say_profile(profile, x[split.train], columns, notice)
     x = pinned(profile, np.where(is_gross, np.nan, x))
     # A row with a gross error is not normal: it has no say in where the limit is.
@@ -154,7 +156,8 @@ def _told(table: Table, config: TrainConfig) -> Told:
         for name, kind in kinds_told(config.reading).items()
         if name in table.columns and kind != CATEGORY
     }
-    return Told(table.columns, levels, kinds, configs.scaling(config) == "standardised")
+    takes_angles = configs.scaling(config) == "standardised"
+    return Told(table.columns, levels, kinds, takes_angles, config.numbers == "ranked")
 
 
 def _of(told: Told, names: tuple[str, ...]) -> Told:
@@ -162,7 +165,7 @@ def _of(told: Told, names: tuple[str, ...]) -> Told:
     places = {told.names.index(name): place for place, name in enumerate(names)}
     levels = {places[place]: texts for place, texts in told.levels.items() if place in places}
     kinds = {places[place]: kind for place, kind in told.kinds.items() if place in places}
-    return Told(names, levels, kinds, told.takes_angles)
+    return told._replace(names=names, levels=levels, kinds=kinds)
 
 
 def _usable_conditions(cond: np.ndarray, told: Told, config: TrainConfig, notice: Notice) -> np.ndarray:

@@ -42,12 +42,14 @@ class Told(NamedTuple):
         levels: the texts of columns of categories, by place.
         kinds: the kinds of other columns that a user tells, by place.
         takes_angles: whether the scaling that the model asks for has room for the sine and the cosine of an angle.
+        by_rank: whether numbers are given to the model by their ranks.
     """
 
     names: tuple[str, ...]
     levels: Mapping[int, tuple[str, ...]] = MappingProxyType({})
     kinds: Mapping[int, str] = MappingProxyType({})
     takes_angles: bool = True
+    by_rank: bool = False
 
 
 def fit_profile(
@@ -111,6 +113,8 @@ def recognised(rows: np.ndarray, x: np.ndarray, told: Told) -> tuple[Column, ...
             raise ValueError(f"kinds: column {name!r}: {error}") from None
         if column.kind == "angle" and not told.takes_angles:
             (column,) = kinds.recognise(rows[:, place : place + 1], {0: "number"})
+        if told.by_rank:
+            column = kinds.ranked(column, rows[~np.isnan(rows[:, place]), place])
         columns.append(column)
     return tuple(columns)
 

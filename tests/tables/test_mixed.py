@@ -254,3 +254,26 @@ def test_counts_leave_an_angle_as_it_is(tmp_path):
     run = tables.train(as_table(frame), config, tmp_path / "run")
     assert run.profile.columns[0].kind == "number"
     assert set(tables.generate(run, 50)["grade"]) <= {"a", "b"}
+
+
+def test_ranked_numbers_keep_piles_and_tails(tmp_path):
+    rng = np.random.default_rng(0)
+    gain = np.where(rng.random(1500) < 0.8, 0.0, np.exp(rng.normal(8, 1, 1500)))
+    frame = {"gain": gain, "hours": rng.choice([20.0, 38.5, 40.0], 1500, p=[0.2, 0.3, 0.5])}
+    frame["grade"] = np.where(gain > 0, "A", rng.choice(["B", "C"], 1500))
+    config = dataclasses.replace(CONFIG, numbers="ranked", options=("beta=0.2",))
+    run = tables.train(as_table(frame), config, tmp_path / "run")
+    assert [column.kind for column in run.profile.columns] == ["ranks", "levels", "category"]
+    assert run.profile.num_gross.sum() == 0
+    rows = tables.generate(run, 2000, codes=tables.fit_codes(run, as_table(frame), "mixture"))
+    assert set(rows["hours"]) <= {20.0, 38.5, 40.0}
+    assert abs((rows["gain"] < 100).mean() - 0.8) < 0.1
+    assert ((rows["gain"] > 100) == (rows["grade"] == "A")).mean() > 0.9
+    back = aejax.load(tmp_path / "run", Run)
+    assert back.profile.columns == run.profile.columns
+    assert np.isfinite(tables.detect(back, table_of(frame, run))["score"]).all()
+
+
+def test_ranks_are_for_likelihoods_of_measurements():
+    with pytest.raises(ValueError, match="numbers: found 'ranked' with the likelihood poisson"):
+        configs.check(TrainConfig(numbers="ranked", likelihood="poisson"))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.base import ArrayLike
-from aejax.data.columns.kinds import CATEGORY, KINDS, Column
+from aejax.data.columns.kinds import KINDS, Column
 from aejax.data.columns.scalers import Scaler, Values, check_scaled, fit_scaler, scale, unscale
 from aejax.losses.likelihoods import Likelihood, Scaling
 from aejax.losses.products import categorical, product
@@ -228,8 +228,8 @@ def observed(columns: Sequence[Column], x: np.ndarray) -> np.ndarray:
 
 
 def has_categories(columns: Sequence[Column]) -> bool:
-    """Whether one of the columns is of categories."""
-    return any(column.kind == CATEGORY for column in columns)
+    """Whether one of the columns is one of several, as a category is."""
+    return any(KINDS[column.kind].is_one_of for column in columns)
 
 
 def likelihood_of(columns: Sequence[Column], base: Likelihood) -> Likelihood:
@@ -247,7 +247,7 @@ def likelihood_of(columns: Sequence[Column], base: Likelihood) -> Likelihood:
     """
     parts: list[tuple[Likelihood, int]] = []
     for column, width in zip(columns, widths(columns).tolist(), strict=True):
-        if column.kind == CATEGORY:
+        if KINDS[column.kind].is_one_of:
             parts.append((categorical(), width))
         elif parts and parts[-1][0] is base:
             parts[-1] = (base, parts[-1][1] + width)
@@ -270,7 +270,7 @@ def _cut(columns: Sequence[Column], values: Values) -> list[Values]:
 
 
 def _is_scaled(columns: Sequence[Column]) -> np.ndarray:
-    return spread(columns, np.array([column.kind != CATEGORY for column in columns], bool))
+    return spread(columns, np.array([not KINDS[column.kind].is_one_of for column in columns], bool))
 
 
 def _names(columns: Sequence[Column], names: Sequence[str], chosen: np.ndarray) -> list[str]:

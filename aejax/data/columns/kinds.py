@@ -16,7 +16,7 @@ import numpy as np
 
 from aejax.artefacts.rules import FLAG, Rule, each, fields, number, optional
 from aejax.base import ArrayLike
-from aejax.data.columns import categories
+from aejax.data.columns import categories, ranks
 from aejax.data.columns.scalers import Values, constant_columns
 
 # Differences from a constant below this share of it are the rounding of float32, in which historians keep numbers.
@@ -62,6 +62,7 @@ class Kind(NamedTuple):
         width: facts -> how many numbers, its features, stand for a value before a model.
         encode: ((n,) values, NaN where missing, facts) -> (n, width) features; of NumPy or JAX.
         decode: ((n, width) features, facts) -> (n,) values; of NumPy or JAX.
+        is_one_of: whether the features are ones and zeros, of which one is 1.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Kind(NamedTuple):
     width: Callable[[dict[str, Any]], int] = lambda facts: 1  # noqa: ARG005
     encode: Callable[[Any, dict[str, Any]], Any] = lambda values, facts: values[:, None]  # noqa: ARG005
     decode: Callable[[Any, dict[str, Any]], Any] = lambda features, facts: features[:, 0]  # noqa: ARG005
+    is_one_of: bool = False
 
 
 def recognise(x: ArrayLike, told: Mapping[int, str] = MappingProxyType({})) -> tuple[Column, ...]:
@@ -96,6 +98,27 @@ def recognise(x: ArrayLike, told: Mapping[int, str] = MappingProxyType({})) -> t
     """
     seen = [column[~np.isnan(column)] for column in np.asarray(x, float).T]
     return tuple(_recognised(values, told.get(place)) for place, values in enumerate(seen))
+
+
+def ranked(column: Column, values: np.ndarray) -> Column:
+    """A column of numbers given by its levels where it has few, and by ranks where it has many.
+
+    Args:
+        column: from ``recognise``; any but numbers is given as it is.
+        values: (n,) observed values of training rows.
+
+    Returns:
+        The Column.
+
+    Example:
+        >>> values = np.repeat([0.0, 0.0, 40.0, 7298.0], 25)
+        >>> ranked(Column("number", {}), values)
+        Column(kind='levels', facts={'values': [0.0, 40.0, 7298.0]})
+    """
+    if column.kind not in ("number", "whole number", "few values"):
+        return column
+    levels = ranks.levels_of(values)
+    return Column("ranks", ranks.knots_of(values)) if levels is None else Column("levels", levels)
 
 
 def keep(columns: Sequence[Column], x: ArrayLike) -> np.ndarray:
@@ -371,6 +394,28 @@ _ALL = (
         categories.width,
         categories.encode,
         categories.decode,
+        is_one_of=True,
+    ),
+    Kind(
+        "levels",
+        lambda values: None,  # noqa: ARG005 (for numbers that are to be generated; see ``ranked``)
+        lambda values, facts: values,  # noqa: ARG005
+        lambda facts: f"{len(facts['values'])} values from {facts['values'][0]:g} to {facts['values'][-1]:g}",
+        ranks.check_levels,
+        lambda facts: len(facts["values"]),
+        ranks.encode_levels,
+        ranks.decode_levels,
+        is_one_of=True,
+    ),
+    Kind(
+        "ranks",
+        lambda values: None,  # noqa: ARG005
+        ranks.keep_ranks,
+        lambda facts: f"{facts['values'][0]:g} to {facts['values'][-1]:g}",
+        ranks.check_knots,
+        lambda facts: 1,  # noqa: ARG005
+        ranks.encode_ranks,
+        ranks.decode_ranks,
     ),
     Kind(
         "few values",

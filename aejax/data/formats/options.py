@@ -50,7 +50,7 @@ _RULES = {
     **dict.fromkeys(("missing", "keep_columns", "kinds"), each(TEXT)),
     **dict.fromkeys(("rename_duplicates", "keep_totals"), FLAG),
 }
-_KINDS = [name for name in KINDS if name != "constant"]
+_KINDS = [name for name in KINDS if name not in ("constant", "levels", "ranks")]
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _DECIMALS = {"point": ".", "comma": ","}
 _THOUSANDS = {"space": " ", "point": ".", "comma": ",", "apostrophe": "'", "none": "none"}
