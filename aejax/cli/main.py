@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import operator
 import os
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
+from tyro.conf import Positional, arg, subcommand
 
 from aejax.cli.commands import (
     comparing,
@@ -30,7 +29,8 @@ from aejax.cli.commands import (
     watching,
 )
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import KeepFormulas, Quiet, Reading
+from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading
+from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.cli.ending import exit_code
 from aejax.data.formats.options import ReadOptions, told_last
@@ -121,8 +121,7 @@ class GenerateCommand:
 class EvaluateCommand(_OnTable):
     """Print how well a run represents the rows of a table."""
 
-    json: FlagCreatePairsOff[bool] = False
-    """Print JSON, not a table."""
+    json: Json = False
     reading: Reading = ReadOptions()
     quiet: Quiet = False
 
@@ -312,11 +311,7 @@ def _evaluate(command: EvaluateCommand) -> None:
     if table.reading.sha256 == run.source.sha256:
         notice("these rows include those that the run was trained on: the figures are not those of new rows")
     result = tables.evaluate(run, table, notice)
-    print(json.dumps(result, indent=2) if command.json else evaluation_table(result))
-
-
-def _monitor(command: monitoring.MonitorCommand) -> None:
-    print(monitoring.run(command))
+    say(result, [evaluation_table(result)], command.json)
 
 
 _COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
@@ -329,7 +324,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "generate": (GenerateCommand, _generate),
     "evaluate": (EvaluateCommand, _evaluate),
     "report": (training.ReportCommand, training.report),
-    "monitor": (monitoring.MonitorCommand, _monitor),
+    "monitor": (monitoring.MonitorCommand, monitoring.run),
     "watch": (watching.WatchCommand, watching.run),
     "compare": (comparing.CompareCommand, comparing.run),
     "impute": (imputation.ImputeCommand, imputation.run),

@@ -49,6 +49,33 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
     )
 
 
+def figures(monitor: TableMonitor, found: Watched) -> dict[str, object]:
+    """The same figures by name.
+
+    Args:
+        monitor: the TableMonitor.
+        found: from ``tables.watch``.
+
+    Returns:
+        The figures; rows are counted from 0.
+    """
+    rate, alarms = monitor.monitor.rate, np.flatnonzero(found.chart.is_alarm)
+    mean = _shown(found).mean(axis=0)
+    return {
+        "num_normal": len(monitor.monitor.held_out.combined),
+        "false_alarm_rate": rate.asked,
+        "obtained_rate": rate.obtained,
+        "standard_error": rate.standard_error,
+        "num_rows": len(found.top_sensor),
+        "above_limit": found.chart.is_above.mean(),
+        "num_alarms": len(alarms),
+        "first_alarm": int(alarms[0]) if len(alarms) else None,
+        "contributions": dict(zip(monitor.columns, mean.tolist(), strict=True)),
+        "rows_with_gaps": found.gaps.num_with_gaps,
+        "empty_rows": found.gaps.num_empty,
+    }
+
+
 def _about_gaps(monitor: TableMonitor, found: Watched) -> list[str]:
     """Which rows have gaps, and for which rows the rate that was obtained holds."""
     if not (line := describe(found.gaps)):

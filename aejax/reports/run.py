@@ -41,6 +41,19 @@ def summary(run: Run, record: Record) -> str:
     return "\n\n".join([*_divergence(run), table])
 
 
+def figures(run: Run, record: Record) -> dict[str, object]:
+    """The same figures by name.
+
+    Args:
+        run: the Run.
+        record: of the same run.
+
+    Returns:
+        The figures; NaN where one is not known.
+    """
+    return dict(_results(run, record))
+
+
 def detection_summary(found: Mapping[str, np.ndarray]) -> str:
     """How many rows are anomalies, and which columns stand out in them.
 

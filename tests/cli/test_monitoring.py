@@ -32,9 +32,10 @@ def tables(tmp_path_factory):
     )
 
 
-def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path):
+def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path, capsys):
     words = [*tables, "--out", str(tmp_path / "a" / "b"), "--num-epochs", "20", "--false-alarm-rate", "0.02", "--quiet"]
-    text = run(tyro.cli(MonitorCommand, args=words))
+    run(tyro.cli(MonitorCommand, args=words))
+    text = capsys.readouterr().out
     assert "asked for 2.00%, obtained" in text
     assert "pressure" in text.splitlines()[3]
     with (tmp_path / "a/b/rows.csv").open() as file:
@@ -58,11 +59,12 @@ def test_a_sensor_that_stood_still_is_noted_and_not_among_those_that_stand_out(t
     rows[100:, 2] = 8
     times = np.arange(1, 201.0)
     new = write(tmp_path / "new.csv", np.column_stack([times, rows]), ["time", "flow", "level", "valve"])
-    text = run(MonitorCommand(normal, new, tmp_path / "out", num_epochs=1))
-    assert text.splitlines()[3].endswith(": flow")
+    run(MonitorCommand(normal, new, tmp_path / "out", num_epochs=1))
+    said = capsys.readouterr()
+    assert said.out.splitlines()[3].endswith(": flow")
     judged = read_table(tmp_path / "out" / "rows.csv", drop_columns=["top_sensor"])
     np.testing.assert_array_equal(judged.labels["time"], times)
-    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    notes = [line for line in said.err.splitlines() if line.startswith("note:")]
     assert notes[-2].startswith("note: level: constant in the normal rows, so the monitor")
     assert notes[-1].startswith("note: valve: constant in the normal rows, not in the new ones")
 

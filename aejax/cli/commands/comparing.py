@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import json
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional, arg
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet, Reading
+from aejax.cli.commands.options import Json, Quiet, Reading
+from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
 
@@ -33,8 +33,7 @@ class CompareCommand:
     reading: Reading = ReadOptions()
     seed: int = 0
     """Of the rows that are drawn where there are more of one table."""
-    json: FlagCreatePairsOff[bool] = False
-    """Print JSON, not a table."""
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -63,7 +62,7 @@ def run(command: CompareCommand) -> None:
     ]
     assert others[0]
     found = compare(real, others[0], others[1] or None, command.target, command.seed, notice)
-    print(json.dumps(as_json(found), indent=2) if command.json else _text(found))
+    say(as_json(found), [_text(found)], command.json)
 
 
 def _text(found: "Comparison") -> str:

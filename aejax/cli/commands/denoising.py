@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from aejax.cli.commands.notes import note, warnings_noted
-from aejax.cli.commands.options import Quiet
+from aejax.cli.commands.options import Json, Quiet
+from aejax.cli.commands.results import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,7 @@ class DenoiseTrainCommand:
     """Rounds of training; each draws 512 new mixtures. The defaults take three and a half minutes on one core."""
     seed: int = 0
     """Of the stations kept out, the mixtures and the training."""
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -147,9 +149,9 @@ def _train(command: DenoiseTrainCommand) -> None:
     storage.write_history(command.out / "history.jsonl", fitted.history)
     codecs.save(command.out, fitted.denoiser)
     manifest.note_files(command.out, _BESIDE)
-    for name, value in fitted.measured.items():
-        print(f"{name}: {value:.4g}")
-    print(f"written to {command.out}")
+    lines = [f"{name}: {value:.4g}" for name, value in fitted.measured.items()]
+    found = {"figures": fitted.measured, "held_out": fitted.held_out, "written": str(command.out)}
+    say(found, [*lines, f"written to {command.out}"], command.json)
 
 
 def _is_unfinished(folder: Path) -> bool:

@@ -7,7 +7,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet
+from aejax.cli.commands.options import Json, Quiet
+from aejax.cli.commands.results import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class ExportCommand:
     """Some of encode, reconstruct and detect; all that the model can do by default."""
     false_alarm_rate: float | None = None
     """Share of normal rows that may be flagged; that of the run by default."""
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -60,8 +62,11 @@ def run(command: ExportCommand) -> None:
     fitted = aejax.load(command.run, aejax.Run)
     say_divergence(fitted, lambda text: note(text, command.quiet))
     found = export_run(fitted, folder, command.format, command.tasks, command.false_alarm_rate)
-    print(f"rows: (n, {len(fitted.source.columns)}) float64, NaN where missing: {', '.join(fitted.source.columns)}")
+    columns = fitted.source.columns
+    lines = [f"rows: (n, {len(columns)}) float64, NaN where missing: {', '.join(columns)}"]
     for each in found:
         file = f"{each.task}.{command.format}"
-        print(f"{file}: {each.output}, largest difference {each.largest:.2g} on {each.num_rows} rows")
-    print(f"written to {folder}; the differences are those to aejax on the calibration rows of the run")
+        lines.append(f"{file}: {each.output}, largest difference {each.largest:.2g} on {each.num_rows} rows")
+    lines.append(f"written to {folder}; the differences are those to aejax on the calibration rows of the run")
+    differences = [each._asdict() for each in found]
+    say({"columns": columns, "differences": differences, "written": str(folder)}, lines, command.json)

@@ -7,7 +7,8 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import KeepFormulas, Quiet, Reading
+from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading
+from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
 
@@ -32,6 +33,7 @@ class ImputeCommand:
     seed: int = 0
     """Of the split, the training and the draws."""
     keep_formulas: KeepFormulas = False
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -56,11 +58,12 @@ def run(command: ImputeCommand) -> None:
     order = np.asarray(jax.random.permutation(split_key, len(table.values)))
     test, train = np.split(order, [max(1, round(command.test_share * len(order)))])
     imputer = fit_imputer(fit_key, table.values[train], num_steps=command.num_steps, progress=not command.quiet)
-    for name, value in evaluate_imputer(test_key, imputer, table.values[test]).items():
-        print(f"{name}: {value:.4g}")
+    figures = evaluate_imputer(test_key, imputer, table.values[test])
     found = impute(draw_key, imputer, table.values)
     for path, values in ((command.out, found.x), (command.spread, found.std)):
         if path is not None:
             columns = {**table.labels, **dict(zip(table.columns, values.T, strict=True))}
             write_table(path, columns, keep_formulas=command.keep_formulas)
-            print(f"written to {path}")
+    written = [str(path) for path in (command.out, command.spread) if path is not None]
+    lines = [f"{name}: {value:.4g}" for name, value in figures.items()] + [f"written to {path}" for path in written]
+    say({"figures": figures, "written": written}, lines, command.json)

@@ -1,12 +1,12 @@
 """``aejax inspect``: what is read of a table, before anything is trained on it."""
 
 import dataclasses
-import json
 from typing import Annotated, Any
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional, arg
 
-from aejax.cli.commands.options import Reading
+from aejax.cli.commands.options import Json, Reading
+from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
 
@@ -22,8 +22,7 @@ class InspectCommand:
     drop_columns: tuple[str, ...] = ()
     """Columns to leave out."""
     reading: Reading = ReadOptions()
-    json: FlagCreatePairsOff[bool] = False
-    """Print JSON, not a table."""
+    json: Json = False
 
 
 def run(command: InspectCommand) -> None:
@@ -40,7 +39,7 @@ def run(command: InspectCommand) -> None:
 
     table = read_table(command.data, command.reading, command.drop_columns)
     found = described(table) | {"sha256": table.reading.sha256}
-    print(json.dumps(found, indent=2) if command.json else _text(found))
+    say(found, [_text(found)], command.json)
 
 
 def _text(found: dict[str, Any]) -> str:

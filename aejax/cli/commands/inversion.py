@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet, Reading
+from aejax.cli.commands.options import Json, Quiet, Reading
+from aejax.cli.commands.results import say
 from aejax.data.formats.options import ReadOptions
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class InvertCommand:
     seed: int = 0
     """Of starts and draws."""
     reading: Reading = ReadOptions()
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -112,23 +114,34 @@ def invert(command: InvertCommand) -> None:
         is_explained=found.verdict.is_explained,
         warnings=found.warnings,
     )
-    _say(found)
-    print(f"written to {command.out}")
+    say(_figures(found) | {"written": str(command.out)}, [*_lines(found), f"written to {command.out}"], command.json)
 
 
-def _say(found: "TravelTimeInversion") -> None:
+def _figures(found: "TravelTimeInversion") -> dict[str, Any]:
     result, verdict = found.posterior, found.verdict
-    print(
+    return {
+        "misfit": verdict.misfit,
+        "most_misfit": verdict.most,
+        "is_explained": bool(verdict.is_explained),
+        "r_hat": result.r_hat.max(),
+        "effective_sample_size": result.effective_sample_size.min(),
+        "time_zero": found.time_zero,
+        "warnings": found.warnings,
+    }
+
+
+def _lines(found: "TravelTimeInversion") -> list[str]:
+    result, verdict = found.posterior, found.verdict
+    lines = [
         f"misfit in units of noise and approximation error: {verdict.misfit:.2f} (near 1 where it fits, at most "
-        f"{verdict.most:.2f})"
-    )
-    print(f"R-hat at most {result.r_hat.max():.3f}, effective draws at least {result.effective_sample_size.min():.0f}")
+        f"{verdict.most:.2f})",
+        f"R-hat at most {result.r_hat.max():.3f}, effective draws at least {result.effective_sample_size.min():.0f}",
+    ]
     if found.time_zero[1]:
-        print("time zero: {:.2f} ± {:.2f} ns".format(*found.time_zero))
+        lines.append("time zero: {:.2f} ± {:.2f} ns".format(*found.time_zero))
     if result.r_hat.max() > 1.05:
-        print("the chains do not agree: take more draws, or read spreads and intervals as lower bounds")
-    for sentence in found.warnings:
-        print(f"warning: {sentence}")
+        lines.append("the chains do not agree: take more draws, or read spreads and intervals as lower bounds")
+    return [*lines, *(f"warning: {sentence}" for sentence in found.warnings)]
 
 
 def _check_options(command: InvertCommand) -> None:

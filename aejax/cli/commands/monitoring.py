@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from aejax.cli.commands.notes import note, warnings_noted
-from aejax.cli.commands.options import KeepFormulas, Quiet, Reading, flags_that_differ
+from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading, flags_that_differ
+from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions, told_last
 
@@ -59,17 +60,15 @@ class MonitorCommand:
     seed: int = 0
     """Of the training."""
     keep_formulas: KeepFormulas = False
+    json: Json = False
     quiet: Quiet = False
 
 
-def run(command: MonitorCommand) -> str:
-    """Trains, judges and writes.
+def run(command: MonitorCommand) -> None:
+    """Trains, judges, writes, and prints what was found.
 
     Args:
         command: the options.
-
-    Returns:
-        What was found, a few lines of text.
 
     Raises:
         ValueError: tables or options that do not fit; the message names the option.
@@ -92,7 +91,11 @@ def run(command: MonitorCommand) -> str:
     columns = {**new.labels, **found.chart._asdict(), "top_sensor": found.top_sensor}
     write_table(command.out / "rows.csv", columns, keep_formulas=command.keep_formulas)
     pictures = report.write_pictures(command.out, monitor, found)
-    return f"{report.summary(monitor, found)}\nwritten to {command.out}: the monitor, rows.csv, {', '.join(pictures)}"
+    lines = [
+        report.summary(monitor, found),
+        f"written to {command.out}: the monitor, rows.csv, {', '.join(pictures)}",
+    ]
+    say(report.figures(monitor, found) | {"written": str(command.out)}, lines, command.json)
 
 
 def _monitor(command: MonitorCommand) -> "TableMonitor":

@@ -10,6 +10,8 @@ from aejax.data.formats.options import ReadOptions
 Reading = OmitArgPrefixes[FlagCreatePairsOff[ReadOptions]]
 Quiet = Annotated[FlagCreatePairsOff[bool], arg(help="say nothing but results and errors")]
 
+Json = Annotated[FlagCreatePairsOff[bool], arg(help="print JSON, not text")]
+
 KeepFormulas = Annotated[
     FlagCreatePairsOff[bool],
     arg(help="write text of CSV that begins with =, +, - or @ as it is, and not with an apostrophe before it"),

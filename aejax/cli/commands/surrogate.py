@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tyro.conf import OmitArgPrefixes, Positional
 
 from aejax.cli.commands.notes import note, warnings_noted
-from aejax.cli.commands.options import Quiet
+from aejax.cli.commands.options import Json, Quiet
+from aejax.cli.commands.results import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ class SurrogateCommand:
     """Passes over the maps of each network."""
     seed: int = 0
     """Of all that is drawn."""
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -120,14 +122,13 @@ def run(command: SurrogateCommand) -> None:
             progress=not command.quiet,
         )
     codecs.save(command.out, surrogate)
-    for name, value in surrogate.measured.items():
-        print(f"{name}  {value:.4f}")
+    lines = [f"{name}  {value:.4f}" for name, value in surrogate.measured.items()]
     if surrogate.predictor is not None and INSIDE in surrogate.measured:
         factor = surrogate.predictor.widening.factor
-        print(f"spreads are {factor:.2f} times as wide: two of them hold {COVERAGE:.0%} of these pixels")
-    if warning := caution(surrogate):
-        print(warning)
-    print(f"written to {command.out}")
+        lines.append(f"spreads are {factor:.2f} times as wide: two of them hold {COVERAGE:.0%} of these pixels")
+    warnings = [caution(surrogate)] if caution(surrogate) else []
+    found = {"figures": surrogate.measured, "warnings": warnings, "written": str(command.out)}
+    say(found, [*lines, *warnings, f"written to {command.out}"], command.json)
 
 
 def run_compress(command: SurrogateCompressCommand) -> None:

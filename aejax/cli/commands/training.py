@@ -12,7 +12,8 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 from aejax.artefacts.outside import reading
 from aejax.cli.commands import tracking
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Quiet, flags_that_differ
+from aejax.cli.commands.options import Json, Quiet, flags_that_differ
+from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
 from aejax.tables.config import TrainConfig
@@ -44,6 +45,7 @@ class TrainCommand:
     environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
     track: tuple[str, ...] = ()
     """Where the figures of each epoch go too: jsonl:FILE, tensorboard:FOLDER."""
+    json: Json = False
     quiet: Quiet = False
 
 
@@ -129,8 +131,9 @@ def train(command: TrainCommand) -> None:
         _train_along(command, config, path, table)
         return
     _train(command, folder, config, path, table)
-    print(_write_report(folder))
-    print(f"\nwritten to {folder}, pictures in {folder / 'report.html'}")
+    text, figures = _write_report(folder)
+    written = f"\nwritten to {folder}, pictures in {folder / 'report.html'}"
+    say({"figures": figures, "written": str(folder)}, [text, written], command.json)
 
 
 def _check_free(folder: Path) -> None:
@@ -224,18 +227,18 @@ def report(command: ReportCommand) -> None:
     print(command.run / "report.html")
 
 
-def _write_report(folder: Path) -> str:
-    """Writes the report of a run, and returns its summary."""
+def _write_report(folder: Path) -> tuple[str, dict[str, object]]:
+    """Writes the report of a run, and returns its summary as text and as figures."""
     import aejax
     from aejax.artefacts import manifest
-    from aejax.reports.run import summary, write_report
+    from aejax.reports.run import figures, summary, write_report
     from aejax.tables import run as runs
 
     run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
     write_report(folder / "report.html", run, record)
     if (folder / manifest.MANIFEST).is_file():  # a folder of an earlier version has none
         manifest.note_files(folder, BESIDE)
-    return summary(run, record)
+    return summary(run, record), figures(run, record)
 
 
 def _say_what_is_ignored(command: TrainCommand, config: TrainConfig) -> None:
