@@ -19,6 +19,7 @@ from aejax.data.formats.joining import joined
 from aejax.data.formats.options import ReadOptions, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
+from aejax.data.formats.stamps import Stamp, check_unchanged, stamp_of
 from aejax.data.formats.table_files.csv import CSV
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, Parts, WholeError, format_of
 from aejax.data.formats.tables import Table
@@ -45,7 +46,7 @@ class _File(NamedTuple):
     format_name: str
     options: ReadOptions
     parts: Parts
-    stamp: tuple[int, ...]
+    stamp: Stamp
 
 
 class _Sought(NamedTuple):
@@ -101,9 +102,9 @@ def read_blocks(
         held = [c if len(c.values) == num_rows else c._replace(values=_nothing(num_rows)) for c in whole.columns]
         chosen = modelled(whole._replace(columns=held), options, columns, drop_columns)
     except Exception:  # whatever it is, it is found again and said where the table is read whole
-        _check_unchanged(files)
+        check_unchanged(file.stamp for file in files)
         return None
-    _check_unchanged(files)
+    check_unchanged(file.stamp for file in files)
     formats = dict.fromkeys(file.format_name for file in files)
     names = tuple(column.name for column in chosen.kept)
     empty = Table(
@@ -130,7 +131,7 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
         return []
     files, marks = [], []
     for path in files_of(source):
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
         table_format = format_of(head) if not head.startswith(b"PK") else None
@@ -142,7 +143,7 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
             mark = CSV.read(head[: head.rfind(b"\n") + 1], options).dialect["decimal mark"]
             marks.append(mark)
         files.append((path, known, parts, mark, stamp))
-    is_small = sum(stamp[0] if parts is None else parts.num_bytes for _, _, parts, _, stamp in files) < size
+    is_small = sum(stamp.size if parts is None else parts.num_bytes for _, _, parts, _, stamp in files) < size
     if is_small or (len(files) == 1 and files[0][2] is None):
         return []
     seen = set(marks) - {UNSEEN}
@@ -297,14 +298,14 @@ def _nothing(num_rows: int) -> np.ndarray:
 def _tables(files: Sequence[_File], empty: Table) -> Iterator[Table]:
     """The rows of all files, once it is known which columns are kept."""
     for file in files:
-        _check_unchanged([file])
+        check_unchanged([file.stamp])
         try:
             for content in file.parts.contents():
                 yield _table(content, empty)
         except Exception:
-            _check_unchanged([file])
+            check_unchanged([file.stamp])
             raise
-        _check_unchanged([file])
+        check_unchanged([file.stamp])
 
 
 def _table(content: Content, empty: Table) -> Table:
@@ -322,20 +323,3 @@ def _label(column: Column, is_date: bool) -> np.ndarray:
     if column.cells is not None:
         return column.cells
     return np.full(len(column.values), "", object) if is_date else column.values
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _check_unchanged(files: Sequence[_File]) -> None:
-    """Refuses rows that are not those that were read before."""
-    for file in files:
-        if not file.path.exists():
-            raise FileNotFoundError(f"{file.path}: it was there and is gone, expected it to stay until all is read")
-        if _stamp(file.path) != file.stamp:
-            raise ValueError(
-                f"{file.path}: it has changed while it was read, expected one that nothing writes to; run the command "
-                "again once it is complete"
-            )
