@@ -95,7 +95,7 @@ def stored_rows(
     batch_size: int = 64,
     *,
     transform: Callable[[np.ndarray], Batch] | None = None,
-    window_bytes: int = 1 << 26,
+    window_bytes: int = 1 << 25,
 ) -> Stream:
     """Rows that lie in files or in a memory map, of which no more is held than two windows.
 
@@ -157,7 +157,11 @@ def stored_rows(
         for batch in rebatched(ahead(places, read), batch_size):
             yield jax.tree.map(lambda field: field[share], batch)
 
-    return Stream(batches, functools.cache(lambda: next(batches(0))), steps_per_pass=-(-stored.num_rows // batch_size))
+    return Stream(
+        batches,
+        functools.cache(lambda: jax.tree.map(np.copy, next(batches(0)))),
+        steps_per_pass=-(-stored.num_rows // batch_size),
+    )
 
 
 def rebatched(parts: Iterator[Batch], batch_size: int) -> Iterator[Batch]:

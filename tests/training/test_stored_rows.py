@@ -72,6 +72,8 @@ def test_the_order_is_another_in_each_pass_and_for_each_key_and_mixes_rows_of_a_
     passes = [order for of_key in orders for order in of_key]
     for first, second in itertools.combinations(passes, 2):
         assert (first == second).mean() < 0.01
+    together = {tuple(sorted(set(window // 100))) for order in passes for window in order.reshape(4, 500)}
+    assert len(together) == 16, "other groups share a window in each pass, and for each key"
     for order in passes:
         windows = order.reshape(4, 500)
         assert [len(set(window // 100)) for window in windows] == [5] * 4

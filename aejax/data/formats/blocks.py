@@ -35,10 +35,12 @@ class Blocks(NamedTuple):
     Attributes:
         empty: the table without its rows: its columns, what is left out of them, and how it was read.
         tables: gives its rows, some in each Table, from the first on each time it is called.
+        stamps: of its files, from before they were read.
     """
 
     empty: Table
     tables: Callable[[], Iterator[Table]]
+    stamps: tuple[Stamp, ...]
 
 
 class _File(NamedTuple):
@@ -50,26 +52,27 @@ class _File(NamedTuple):
 
 
 class _Sought(NamedTuple):
-    """Which columns are looked for, and which are not to be read."""
+    """Which columns are looked for, and which are not to be read, though each file must have them for training."""
 
     wanted: frozenset[str]
     dropped: frozenset[str]
+    is_for_training: bool
 
 
 def read_blocks(
     source: str | os.PathLike[str],
     options: ReadOptions,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     drop_columns: Sequence[str] = (),
     note: Callable[[Table], None] = lambda table: None,  # noqa: ARG005
     size: int = PART,
 ) -> Blocks | None:
-    """Reads a table of new rows for a model once, and says how to read it again.
+    """Reads a table once, and says how to read it again.
 
     Args:
         source: a path, a folder or a pattern.
         options: what the files do not say themselves.
-        columns: the training columns.
+        columns: the training columns, where these are new rows for a model; None where one is trained on them.
         drop_columns: names to leave out.
         note: takes the columns of numbers, some rows at a time: all that are modelled are among them.
         size: bytes that are read at a time, about.
@@ -89,7 +92,7 @@ def read_blocks(
         >>> blocks.empty.columns, [len(table.values) for table in blocks.tables()]
         (('column_1', 'column_2'), [2, 2, 2])
     """
-    sought = _Sought(frozenset(columns), frozenset(drop_columns))
+    sought = _Sought(frozenset(columns or ()), frozenset(drop_columns), columns is None)
     files: list[_File] = []
     try:
         files = _files(source, checked(options), size)
@@ -100,7 +103,7 @@ def read_blocks(
         num_rows = sum(count for _, count in found)
         # Columns that nothing depends on are not held.
         held = [c if len(c.values) == num_rows else c._replace(values=_nothing(num_rows)) for c in whole.columns]
-        chosen = modelled(whole._replace(columns=held), options, columns, drop_columns)
+        chosen = modelled(whole._replace(columns=held), options, columns)
     except Exception:  # whatever it is, it is found again and said where the table is read whole
         check_unchanged(file.stamp for file in files)
         return None
@@ -122,7 +125,7 @@ def read_blocks(
             (*whole.notes, *chosen.notes),
         ),
     )
-    return Blocks(empty, lambda: _tables(files, empty))
+    return Blocks(empty, lambda: _tables(files, empty), tuple(file.stamp for file in files))
 
 
 def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> list[_File]:
@@ -229,6 +232,8 @@ class _Ending:
 def _named(content: Content, sought: _Sought) -> Content:
     """The columns, each with a name; without those that are dropped."""
     columns = [column._replace(name=column.name or f"column_{i}") for i, column in enumerate(content.columns, 1)]
+    if sought.is_for_training and not sought.dropped <= {column.name for column in columns}:
+        raise WholeError("found none of the columns to drop")
     columns = [column for column in columns if column.name not in sought.dropped]
     if len({column.name for column in columns}) < len(columns) or not columns:
         raise WholeError("found columns of one name")

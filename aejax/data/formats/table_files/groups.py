@@ -54,6 +54,7 @@ def parquet_groups(path: Path, columns: Sequence[str]) -> Stored:
                 for row, name in zip(values, columns, strict=True):
                     row[:] = batch.column(name).cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
                 yield values.T
+        arrow.default_memory_pool().release_unused()  # which would be held beside the next group's otherwise
 
     return Stored(np.array(num_groups, np.int64), read)
 
