@@ -1,5 +1,6 @@
 """From a table to the rows that a model is trained on: split, cleaned of gross errors, scaled."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -100,7 +101,22 @@ class Prepared(NamedTuple):
     profile: Profile
 
 
-def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, notice: Notice) -> Prepared:
+class Held(NamedTuple):
+    """What is known of a table of which only some rows are held.
+
+    Attributes:
+        split: of the rows that are held.
+        measure: (their profile, training rows among them, gross errors in these by column) -> the profile, the scaler
+            and that of conditions of all rows.
+    """
+
+    split: Split
+    measure: Callable[[Profile, np.ndarray, np.ndarray], tuple[Profile, Scaler, Scaler]]
+
+
+def prepared(
+    key: jax.Array, table: Table, source: Source, config: TrainConfig, notice: Notice, held: Held | None = None
+) -> Prepared:
     """Splits, cleans and scales the rows of a table; what is odd in them is said.
 
     Args:
@@ -109,6 +125,7 @@ def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, 
         source: where it is from.
         config: the TrainConfig.
         notice: takes what a user should know, a line each.
+        held: where these are only some of its rows.
 
     Returns:
         The Prepared.
@@ -121,19 +138,30 @@ def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, 
     cond = _usable_conditions(cond, config, notice)
     is_known = has_conditions(cond, config, notice)
     x, cond = x[is_known], cond[is_known]
-    split = split_rows(key, len(x), config)
+    split = split_rows(key, len(x), config) if held is None else _among(is_known, held.split)
     _check_split(x, split, columns, config)
     profile, is_gross = fit_profile(x, split.train, config.gross_errors == "keep")
+    scalers = None
+    if held is not None:
+        profile, *scalers = held.measure(profile, x[split.train], is_gross[split.train].sum(axis=0))
     say_profile(profile, x[split.train], columns, notice)
     x = pinned(profile, np.where(is_gross, np.nan, x))
     # A row with a gross error is not normal: it has no say in where the limit is.
     split = split._replace(calibration=split.calibration[~is_gross[split.calibration].any(axis=1)])
     scaling = configs.scaling(config)
-    scaler = fit_scaler(x[split.train], columns=columns, scaling=scaling)
-    cond_scaler = fit_scaler(cond[split.train], columns=config.condition_columns)
+    scaler, cond_scaler = scalers or (
+        fit_scaler(x[split.train], columns=columns, scaling=scaling),
+        fit_scaler(cond[split.train], columns=config.condition_columns),
+    )
     check_scaled(scaler, x, scaling, columns)
     batch = scaled_batch(x, cond, scaler, cond_scaler)
     return Prepared(columns, split, x, cond, batch, scaler, cond_scaler, profile)
+
+
+def _among(is_known: np.ndarray, split: Split) -> Split:
+    """The numbers of rows among those that are known."""
+    place = np.cumsum(is_known) - 1
+    return Split(*(place[part[is_known[part]]] for part in split))
 
 
 def _usable_conditions(cond: np.ndarray, config: TrainConfig, notice: Notice) -> np.ndarray:
