@@ -15,15 +15,17 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from aejax.artefacts.outside import reading
 from aejax.base import Array, Batch, Stream
 from aejax.data.columns.gross import fit_limits, no_limits
 from aejax.data.columns.scalers import Scaler
 from aejax.data.formats.blocks import PART, read_blocks
 from aejax.data.formats.contents import files_of
 from aejax.data.formats.reading import Reading
+from aejax.data.formats.selecting import modelled
 from aejax.data.formats.stamps import stamp_of
-from aejax.data.formats.stored_files import stored_files
-from aejax.data.formats.table_files.registry import WholeError
+from aejax.data.formats.stored_files import HEAD, stored_files
+from aejax.data.formats.table_files.registry import WholeError, format_of
 from aejax.data.formats.tables import Table
 from aejax.data.orders import chosen
 from aejax.data.stored import Stored, leaving_out
@@ -127,6 +129,8 @@ def read_large(
         num_rows = stored_files(stamps, ()).num_rows if stamps else 0
     except (WholeError, OSError, ValueError):  # what is wrong is said where the table is read whole
         return None
+    if stamps:
+        _refuse_text(stamps[0].path, config, columns, size)
     taken = _Taken(lambda num_columns: _split(config, num_rows, min(most_rows, size // (8 * num_columns))))
     # A condition is kept though it behaves as a clock does, such as the hour.
     kept = (*config.reading.keep_columns, *config.condition_columns)
@@ -139,8 +143,8 @@ def read_large(
         stored = stored_files(blocks.stamps, names)
     except WholeError:
         return None
-    reading = blocks.empty.reading._replace(sha256=_sha256(stamp.path for stamp in blocks.stamps))
-    excerpt = blocks.empty._replace(values=taken.values(names), labels={}, reading=reading)
+    how = blocks.empty.reading._replace(sha256=_sha256(stamp.path for stamp in blocks.stamps))
+    excerpt = blocks.empty._replace(values=taken.values(names), labels={}, reading=how)
     held_out = np.concatenate(taken.split[1:])
     split = Split(*(np.searchsorted(taken.rows, part) for part in taken.split))
     return LargeTable(excerpt, split, leaving_out(stored, held_out))
@@ -182,6 +186,20 @@ def prepared_large(
 
     ready = prepared(key, table.excerpt, source, config, notice, Held(table.split, of_all))
     return ready, TrainingRows(table.training, partial(scaled, found[0]))
+
+
+def _refuse_text(path: Path, config: TrainConfig, columns: Sequence[str] | None, size: int) -> None:
+    """Says by the first rows that a column holds text, for which all would be read whole otherwise."""
+    with path.open("rb") as file:
+        found = format_of(file.read(HEAD))
+    parts = found.parts(path, config.reading, size) if found and found.parts else None
+    try:
+        content = next(parts.contents(), None) if parts else None
+    except WholeError:
+        return
+    if content and any(column.problem for column in content.columns):
+        with reading(path):
+            modelled(content, config.reading, columns, config.drop_columns)
 
 
 class _Taken:

@@ -161,6 +161,19 @@ def test_columns_that_are_left_out_are_so_here_too(tmp_path):
     assert _is_in(whole.values, rows).sum() == table.training.num_rows
 
 
+def test_a_column_of_text_is_named_before_all_is_read(tmp_path):
+    path = tmp_path / "t.parquet"
+    columns = {"a": messy()[:500, 1], "site": ["north"] * 500, "b": messy()[:500, 2]}
+    parquet.write_table(arrow.table(columns), path)
+    sentences = []
+    for read in (lambda: read_large(path, TrainConfig(), size=4000), lambda: read_table(path)):
+        with pytest.raises(ValueError, match="column 'site': found 'north' in row 1, expected a number") as caught:
+            read()
+        sentences.append(str(caught.value))
+    assert sentences[0] == sentences[1]
+    assert read_large(path, TrainConfig(drop_columns=("site",)), size=4000).columns == ("a", "b")
+
+
 class StopHere(Exception):
     pass
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import threading
+import time
 
 import chex
 import jax
@@ -109,6 +110,8 @@ def test_files_give_the_rows_that_were_written(tmp_path, rows):
     rest = leaving_out(of_files(tmp_path, rows)["Parquet"], held_out)
     np.testing.assert_array_equal(np.concatenate(list(rest.rows())), np.delete(rows, held_out, axis=0))
     assert rest.num_rows == len(rows) - 5
+    for group, size in enumerate(rest.sizes):
+        assert sum(map(len, rest.read(group))) == size
 
 
 def test_of_parquet_only_columns_of_numbers_are_read(tmp_path):
@@ -198,6 +201,20 @@ def test_no_more_than_two_windows_are_held(key):
     for _ in itertools.islice(source.batches(0), 40):
         used[0] += 10
     assert max(furthest) <= 40
+
+
+def test_reading_ends_where_nobody_waits_any_more(key):
+    def read(group):
+        for _ in range(100 if group else 1):
+            time.sleep(0.05)
+            yield np.zeros((1 if group else 100, 6))
+
+    source = stored_rows(key, Stored(np.full(4, 100), read), 10, window_bytes=1)
+    batches = source.batches(0)
+    next(batches)
+    begin = time.monotonic()
+    batches.close()
+    assert time.monotonic() - begin < 2
 
 
 @pytest.mark.parametrize(

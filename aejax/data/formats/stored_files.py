@@ -6,7 +6,7 @@ from aejax.data.formats.stamps import Stamp, check_unchanged
 from aejax.data.formats.table_files.registry import WholeError, format_of
 from aejax.data.stored import Stored, joined
 
-_HEAD = 64  # bytes, by which a format is known
+HEAD = 64  # bytes, by which a format is known
 
 
 def stored_files(stamps: Sequence[Stamp], columns: Sequence[str]) -> Stored:
@@ -37,7 +37,7 @@ def stored_files(stamps: Sequence[Stamp], columns: Sequence[str]) -> Stored:
     for stamp in stamps:
         check_unchanged([stamp])
         with stamp.path.open("rb") as file:
-            found = format_of(file.read(_HEAD))
+            found = format_of(file.read(HEAD))
         if found is None or found.groups is None:
             raise WholeError(f"{stamp.path}: found a file whose rows are not read in any order")
         parts.append(found.groups(stamp.path, columns))
