@@ -2,7 +2,20 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
+
+from aejax.base import Array
+
+
+def seed_of(key: Array) -> tuple[int, ...]:
+    """The seed that belongs to a PRNG key.
+
+    Example:
+        >>> seed_of(jax.random.key(7))
+        (0, 7)
+    """
+    return tuple(np.asarray(jax.device_get(jax.random.key_data(key))).ravel().tolist())
 
 
 def shuffled(seed: Sequence[int], num_rows: int) -> np.ndarray:

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from aejax.artefacts.outside import reading
@@ -27,7 +26,7 @@ from aejax.data.formats.stamps import stamp_of
 from aejax.data.formats.stored_files import HEAD, stored_files
 from aejax.data.formats.table_files.registry import WholeError, format_of
 from aejax.data.formats.tables import Table
-from aejax.data.orders import chosen
+from aejax.data.orders import chosen, seed_of
 from aejax.data.stored import Stored, leaving_out
 from aejax.tables.columns import Notice, select
 from aejax.tables.config import TrainConfig
@@ -229,7 +228,7 @@ def _split(config: TrainConfig, num_rows: int, most: int) -> Split:
     num_validation = min(most, max(1, round(config.validation_fraction * num_rows)))
     num_calibration = min(most, max(1, round(config.calibration_fraction * num_rows)))
     num_train = num_rows - num_validation - num_calibration
-    seed = np.asarray(jax.random.key_data(run_keys(config)[0])).ravel().tolist()
+    seed = seed_of(run_keys(config)[0])
     if config.split == "random":
         held_out = chosen((*seed, _HELD_OUT), num_rows, num_validation + num_calibration)
     else:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream
 from aejax.data.batches import RowsLike, as_batch
+from aejax.data.orders import seed_of
 from aejax.data.stored import Stored, stored_array
 from aejax.training.meshes import placed, placed_block
 from aejax.training.windows import Window, ahead, read_window, windows_from
@@ -137,7 +138,7 @@ def stored_rows(
         raise ValueError("rows: found none, expected at least one")
     if batch_size < 1 or batch_size % num_processes:
         raise ValueError(f"batch_size: found {batch_size}, expected a positive multiple of {num_processes} processes")
-    seed = np.asarray(jax.random.key_data(key)).ravel().tolist()
+    seed = seed_of(key)
     make = transform or _float32
     part = batch_size // num_processes
     share = slice(part * jax.process_index(), part * (jax.process_index() + 1))
