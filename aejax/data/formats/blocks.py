@@ -101,8 +101,9 @@ def read_blocks(
         found = [_survey(file, sought, note) for file in files]
         whole = joined([(str(file.path), content) for file, (content, _) in zip(files, found, strict=True)])
         num_rows = sum(count for _, count in found)
-        # Columns that nothing depends on are not held.
-        held = [c if len(c.values) == num_rows else c._replace(values=_nothing(num_rows)) for c in whole.columns]
+        # Columns that nothing depends on are not held; beside none that is they need not even be of its length.
+        length = max(len(column.values) for column in whole.columns)
+        held = [c if len(c.values) == num_rows else c._replace(values=_nothing(length)) for c in whole.columns]
         chosen = modelled(whole._replace(columns=held), options, columns)
     except Exception:  # whatever it is, it is found again and said where the table is read whole
         check_unchanged(file.stamp for file in files)

@@ -1,5 +1,6 @@
 """Files whose rows are read a group at a time and in any order: Parquet by its row groups, NPY wherever one likes."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from aejax.artefacts import sizes
-from aejax.data.formats.stamps import stamp_of, unchanged
+from aejax.data.formats.stamps import Stamp, stamp_of, unchanged
 from aejax.data.formats.table_files.registry import WholeError
 from aejax.data.stored import Stored, even_groups, rows_of_group
 
@@ -34,8 +35,8 @@ def parquet_groups(path: Path, columns: Sequence[str]) -> Stored:
     from pyarrow import parquet
 
     stamp = stamp_of(path)
-    with parquet.ParquetFile(path) as file:
-        metadata, schema = file.metadata, file.schema_arrow
+    with parquet.ParquetFile(path) as opened:
+        metadata, schema = opened.metadata, opened.schema_arrow
     kinds = arrow.types
     for name in columns:
         index = schema.get_field_index(name) if name else -1
@@ -46,9 +47,7 @@ def parquet_groups(path: Path, columns: Sequence[str]) -> Stored:
 
     def read(group: int) -> Iterator[np.ndarray]:
         options: dict[str, Any] = {"row_groups": [group], "columns": list(columns), "use_threads": False}
-        # Without a buffer of its own a reader holds all bytes of the row group beside its numbers.
-        how = {"metadata": metadata, "pre_buffer": False, "buffer_size": _BUFFER}
-        with unchanged(stamp), parquet.ParquetFile(path, **how) as file:
+        with unchanged(stamp), _opened(stamp) as file:
             for batch in file.iter_batches(_PIECE_ROWS, **options):
                 values = np.empty((len(columns), batch.num_rows))
                 for row, name in zip(values, columns, strict=True):
@@ -94,3 +93,18 @@ def npy_groups(path: Path, columns: Sequence[str]) -> Stored:
         yield (rows if is_all else rows[:, places]).astype(np.float64, copy=False)
 
     return Stored(counts, read)
+
+
+def _opened(stamp: Stamp) -> Any:
+    from pyarrow import parquet
+
+    # Without a buffer of its own a reader holds all bytes of the row group beside its numbers.
+    return parquet.ParquetFile(stamp.path, metadata=_metadata(stamp), pre_buffer=False, buffer_size=_BUFFER)
+
+
+@functools.lru_cache(maxsize=4)
+def _metadata(stamp: Stamp) -> Any:
+    """The footer of a Parquet file: that of one with many groups is long to read, those of many files large to hold."""
+    from pyarrow import parquet
+
+    return parquet.read_metadata(stamp.path)
