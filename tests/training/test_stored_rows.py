@@ -85,6 +85,19 @@ def test_the_order_is_another_in_each_pass_and_for_each_key_and_mixes_rows_of_a_
         assert abs(np.corrcoef(np.arange(num_rows), order)[0, 1]) < 0.6
 
 
+def test_processes_share_the_rows_of_each_batch(monkeypatch):
+    def source():
+        return stored_rows(jax.random.key(0), numbered([30, 11, 40]), 12, window_bytes=5 * 30)
+
+    whole = seen(source(), 9)
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    shares = []
+    for index in range(3):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        shares.append(seen(source(), 9))
+    np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
+
+
 def of_files(folder, rows):
     """The same rows in files of several kinds."""
     table = arrow.table(dict(zip(NAMES, rows.T, strict=True)))
