@@ -37,8 +37,9 @@ from aejax.tables.run import Source
 from aejax.training.sources import stored_rows
 
 # Of rows that are held to validate, to calibrate, and to know the columns by, each: a quantile of one in a thousand is
-# known to some per cent by as many.
-_MOST_ROWS = 1 << 17
+# known to a tenth of itself by as many.
+_MOST_ROWS = 1 << 16
+_SHARE = 2  # of the bytes that are read at a time, those that they may take
 _HELD_OUT, _SAMPLE = 0, 1  # what a seed is for
 _HASHED = 1 << 20  # bytes at a time
 
@@ -106,7 +107,7 @@ def read_large(
         source: a path, a folder or a pattern.
         config: the TrainConfig.
         columns: those of a run that is resumed.
-        size: bytes that are read at a time, about, and that held rows of a part may take.
+        size: bytes that are read at a time, about; held rows of a part take half as many at most.
         most_rows: to hold of each part.
 
     Returns:
@@ -119,7 +120,7 @@ def read_large(
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "rows.npy"
         >>> np.save(path, np.random.default_rng(0).normal(size=(1000, 2)))
-        >>> table = read_large(path, TrainConfig(), size=1024, most_rows=50)
+        >>> table = read_large(path, TrainConfig(), size=2048, most_rows=50)
         >>> [len(part) for part in table.split], table.training.num_rows
         ([50, 50, 50], 900)
     """
@@ -130,7 +131,7 @@ def read_large(
         return None
     if stamps:
         _refuse_text(stamps[0].path, config, columns, size)
-    taken = _Taken(lambda num_columns: _split(config, num_rows, min(most_rows, size // (8 * num_columns))))
+    taken = _Taken(lambda num_columns: _split(config, num_rows, min(most_rows, size // (_SHARE * 8 * num_columns))))
     # A condition is kept though it behaves as a clock does, such as the hour.
     kept = (*config.reading.keep_columns, *config.condition_columns)
     options = dataclasses.replace(config.reading, keep_columns=kept)

@@ -68,6 +68,7 @@ CASES = {
 def test_a_table_in_files_is_known_and_scaled_as_one_in_memory(tmp_path, monkeypatch, kind, config):
     values = of_kind(kind)
     path = written(tmp_path / "t.parquet", values)
+    monkeypatch.setattr(large, "_SHARE", 1)
     table = read_large(path, config, size=values.nbytes)
     whole = read_table(path, config.reading)
     assert table.columns == whole.columns == NAMES
@@ -241,7 +242,7 @@ ON_THE_COMMAND_LINE = """
 import sys
 from aejax.data.formats import blocks
 from aejax.tables import large
-large.read_large.__defaults__ = (None, 120_000, 2000)
+large.read_large.__defaults__ = (None, 240_000, 2000)
 from aejax.cli.main import main
 main(sys.argv[1:])
 """
