@@ -325,10 +325,12 @@ class Stream(NamedTuple):
         batches: (step) -> the batches from that step on, without an end. A run that is resumed asks for those of the
             step at which it stood.
         first: () -> the first batch, from which shapes and types are known; ``batches`` yields it as well.
+        steps_per_pass: the steps that see all rows once, 0 where there is no last row.
     """
 
     batches: Callable[[int], Iterator[Batch]]
     first: Callable[[], Batch]
+    steps_per_pass: int = 0
 
 
 Source = Rows | Drawn | Stream

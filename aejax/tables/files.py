@@ -81,7 +81,7 @@ def write_results(
         table = read_table(source, told, columns, dropped)
         empty, tables = table, lambda: iter([table])
     else:
-        empty, tables = blocks
+        empty, tables, _ = blocks
     for line in empty.reading.notes:
         notice(line)
     say_columns(run, empty, notice)

@@ -1,5 +1,6 @@
 """From a table to the rows that a model is trained on: split, cleaned of gross errors, scaled."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -106,7 +107,22 @@ class Prepared(NamedTuple):
     conditions: Conditions
 
 
-def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, notice: Notice) -> Prepared:
+class Held(NamedTuple):
+    """What is known of a table of which only some rows are held.
+
+    Attributes:
+        split: of the rows that are held.
+        measure: (their profile and their conditions, training rows among them, gross errors in these by column) -> the
+            profile, the scaler and that of conditions of all rows.
+    """
+
+    split: Split
+    measure: Callable[[Profile, Conditions, np.ndarray, np.ndarray], tuple[Profile, Scaler, Scaler]]
+
+
+def prepared(
+    key: jax.Array, table: Table, source: Source, config: TrainConfig, notice: Notice, held: Held | None = None
+) -> Prepared:
     """Splits, cleans and scales the rows of a table; what is odd in them is said.
 
     Args:
@@ -115,6 +131,7 @@ def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, 
         source: where it is from.
         config: the TrainConfig.
         notice: takes what a user should know, a line each.
+        held: where these are only some of its rows.
 
     Returns:
         The Prepared.
@@ -129,21 +146,26 @@ def prepared(key: jax.Array, table: Table, source: Source, config: TrainConfig, 
     cond = _usable_conditions(cond, of_conditions, config, notice)
     is_known = has_conditions(cond, config, notice)
     x, cond = x[is_known], cond[is_known]
-    split = split_rows(key, len(x), config)
+    split = split_rows(key, len(x), config) if held is None else _among(is_known, held.split)
     _check_split(x, split, columns, config)
     # To a rank no value is too large.
     keeps_gross = config.gross_errors == "keep" or config.numbers == "ranked"
     profile, is_gross = fit_profile(x, split.train, keeps_gross, _of(told, columns))
+    conditions = fit_conditions(cond[split.train], recognised(cond[split.train], cond, of_conditions))
+    scalers = None
+    if held is not None:
+        profile, *scalers = held.measure(profile, conditions, x[split.train], is_gross[split.train].sum(axis=0))
     say_profile(profile, x[split.train], columns, notice)
     x = pinned(profile, np.where(is_gross, np.nan, x))
     # A row with a gross error is not normal: it has no say in where the limit is.
     split = split._replace(calibration=split.calibration[~is_gross[split.calibration].any(axis=1)])
-    conditions = fit_conditions(cond[split.train], recognised(cond[split.train], cond, of_conditions))
     features = encode(profile.columns, x)
     scaling = configs.scaling(config)
-    scaler = scaler_of(profile.columns, features[split.train], columns, scaling)
     cond_features = np.nan_to_num(encode(conditions.columns, cond[split.train]))
-    cond_scaler = scaler_of(conditions.columns, cond_features, config.condition_columns, "standardised")
+    scaler, cond_scaler = scalers or (
+        scaler_of(profile.columns, features[split.train], columns, scaling),
+        scaler_of(conditions.columns, cond_features, config.condition_columns, "standardised"),
+    )
     check_features(profile.columns, scaler, features, columns, scaling)
     batch = scaled_batch(x, cond, Coding(profile.columns, scaler), Coding(conditions.columns, cond_scaler))
     return Prepared(columns, split, x, cond, batch, scaler, cond_scaler, profile, conditions)
@@ -166,6 +188,12 @@ def _of(told: Told, names: tuple[str, ...]) -> Told:
     levels = {places[place]: texts for place, texts in told.levels.items() if place in places}
     kinds = {places[place]: kind for place, kind in told.kinds.items() if place in places}
     return told._replace(names=names, levels=levels, kinds=kinds)
+
+
+def _among(is_known: np.ndarray, split: Split) -> Split:
+    """The numbers of rows among those that are known."""
+    place = np.cumsum(is_known) - 1
+    return Split(*(place[part[is_known[part]]] for part in split))
 
 
 def _usable_conditions(cond: np.ndarray, told: Told, config: TrainConfig, notice: Notice) -> np.ndarray:

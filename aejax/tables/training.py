@@ -22,6 +22,7 @@ from aejax.tables import quality
 from aejax.tables import run as runs
 from aejax.tables.columns import Notice, say_rate
 from aejax.tables.config import TrainConfig
+from aejax.tables.large import LargeTable, prepared_large
 from aejax.tables.preparation import Prepared, prepared, run_keys
 from aejax.tables.run import HeldOut, Record, Run, Source
 from aejax.tasks.reduction import suggest_latent_dim
@@ -33,7 +34,7 @@ _HELD_OUT_SHOWN = 1000
 
 
 def train(
-    table: Table,
+    table: Table | LargeTable,
     config: TrainConfig,
     folder: str | Path,
     *,
@@ -48,7 +49,7 @@ def train(
     """Trains a model on a table and writes the run folder.
 
     Args:
-        table: from ``aejax.data.formats.tables.read_table``.
+        table: from ``aejax.data.formats.tables.read_table``, or from ``aejax.tables.large.read_large``.
         config: the TrainConfig.
         folder: the run folder. It holds the config and checkpoints during training, the run and its record after it.
         path: where the table is from, for the config.
@@ -75,8 +76,12 @@ def train(
     source = Source(path, sha256, table.columns, table.has_header)
     split_key, fit_key, score_key = run_keys(config)
     pretrain_key = jax.random.fold_in(fit_key, 0)
-    ready = prepared(split_key, table, source, config, notice)
-    split, num_train = ready.split, len(ready.split.train)
+    if isinstance(table, LargeTable):
+        ready, stored = prepared_large(split_key, table, source, config, notice)
+    else:
+        ready, stored = prepared(split_key, table, source, config, notice), None
+    split = ready.split
+    num_train = len(split.train) if stored is None else stored.num_rows
     train_batch, validation, calibration_rows = (_rows(ready.batch, rows) for rows in split)
     adversarial = configs.is_adversarial(config.model)
     num_features = len(ready.scaler.mean)
@@ -98,7 +103,7 @@ def train(
             fitted = fit(
                 fit_key,
                 model,
-                train_batch,
+                train_batch if stored is None else stored.source(fit_key, config.batch_size),
                 validation=validation,
                 num_epochs=config.num_epochs,
                 batch_size=config.batch_size,
@@ -156,7 +161,7 @@ def _nothing_left(folder: str | Path) -> Iterator[None]:
         raise
 
 
-def _read_alike(reading: ReadOptions, table: Table) -> ReadOptions:
+def _read_alike(reading: ReadOptions, table: Table | LargeTable) -> ReadOptions:
     """How new tables are read: what this one has shown is told."""
     told = kinds_told(reading)
     found = tuple(f"{name}={CATEGORY}" for name in table.categories if name not in told)

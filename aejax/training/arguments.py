@@ -239,14 +239,15 @@ def data_and_plan(
             _check_alike(jax.eval_shape(source.take, source.arrays, jax.ShapeDtypeStruct((1,), jnp.int32)), held_out)
     if patience is not None and num_validation == 0:
         raise ValueError("patience: early stopping needs validation rows; give validation=0.1 or more rows")
-    if not num_rows and steps_per_epoch is None:
+    steps_per_pass = source.steps_per_pass if isinstance(source, Stream) else 0
+    if not (num_rows or steps_per_pass) and steps_per_epoch is None:
         raise ValueError(
             "steps_per_epoch: found None, expected a number of steps: this source has no last row, at which an epoch "
             "would end"
         )
     plan = Plan(
         num_epochs=num_epochs,
-        steps_per_epoch=steps_per_epoch or 1,
+        steps_per_epoch=steps_per_epoch or steps_per_pass or 1,
         batch_size=batch_size,
         num_rows=num_rows,
         num_validation=num_validation,

@@ -27,7 +27,7 @@ class Pace:
         if last_end > step:
             until = last_end
         elif next_end - step <= 2 * self._steps:
-            until = next_end
+            until = min(next_end, self._plan.num_steps)  # at the last end blocks of validation rows may be left
         return until, self._blocks
 
     def measure(self, seconds: float, num_steps: int, has_validated: bool) -> None:

@@ -1,6 +1,8 @@
-"""Where the batches of a run come from: rows by number, rows drawn by a key, or batches that the host makes."""
+"""Where the batches of a run come from: rows by number, here or in files, rows drawn by a key, batches of the host."""
 
+import functools
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -10,7 +12,10 @@ from jax.sharding import Mesh
 
 from aejax.base import Array, Batch, Draw, Drawn, PyTree, Rows, Stream
 from aejax.data.batches import RowsLike, as_batch
+from aejax.data.orders import seed_of
+from aejax.data.stored import Stored, stored_array
 from aejax.training.meshes import placed, placed_block
+from aejax.training.windows import Window, ahead, read_window, windows_from
 
 
 def rows(x: RowsLike) -> Rows:
@@ -85,10 +90,131 @@ def stream(batches: Callable[[int], Iterable[RowsLike]] | Iterator[RowsLike]) ->
     return Stream(lambda step: map(_complete, itertools.islice(whole, step, None)), lambda: _complete(first))
 
 
+def stored_rows(
+    key: Array,
+    rows: Stored | np.ndarray,
+    batch_size: int = 64,
+    *,
+    transform: Callable[[np.ndarray], Batch] | None = None,
+    window_bytes: int = 1 << 25,
+) -> Stream:
+    """Rows that lie in files or in a memory map, of which no more is held than two windows.
+
+    Each pass over the rows sees each of them once, in an order that the key tells: groups of rows at random, and rows
+    at random within a window of as many groups as ``window_bytes`` hold. A batch may end one pass and begin the next.
+    So what step t sees follows from the key and t, and a run that is resumed reads the window in which it stood.
+    The next window is read in a thread while steps on the last one are computed.
+
+    Args:
+        key: PRNG key of the order.
+        rows: a ``Stored``, as ``aejax.data.stored`` makes of arrays and of parts, or an (n, *event) array that is
+            sliced, such as a memory map.
+        batch_size: rows a step, of all processes together.
+        transform: (m, *event) rows as they lie there -> a Batch of m rows in arrays of NumPy, of one structure whatever
+            the rows, such as scaled ones. It is called in a thread. float32 numbers with a mask of those that are not
+            NaN if None.
+        window_bytes: what a window holds, about; at least one group.
+
+    Returns:
+        The Source; it needs neither ``batch_size`` nor ``steps_per_epoch`` in ``fit``.
+
+    Raises:
+        ValueError: no rows, or a batch size that is none or does not divide among the processes. While batches are
+            read: a number that is infinite, or a file that is damaged, has gone or has changed.
+
+    Example:
+        >>> import tempfile, aejax
+        >>> path = tempfile.mkdtemp() + "/rows.npy"
+        >>> np.save(path, np.random.default_rng(0).normal(size=(1000, 5)))
+        >>> source = stored_rows(jax.random.key(1), np.load(path, mmap_mode="r"), batch_size=50)
+        >>> model = aejax.models.autoencoder((5,), 2, hidden_dims=(8,))
+        >>> fitted = aejax.fit(jax.random.key(0), model, source, num_epochs=2, validation=0)
+        >>> fitted.history["loss"].shape, source.steps_per_pass
+        ((2,), 20)
+    """
+    stored = rows if isinstance(rows, Stored) else stored_array(rows)
+    num_processes = jax.process_count()
+    if not stored.num_rows:
+        raise ValueError("rows: found none, expected at least one")
+    if batch_size < 1 or batch_size % num_processes:
+        raise ValueError(f"batch_size: found {batch_size}, expected a positive multiple of {num_processes} processes")
+    seed = seed_of(key)
+    make = transform or _float32
+    part = batch_size // num_processes
+    share = slice(part * jax.process_index(), part * (jax.process_index() + 1))
+
+    @functools.cache
+    def most_rows() -> int:
+        one = make(next(values for values in stored.rows() if len(values))[:1])
+        return max(1, window_bytes // max(1, sum(field.nbytes for field in jax.tree.leaves(one))))
+
+    def read(place: tuple[Window, int], is_over: threading.Event) -> Batch:
+        window, first = place
+        batch = read_window(stored, window, make, is_over)
+        return jax.tree.map(lambda field: field[first:], batch)
+
+    def batches(step: int) -> Iterator[Batch]:
+        places = windows_from(seed, stored.sizes, step * batch_size, most_rows())
+        for batch in rebatched(ahead(places, read), batch_size):
+            yield jax.tree.map(lambda field: field[share], batch)
+
+    return Stream(
+        batches,
+        functools.cache(lambda: jax.tree.map(np.copy, next(batches(0)))),
+        steps_per_pass=-(-stored.num_rows // batch_size),
+    )
+
+
+def rebatched(parts: Iterator[Batch], batch_size: int) -> Iterator[Batch]:
+    """The rows of parts of any size, so many in each batch.
+
+    Args:
+        parts: Batches of NumPy arrays, without an end.
+        batch_size: rows of a batch.
+
+    Yields:
+        The batches.
+
+    Example:
+        >>> parts = (Batch(np.full((size, 1), size)) for size in itertools.count(1))
+        >>> next(rebatched(parts, 4)).x[:, 0].tolist()
+        [1, 2, 2, 3]
+    """
+    held: list[Batch] = []
+    num_held = 0
+    for part in parts:
+        begin, num_rows = 0, len(part.x)
+        while num_held + num_rows - begin >= batch_size:
+            end = begin + batch_size - num_held
+            last = _rows_of(part, begin, end)
+            yield jax.tree.map(lambda *fields: np.concatenate(fields), *held, last) if held else last
+            held, num_held, begin = [], 0, end
+        if begin < num_rows:
+            # A copy, so that the part is not held by its last rows.
+            held.append(jax.tree.map(np.copy, _rows_of(part, begin, num_rows)))
+            num_held += num_rows - begin
+
+
 def take(arrays: Batch, rows: Array) -> Batch:
     """The rows of a Batch by number."""
     # They are known to be in range; "clip" spares the default mode's check against it.
     return jax.tree.map(lambda array: jnp.take(array, rows, axis=0, mode="clip"), arrays)
+
+
+def _rows_of(batch: Batch, begin: int, end: int) -> Batch:
+    return jax.tree.map(lambda field: field[begin:end], batch)
+
+
+def _float32(rows: np.ndarray) -> Batch:
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        x = rows.astype(np.float32)
+    if np.isinf(x).any():
+        raise ValueError(
+            "x: found an infinite value, or one beyond 3.4e38, the largest of float32, expected finite numbers; write "
+            "NaN where a value is missing"
+        )
+    mask = ~np.isnan(x)
+    return Batch(np.where(mask, x, np.float32(0)), mask=mask)  # type: ignore[arg-type]  # an Array on the device
 
 
 def _first(batches: Iterable[RowsLike]) -> RowsLike:

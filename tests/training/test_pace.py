@@ -39,3 +39,11 @@ def test_the_next_run_of_a_program_begins_with_what_was_learned():
     pace_of(algorithm, PLAN, (4,)).measure(0.01, 1, False)
     assert pace_of(algorithm, PLAN, (4,)).next_part(0) == (8, 1)
     assert pace_of(algorithm, PLAN, (8,)).next_part(0) == (1, 1)
+
+
+def test_where_validation_is_left_at_the_last_end_no_step_follows():
+    """A part that ended there, with blocks of validation rows to go, was followed by an epoch more than asked for."""
+    pace = Pace(PLAN)
+    for _ in range(2):
+        pace.measure(0.01, 50, False)
+    assert pace.next_part(60) == (60, 1)

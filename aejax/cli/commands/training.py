@@ -14,12 +14,13 @@ from aejax.cli.commands import tracking
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, flags_that_differ
 from aejax.cli.commands.results import say
-from aejax.cli.commands.tables import read_table
+from aejax.cli.commands.tables import read_training_table
 from aejax.data.formats.options import ReadOptions
 from aejax.tables.config import TrainConfig
 
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
+    from aejax.tables.large import LargeTable
 
 # What belongs to a run beside the run itself; ``aejax verify`` compares it.
 BESIDE = ("config.json", "record/artefact.json", "report.html")
@@ -120,7 +121,7 @@ def train(command: TrainCommand) -> None:
         raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
     notice = functools.partial(note, quiet=command.quiet or not is_first())
     columns = source.columns if source else None
-    table = read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
+    table = read_training_table(path, config, columns, notice)
     sha256 = table.reading.sha256
     if source and sha256 != source.sha256:
         raise ValueError(
@@ -145,13 +146,13 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _train_along(command: TrainCommand, config: TrainConfig, path: str, table: "Table") -> None:
+def _train_along(command: TrainCommand, config: TrainConfig, path: str, table: "Table | LargeTable") -> None:
     """Trains as one of the processes that do not write: what they would write is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         _train(dataclasses.replace(command, quiet=True, track=()), Path(folder), config, path, table)
 
 
-def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table") -> None:
+def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table | LargeTable") -> None:
     """Trains, and says what to do where that comes to no end."""
     import jax
 

@@ -173,12 +173,32 @@ def scaler_of(columns: Sequence[Column], features: np.ndarray, names: Sequence[s
         >>> scaler_of([Column("number", {}), category], features, ["T", "grade"], "standardised")
         Scaler(mean=array([2., 0., 0.]), scale=array([1., 1., 1.]))
     """
+    return with_ones_kept(columns, fit_scaler(features, names_of_features(columns, names), scaling))
+
+
+def with_ones_kept(columns: Sequence[Column], scaler: Scaler) -> Scaler:
+    """A scaler of features that leaves ones and zeros as they are.
+
+    Args:
+        columns: c Columns.
+        scaler: of f features.
+
+    Returns:
+        The Scaler.
+    """
     is_scaled = _is_scaled(columns)
-    mean, scale = np.zeros(len(is_scaled)), np.ones(len(is_scaled))
-    if is_scaled.any():
-        found = fit_scaler(features[:, is_scaled], _names(columns, names, is_scaled), scaling)
-        mean[is_scaled], scale[is_scaled] = found
-    return Scaler(mean, scale)
+    return Scaler(np.where(is_scaled, scaler.mean, 0.0), np.where(is_scaled, scaler.scale, 1.0))
+
+
+def names_of_features(columns: Sequence[Column], names: Sequence[str]) -> list[str]:
+    """The name of the column that each feature belongs to.
+
+    Example:
+        >>> angle = Column("angle", {"low": 0.0, "period": 360.0, "whole": False})
+        >>> names_of_features([Column("number", {}), angle], ["T", "wind"])
+        ['T', 'wind', 'wind']
+    """
+    return [str(name) for name in spread(columns, np.asarray(names, object))]
 
 
 def check_features(
@@ -191,7 +211,8 @@ def check_features(
     """
     is_scaled = _is_scaled(columns)
     own = Scaler(scaler.mean[is_scaled], scaler.scale[is_scaled])
-    check_scaled(own, features[:, is_scaled], scaling, _names(columns, names, is_scaled))
+    of_scaled = [name for name, is_in in zip(names_of_features(columns, names), is_scaled, strict=True) if is_in]
+    check_scaled(own, features[:, is_scaled], scaling, of_scaled)
 
 
 def pooled(columns: Sequence[Column], scale: np.ndarray) -> np.ndarray:
@@ -271,7 +292,3 @@ def _cut(columns: Sequence[Column], values: Values) -> list[Values]:
 
 def _is_scaled(columns: Sequence[Column]) -> np.ndarray:
     return spread(columns, np.array([not KINDS[column.kind].is_one_of for column in columns], bool))
-
-
-def _names(columns: Sequence[Column], names: Sequence[str], chosen: np.ndarray) -> list[str]:
-    return [str(name) for name in spread(columns, np.asarray(names, object))[chosen]]

@@ -20,6 +20,7 @@ from aejax.data.formats.joining import joined
 from aejax.data.formats.options import ReadOptions, checked, kinds_told
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
+from aejax.data.formats.stamps import Stamp, check_unchanged, stamp_of
 from aejax.data.formats.table_files.csv import CSV
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, Parts, WholeError, format_of
 from aejax.data.formats.tables import Table
@@ -35,10 +36,12 @@ class Blocks(NamedTuple):
     Attributes:
         empty: the table without its rows: its columns, what is left out of them, and how it was read.
         tables: gives its rows, some in each Table, from the first on each time it is called.
+        stamps: of its files, from before they were read.
     """
 
     empty: Table
     tables: Callable[[], Iterator[Table]]
+    stamps: tuple[Stamp, ...]
 
 
 class _File(NamedTuple):
@@ -46,30 +49,31 @@ class _File(NamedTuple):
     format_name: str
     options: ReadOptions
     parts: Parts
-    stamp: tuple[int, ...]
+    stamp: Stamp
 
 
 class _Sought(NamedTuple):
-    """Which columns are looked for, and which are not to be read."""
+    """Which columns are looked for, and which are not to be read, though each file must have them for training."""
 
     wanted: frozenset[str]
     dropped: frozenset[str]
+    is_for_training: bool
 
 
 def read_blocks(
     source: str | os.PathLike[str],
     options: ReadOptions,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     drop_columns: Sequence[str] = (),
     note: Callable[[Table], None] = lambda table: None,  # noqa: ARG005
     size: int = PART,
 ) -> Blocks | None:
-    """Reads a table of new rows for a model once, and says how to read it again.
+    """Reads a table once, and says how to read it again.
 
     Args:
         source: a path, a folder or a pattern.
         options: what the files do not say themselves.
-        columns: the training columns.
+        columns: the training columns, where these are new rows for a model; None where one is trained on them.
         drop_columns: names to leave out.
         note: takes the columns of numbers, some rows at a time: all that are modelled are among them.
         size: bytes that are read at a time, about.
@@ -89,7 +93,7 @@ def read_blocks(
         >>> blocks.empty.columns, [len(table.values) for table in blocks.tables()]
         (('column_1', 'column_2'), [2, 2, 2])
     """
-    sought = _Sought(frozenset(columns), frozenset(drop_columns))
+    sought = _Sought(frozenset(columns or ()), frozenset(drop_columns), columns is None)
     if CATEGORY in kinds_told(options).values():
         return None  # all cells of a column say which categories it has
     files: list[_File] = []
@@ -100,13 +104,14 @@ def read_blocks(
         found = [_survey(file, sought, note) for file in files]
         whole = joined([(str(file.path), content) for file, (content, _) in zip(files, found, strict=True)])
         num_rows = sum(count for _, count in found)
-        # Columns that nothing depends on are not held.
-        held = [c if len(c.values) == num_rows else c._replace(values=_nothing(num_rows)) for c in whole.columns]
-        chosen = modelled(whole._replace(columns=held), options, columns, drop_columns)
+        # Columns that nothing depends on are not held; beside none that is they need not even be of its length.
+        length = max(len(column.values) for column in whole.columns)
+        held = [c if len(c.values) == num_rows else c._replace(values=_nothing(length)) for c in whole.columns]
+        chosen = modelled(whole._replace(columns=held), options, columns)
     except Exception:  # whatever it is, it is found again and said where the table is read whole
-        _check_unchanged(files)
+        check_unchanged(file.stamp for file in files)
         return None
-    _check_unchanged(files)
+    check_unchanged(file.stamp for file in files)
     formats = dict.fromkeys(file.format_name for file in files)
     names = tuple(column.name for column in chosen.kept)
     empty = Table(
@@ -124,7 +129,7 @@ def read_blocks(
             (*whole.notes, *chosen.notes),
         ),
     )
-    return Blocks(empty, lambda: _tables(files, empty))
+    return Blocks(empty, lambda: _tables(files, empty), tuple(file.stamp for file in files))
 
 
 def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> list[_File]:
@@ -133,7 +138,7 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
         return []
     files, marks = [], []
     for path in files_of(source):
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
         table_format = format_of(head) if not head.startswith(b"PK") else None
@@ -145,7 +150,7 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
             mark = CSV.read(head[: head.rfind(b"\n") + 1], options).dialect["decimal mark"]
             marks.append(mark)
         files.append((path, known, parts, mark, stamp))
-    is_small = sum(stamp[0] if parts is None else parts.num_bytes for _, _, parts, _, stamp in files) < size
+    is_small = sum(stamp.size if parts is None else parts.num_bytes for _, _, parts, _, stamp in files) < size
     if is_small or (len(files) == 1 and files[0][2] is None):
         return []
     seen = set(marks) - {UNSEEN}
@@ -231,6 +236,8 @@ class _Ending:
 def _named(content: Content, sought: _Sought) -> Content:
     """The columns, each with a name; without those that are dropped."""
     columns = [column._replace(name=column.name or f"column_{i}") for i, column in enumerate(content.columns, 1)]
+    if sought.is_for_training and not sought.dropped <= {column.name for column in columns}:
+        raise WholeError("found none of the columns to drop")
     columns = [column for column in columns if column.name not in sought.dropped]
     if len({column.name for column in columns}) < len(columns) or not columns:
         raise WholeError("found columns of one name")
@@ -300,14 +307,14 @@ def _nothing(num_rows: int) -> np.ndarray:
 def _tables(files: Sequence[_File], empty: Table) -> Iterator[Table]:
     """The rows of all files, once it is known which columns are kept."""
     for file in files:
-        _check_unchanged([file])
+        check_unchanged([file.stamp])
         try:
             for content in file.parts.contents():
                 yield _table(content, empty)
         except Exception:
-            _check_unchanged([file])
+            check_unchanged([file.stamp])
             raise
-        _check_unchanged([file])
+        check_unchanged([file.stamp])
 
 
 def _table(content: Content, empty: Table) -> Table:
@@ -325,20 +332,3 @@ def _label(column: Column, is_date: bool) -> np.ndarray:
     if column.cells is not None:
         return column.cells
     return np.full(len(column.values), "", object) if is_date else column.values
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _check_unchanged(files: Sequence[_File]) -> None:
-    """Refuses rows that are not those that were read before."""
-    for file in files:
-        if not file.path.exists():
-            raise FileNotFoundError(f"{file.path}: it was there and is gone, expected it to stay until all is read")
-        if _stamp(file.path) != file.stamp:
-            raise ValueError(
-                f"{file.path}: it has changed while it was read, expected one that nothing writes to; run the command "
-                "again once it is complete"
-            )

@@ -101,11 +101,13 @@ def _parquet_layout(path: Path) -> tuple[int, Any]:
 
 
 def _parquet_batches(path: Path, num_rows: int) -> Iterator[Any]:
+    import pyarrow as arrow
     from pyarrow import parquet
 
     # Without a buffer of its own a reader holds the whole of a row group, which may be the whole of the file.
     with parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
         yield from file.iter_batches(num_rows)
+    arrow.default_memory_pool().release_unused()  # which would be held beside the next file's otherwise
 
 
 def _feather_layout(path: Path) -> tuple[int, Any]:

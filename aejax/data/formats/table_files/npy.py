@@ -12,6 +12,7 @@ import numpy as np
 
 from aejax.artefacts import sizes
 from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.table_files.groups import npy_groups
 from aejax.data.formats.table_files.registry import Column, Content, Parts, TableFormat, register
 
 
@@ -107,5 +108,5 @@ def _numbers(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.column_stack(list(columns.values()))
 
 
-register(TableFormat("NPY", (".npy",), (b"\x93NUMPY",), _read_npy, _write_npy, parts=_parts))
+register(TableFormat("NPY", (".npy",), (b"\x93NUMPY",), _read_npy, _write_npy, parts=_parts, groups=npy_groups))
 register(TableFormat("NPZ", (".npz",), (b"PK\x03\x04",), _read_npz, _write_npz, members=".npy"))

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from aejax.data.formats.table_files.arrow import parts_of_arrow, read_arrow, table_of, whole_groups
+from aejax.data.formats.table_files.groups import parquet_groups
 from aejax.data.formats.table_files.registry import TableFormat, register
 
 _GROUP = 1 << 20  # rows of a group, as many as pyarrow gives it
@@ -38,5 +39,6 @@ register(
         _write,
         parts=partial(parts_of_arrow, "parquet"),
         append=_append,
+        groups=parquet_groups,
     )
 )

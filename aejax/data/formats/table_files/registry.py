@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from aejax.data.formats.options import ReadOptions
+from aejax.data.stored import Stored
 
 UNSEEN = "not seen"  # the decimal mark of a text without one
 _ZIP = b"PK\x03\x04"
@@ -73,6 +74,8 @@ class TableFormat(NamedTuple):
             all files of the format are.
         append: (open file, columns of some rows, columns of the rows below, ...) -> None, as ``write`` does with all of
             them at once. None where the format needs all rows.
+        groups: (file, names of columns) -> the rows of a file in groups that are read in any order. Raises
+            ``WholeError`` where this file has none. None where no file of the format has.
     """
 
     name: str
@@ -83,6 +86,7 @@ class TableFormat(NamedTuple):
     members: str = ""
     parts: Callable[[Path, ReadOptions, int], "Parts | None"] | None = None
     append: Callable[[BinaryIO, Iterable[Mapping[str, np.ndarray]]], None] | None = None
+    groups: Callable[[Path, Sequence[str]], Stored] | None = None
 
 
 class Parts(NamedTuple):
