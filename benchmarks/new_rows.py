@@ -36,9 +36,9 @@ NUM_TRAIN, SPLIT_SEED, TARGET = 26_048, 0, "column_15"  # the last column, the i
 CONFIG = TrainConfig(
     model="vae",
     numbers="ranked",
-    latent_dim=24,
+    latent_dim=32,
     hidden_dims=(256, 256),
-    options=("beta=0.05",),
+    options=("beta=0.02",),
     batch_size=512,
     num_epochs=40,
     learning_rate=2e-3,

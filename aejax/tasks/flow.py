@@ -22,6 +22,8 @@ from aejax.training.optimizers import adam
 
 # Added to the diagonal of the covariance, in squared units of the codes' standard deviation.
 _REGULARISATION = 1e-6
+# Widths of the hidden layers.
+_PER_DIM, _LEAST_WIDTH, _MOST_WIDTH = 8, 128, 512
 _NUM_PASSES, _FEWEST_STEPS, _MOST_STEPS = 300, 5000, 20_000
 _FEWEST_ROWS = 10
 _NUM_EVALUATIONS = 40
@@ -56,7 +58,7 @@ def fit_flow(
     variables: Variables,
     x: RowsLike,
     *,
-    hidden_dims: Sequence[int] = (128, 128, 128),
+    hidden_dims: Sequence[int] | None = None,
     num_steps: int | None = None,
     batch_size: int = 256,
     learning_rate: float = 3e-3,
@@ -74,7 +76,8 @@ def fit_flow(
         variables: its variables.
         x: (n, *event) rows, NaN where missing, or a Batch; with conditions the distribution is one given these, such
             as a temperature, or a class as zeros and a one.
-        hidden_dims: widths of the network's hidden layers.
+        hidden_dims: widths of the network's hidden layers; three of eight times the size of a code if None, between
+            128 and 512.
         num_steps: of training, at most; those of 300 passes over the rows if None, between 5,000 and 20,000.
         batch_size: codes a step.
         learning_rate: Adam's, at the beginning; it falls along half a cosine.
@@ -110,7 +113,8 @@ def fit_flow(
     split_key, validation_key, fit_key = jax.random.split(key, 3)
     train, held_out = _split(split_key, source)
     steps_per_epoch = math.ceil(num_steps / _NUM_EVALUATIONS)
-    of_codes = flow_matching(num_dims, tuple(hidden_dims))
+    width = min(max(_PER_DIM * num_dims, _LEAST_WIDTH), _MOST_WIDTH)
+    of_codes = flow_matching(num_dims, (width,) * 3 if hidden_dims is None else tuple(hidden_dims))
     fitted = fit(
         fit_key,
         of_codes,
