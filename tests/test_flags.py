@@ -1,6 +1,6 @@
 """The laws once more, under the switches that people who know JAX turn on first, each in a process of its own.
 
-JAX reads its switches from the environment. Every law is written once, in ``test_laws.py``; what runs here of them is
+JAX reads its switches from the environment. Every law is written once, in ``tests/laws``; what runs here of them is
 what a switch can break, for every model of the registry.
 """
 
@@ -29,7 +29,7 @@ def test_the_laws_hold_under(switch):
     name, value = switch
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-k", SWITCHES[switch]]
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/test_laws.py", *options],
+        [sys.executable, "-m", "pytest", "tests/laws", *options],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent.parent,

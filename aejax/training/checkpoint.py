@@ -112,12 +112,13 @@ class Checkpoints:
             digests[str(number)] = _digests(self.directory / str(number))
             storage.write_json(self.directory / _FILES, {kept: files for kept, files in digests.items() if files})
 
-    def restore(self, template: RunState) -> RunState | None:
+    def restore(self, template: RunState, num_epochs: int) -> RunState | None:
         """The newest run that can be read whole.
 
         Args:
             template: a RunState of the same shapes, such as the one before the first epoch. Its history may be longer
-                or shorter than that of the checkpoint, but has room for the epochs that were done.
+                or shorter than that of the checkpoint, but has room for ``num_epochs``.
+            num_epochs: the most epochs that the run may take, those that were done among them.
 
         Returns:
             The RunState, with a history as long as the template's, or None where no checkpoint can be read. One that is
@@ -125,7 +126,7 @@ class Checkpoints:
 
         Raises:
             ValueError: the checkpoint belongs to a run with another key or of another model, or has more epochs behind
-                it than the template has room for.
+                it than it may take.
         """
         noted = _noted(self.directory)
         for number in sorted(self._manager.all_steps(), reverse=True):
@@ -145,10 +146,10 @@ class Checkpoints:
                 )
                 self._damaged.add(number)
                 continue
-            return self._fitting(restored, template)
+            return self._fitting(restored, template, num_epochs)
         return None
 
-    def _fitting(self, restored: dict[str, PyTree], template: RunState) -> RunState:
+    def _fitting(self, restored: dict[str, PyTree], template: RunState, num_epochs: int) -> RunState:
         """What was read, as a RunState like the template; refused where it is one of another kind."""
         arrays = to_arrays(template)
         expected, found = (_flat(_shapes(tree)) for tree in (arrays, restored))
@@ -167,10 +168,10 @@ class Checkpoints:
                 "that it was begun with, or choose another directory"
             )
         done, room = int(np.max(restored["epoch"])), next(iter(arrays["history"].values())).shape[-1]
-        if done > room:
+        if done > num_epochs:
             raise ValueError(
-                f"num_epochs: found {room}, but the run in {self.directory} has {done} epochs behind it; resume with "
-                f"num_epochs={done} or more, or choose another directory"
+                f"num_epochs: found {num_epochs}, but the run in {self.directory} has {done} epochs behind it; resume "
+                f"with num_epochs={done} or more, or choose another directory"
             )
         restored["history"] = {name: _of_length(values, room) for name, values in restored["history"].items()}
         return from_arrays(restored, template)

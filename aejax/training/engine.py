@@ -116,6 +116,10 @@ def _compiled(*donated: str) -> Callable[[Callable[_P, RunState]], Callable[_P, 
     return decorate
 
 
+# A function of (algorithm, plan, ...) whose trace serves each program that it becomes a part of.
+_traced_once = functools.partial(jax.jit, static_argnames=("algorithm", "plan"), inline=True)
+
+
 @_compiled()
 def start(
     algorithm: Algorithm,
@@ -183,7 +187,7 @@ def begin(
     zero = jnp.zeros((), jnp.int32)
 
     def metrics_of(state: TrainState) -> tuple[Metrics, Metrics]:
-        state, metrics = algorithm.step(state, batch_at(plan, run_keys, data, state.step), hparams)
+        state, metrics = _step(algorithm, plan, state, run_keys, data, hparams)
         measured = _evaluate(algorithm, plan, run_keys, algorithm.variables(state), data, hparams, zero)
         return metrics, measured
 
@@ -284,7 +288,7 @@ def _train(
     def step(carry: PyTree, number: Array) -> PyTree:
         variables, opt_state, means, failed_step = carry
         state = TrainState(number, variables, opt_state, run.state.key)
-        state, metrics = algorithm.step(state, batch_at(plan, run.keys, data, number), hparams)
+        state, metrics = _step(algorithm, plan, state, run.keys, data, hparams)
         # As one vector: each operation on a number of its own takes some microseconds.
         values = jnp.stack([metrics[name].astype(jnp.float32) for name in names])
         failed_step = jnp.where((failed_step < 0) & ~jnp.all(jnp.isfinite(values)), number, failed_step)
@@ -373,6 +377,14 @@ def last_good(run: RunState) -> TrainState:
     return choose(run.status, run.kept, run.state)
 
 
+@_traced_once
+def _step(
+    algorithm: Algorithm, plan: Plan, state: TrainState, keys: Keys, data: Data, hparams: PyTree
+) -> tuple[TrainState, Metrics]:
+    return algorithm.step(state, batch_at(plan, keys, data, state.step), hparams)
+
+
+@_traced_once
 def _evaluate(
     algorithm: Algorithm, plan: Plan, keys: Keys, variables: Variables, data: Data, hparams: PyTree, block: Array
 ) -> Metrics:

@@ -111,8 +111,8 @@ def fit(
 
     It is one run, driven from Python. ``ensemble`` and ``sweep`` train many at once; ``train`` is the same as a pure
     function, for use inside ``jit`` and ``vmap``. A second call compiles nothing new where model, optimizer and shapes
-    are the same: vary what ``hparams`` and ``learning_rate`` hold, since another ``beta=`` given to a factory makes
-    another model.
+    are the same, whatever its number of epochs up to 128 (then 256, 512 ...): vary what ``hparams`` and
+    ``learning_rate`` hold, since another ``beta=`` given to a factory makes another model.
 
     Args:
         key: PRNG key; initial variables, the split, the order of rows and all noise follow from it.
@@ -246,8 +246,9 @@ def fit_members(
     check_shapes(model, batch, options.hparams)
     if options.variables is not None:
         check_variables(options.variables, algorithm, axes, key, batch, hparams)
-    run = engine.start(algorithm, plan, axes, key, data, hparams, options.variables)
-    check_observed(data, plan, run.keys)
+    compiled = plan.with_room()
+    run = engine.start(algorithm, compiled, axes, key, data, hparams, options.variables)
+    check_observed(data, compiled, run.keys)
     if options.state is not None:
         # The state's buffers stay the caller's: the engine donates those that it is given.
         run = run._replace(**{name: jax.tree.map(jnp.copy, options.state) for name in ("state", "kept")})
@@ -256,7 +257,7 @@ def fit_members(
 
     def advance(run: RunState, reads: PyTree, clock: Clock) -> RunState:
         now = data._replace(train=reads) if isinstance(source, Stream) else data
-        return engine.advance(algorithm, plan, axes, run, now, hparams, clock)
+        return engine.advance(algorithm, compiled, axes, run, now, hparams, clock)
 
     report = ProgressBar() if options.progress is True else options.progress or None
 
@@ -277,7 +278,7 @@ def fit_members(
             checkpoints.begin(begun_with)
         elif options.resume:
             checkpoints.check(begun_with)
-            run = laid_out(plan.mesh, checkpoints.restore(run) or run, len(axes))
+            run = laid_out(plan.mesh, checkpoints.restore(run, plan.num_epochs) or run, len(axes))
         else:
             raise ValueError(
                 f"checkpoint_dir: {options.checkpoint_dir} holds the checkpoints of an earlier run; pass resume=True "

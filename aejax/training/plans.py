@@ -18,6 +18,8 @@ from aejax.training.sources import take
 _EVALUATION_ROWS, _EVALUATION_ELEMENTS = 4096, 2**22
 # What variables may begin from, likewise.
 _FIRST_ROWS, _FIRST_ELEMENTS = 16_384, 2**22
+# The fewest epochs that a history has room for.
+_FEWEST_EPOCHS = 128
 
 
 class Plan(NamedTuple):
@@ -58,6 +60,16 @@ class Plan(NamedTuple):
     def num_steps(self) -> int:
         """The most steps that the run may take."""
         return self.num_epochs * self.steps_per_epoch
+
+    def with_room(self) -> "Plan":
+        """The same plan for more epochs, so that one program serves many numbers of them.
+
+        Example:
+            >>> plan = Plan(num_epochs=3, steps_per_epoch=2, batch_size=8, num_rows=20, num_validation=4)
+            >>> plan.with_room().num_epochs, plan._replace(num_epochs=150).with_room().num_epochs
+            (128, 256)
+        """
+        return self._replace(num_epochs=max(_FEWEST_EPOCHS, 1 << (self.num_epochs - 1).bit_length()))
 
 
 class Data(NamedTuple):

@@ -43,10 +43,10 @@ class SharedCheckpoints:
         put_together = whole(run)
         self._by_the_first(lambda own: own.save(put_together))
 
-    def restore(self, template: RunState) -> RunState | None:
+    def restore(self, template: RunState, num_epochs: int) -> RunState | None:
         """As ``Checkpoints.restore``."""
         put_together = whole(template)
-        restored = self._by_the_first(lambda own: own.restore(put_together))
+        restored = self._by_the_first(lambda own: own.restore(put_together, num_epochs))
         (is_there,) = agreed(restored is not None)
         if not is_there or jax.process_count() == 1:
             return restored

@@ -4,10 +4,12 @@ import io
 import re
 
 import numpy as np
+import pyarrow
 import pytest
 
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import read_table, write_table
+from aejax.data.formats.text import cells
 from aejax.data.formats.text.words import is_date
 
 VALUES = np.round(np.random.default_rng(0).normal(50, 10, (40, 3)), 2)
@@ -351,3 +353,14 @@ def test_two_columns_that_pandas_numbered_beside_an_index():
     table = read(",0,1\n" + "".join(f"{i},{a},{b}\n" for i, (a, b) in enumerate(VALUES[:, :2].tolist())))
     assert (table.columns, table.left_out) == (("0", "1"), ("column_1",))
     np.testing.assert_array_equal(table.values, VALUES[:, :2])
+
+
+def test_a_wrong_cell_among_thousands_is_found_in_few_looks(monkeypatch):
+    looks, numbers = [], cells._numbers
+    monkeypatch.setattr(cells, "_numbers", lambda *arguments: looks.append(arguments) or numbers(*arguments))
+    text = [f"{row / 7:.3f}" for row in range(4000)]
+    text[3000] = "oops"
+    (column,) = cells.columns_of_text(["flow"], [pyarrow.chunked_array([text])], cells.Rules()).columns
+    assert column.problem == "found 'oops' in row 3001, expected a number"
+    assert column.words == ("oops",)
+    assert len(looks) < 100

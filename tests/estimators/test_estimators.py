@@ -44,6 +44,7 @@ def plant(num_rows, seed, noise=0.1):
     return 300 + rows * [1, 10, 0.01, 100, 1]
 
 
+# The tests fit the same sizes where they can: one program for them.
 SMALL = {"hidden_dims": (8,), "num_epochs": 5, "random_state": 0}
 FITTED = {
     "AutoencoderTransformer": AutoencoderTransformer(2, **SMALL),
@@ -144,7 +145,7 @@ def test_what_is_not_fitted_is_not_saved(tmp_path):
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_go_in_and_come_out(library):
-    frame = pd.DataFrame(plant(100, 1), columns=NAMES)
+    frame = pd.DataFrame(plant(200, 1), columns=NAMES)
     estimator = AutoencoderTransformer(2, **SMALL).set_output(transform=library).fit(frame)
     codes = estimator.transform(frame)
     assert list(codes.columns) == ["autoencodertransformer0", "autoencodertransformer1"]
@@ -273,7 +274,7 @@ def test_bad_rows_are_named():
     x[:, 2] = np.nan
     with pytest.raises(ValueError, match="column 'flow': found no value"):
         AutoencoderTransformer(2).fit(pd.DataFrame(x, columns=NAMES))
-    fitted = AutoencoderTransformer(2, **SMALL).fit(plant(40, 1))
+    fitted = AutoencoderTransformer(2, **SMALL).fit(plant(200, 1))
     with pytest.raises(ValueError, match="codes of 3 numbers, expected 2"):
         fitted.inverse_transform(np.zeros((1, 3)))
 
@@ -283,7 +284,7 @@ def test_a_value_beyond_all_range_is_named_at_its_place():
     new = plant(600, 2)
     new[1, 3] = np.nan  # rows with gaps are computed apart
     new[500, 2] = 1e300
-    fitted = AutoencoderTransformer(2, **SMALL).fit(plant(40, 1))
+    fitted = AutoencoderTransformer(2, **SMALL).fit(plant(200, 1))
     with pytest.raises(ValueError, match="X: row 500, column 2 is beyond"):
         fitted.transform(new)
     with pytest.raises(ValueError, match="X: row 0, column 1 is beyond"):

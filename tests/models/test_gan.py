@@ -12,6 +12,7 @@ from aejax.simulate.synthetic import temperature_dependent
 from aejax.training import ensemble, fit
 from aejax.training.algorithms import adversarial
 from aejax.training.optimizers import adam
+from tests.conftest import REGISTRY
 
 
 def member_of(fitted, index):
@@ -122,8 +123,8 @@ def test_a_gan_has_no_codes_and_says_so(rows, key):
 
 
 def test_a_gan_scores_rows_for_detection(rows, key):
-    adversary = models.gan((6,), 3, hidden_dims=(8,))
-    fitted = fit(key, adversary, rows[:200], num_epochs=2)
+    adversary = REGISTRY["gan"]
+    fitted = fit(key, adversary, rows[np.arange(300) % 200], num_epochs=2)  # as many rows as the laws have
     calibration = aejax.calibrate(key, adversary, fitted.variables, rows[200:])
     found = aejax.detect(key, adversary, fitted.variables, rows, calibration, 0.05)
     assert found.score.shape == (300,)

@@ -49,7 +49,8 @@ def part(data, rows):
 
 
 def test_a_shifted_sensor_is_found_and_named(request, model, data, key):
-    fitted = fit(key, model, part(data, slice(200)), num_epochs=60, learning_rate=1e-2)
+    training = part(data, np.arange(300) % 200)  # as many rows as the laws have, and so the same program
+    fitted = fit(key, model, training, num_epochs=60, learning_rate=1e-2)
     held_out = part(data, slice(200, None))
     calibration = calibrate(key, model, fitted.variables, held_out)
     broken = held_out._replace(x=held_out.x + 6 * np.eye(6)[3])

@@ -26,6 +26,7 @@ from aejax.tasks.surrogate import (
     widening,
 )
 from aejax.tasks.surrogate.stored import _spread_as_whitening
+from aejax.training import engine
 from tests.real_data import FOLDER, present
 
 MOMENTUM, ENERGY = np.linspace(0.5, 4, 6), np.arange(1, 40, 2.0)
@@ -172,11 +173,16 @@ def test_any_model_with_encoder_and_decoder(maps, properties, key):
     assert predict(surrogate, properties[:5]).code.shape == (2, 5, 3)
 
 
-def test_the_same_key_gives_the_same_bits(maps, properties, compression):
-    first, second = (
-        fit_predictor(jax.random.key(1), compression, properties[:32], maps[:32], num_members=3, num_epochs=2)
-        for _ in range(2)
-    )
+def test_the_same_key_gives_the_same_bits_and_compiles_nothing(maps, properties, compression):
+    def fitted():
+        return fit_predictor(jax.random.key(1), compression, properties[:32], maps[:32], num_members=3, num_epochs=2)
+
+    def num_programs():
+        return engine.program(engine.advance.__wrapped__, ("run",))._cache_size()
+
+    first, before = fitted(), num_programs()
+    second = fitted()
+    assert num_programs() == before
     np.testing.assert_array_equal(predict(first, properties).mean, predict(second, properties).mean)
 
 

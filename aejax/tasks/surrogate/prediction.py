@@ -11,6 +11,7 @@ from aejax import losses, nets
 from aejax.base import Array, ArrayLike, Aux, Batch, Latent, Model, Objective, PyTree, Variables, required
 from aejax.data.batches import RowsLike, as_batch
 from aejax.data.columns.scalers import fit_scaler
+from aejax.kernels.recipes import remembered
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.codes import Compression, Error, codes_and_metrics, observed_codes
@@ -143,7 +144,7 @@ def fit_predictor(
     rows = Batch(targets, cond=standardised)
     keys = jax.random.split(key, num_members)
     # Trained are the networks alone: the decoder joins them in the Predictor.
-    objective = Objective(predictor.init, predictor.loss)
+    objective, scales = _objective(codes.shape[1], tuple(hidden_dims)), _Scales(frozen["mean"], frozen["scale"])
 
     def train(keys: Array, rows: Batch, validation: float | Batch, num_rows: int) -> PyTree:
         num_steps = num_epochs * -(-num_rows // _BATCH_SIZE)
@@ -155,6 +156,7 @@ def fit_predictor(
             num_epochs=num_epochs,
             batch_size=_BATCH_SIZE,
             learning_rate=learning_rate,
+            hparams=scales,
             optimizer=adam("cosine", num_steps, weight_decay=_WEIGHT_DECAY),
             progress=progress,
         ).variables["params"]
@@ -257,31 +259,64 @@ def predictor_model(
 
     ``fit_predictor`` makes it; one that was saved is put together again without ``frozen``, which ``init`` alone reads.
     """
-    network = nets.mlp(hidden_dims, (latent_dim,), activation="silu")
+    network, objective = _network(latent_dim, hidden_dims), _objective(latent_dim, hidden_dims)
     scales = {} if frozen is None else {name: jnp.asarray(frozen[name]) for name in ("mean", "scale")}
 
     def init(key: Array, batch: Batch) -> Variables:
-        assert batch.cond is not None  # the properties
-        return {**network.init(key, batch.cond[:1]), "frozen": scales}
+        return {**objective.init(key, batch), "frozen": scales}
 
     def encode(variables: Variables, x: Array, cond: Array | None = None) -> Latent:
         del x  # what is predicted
         output = network.apply({"params": variables["params"]}, cond)[0]
         frozen = variables["frozen"]
-        return Latent(frozen["mean"][None, :] + frozen["scale"][None, :] * output)
+        return Latent(_code(output, _Scales(frozen["mean"], frozen["scale"])))
 
     def decode(variables: Variables, z: Array, cond: Array | None = None) -> Array:
         del cond
         return required(model.decode, "decode")(variables["frozen"]["model"], z)
 
     def loss(key: Array, variables: Variables, batch: Batch, hparams: PyTree, train: bool = True) -> tuple[Array, Aux]:
-        del key, hparams, train
-        off = encode(variables, batch.x, batch.cond).mean - batch.x[:, 0]
-        errors = jnp.sum(jnp.square(jnp.einsum("ncd,nd->nc", batch.x[:, 1:], off)), axis=1)
-        value = losses.mean_examples(errors, batch)
-        return value, Aux({"loss": value}, {"frozen": variables["frozen"]})
+        del hparams
+        frozen = variables["frozen"]
+        value, aux = objective.loss(key, variables, batch, _Scales(frozen["mean"], frozen["scale"]), train)
+        return value, aux._replace(collections={"frozen": frozen})
 
     return Model(init, loss, (), encode, decode)
+
+
+class _Scales(NamedTuple):
+    """The mean of the codes, and how far they spread: arrays are traced, so that other codes compile nothing."""
+
+    mean: ArrayLike
+    scale: ArrayLike
+
+
+def _network(latent_dim: int, hidden_dims: tuple[int, ...]) -> nets.Network:
+    return nets.mlp(hidden_dims, (latent_dim,), activation="silu")
+
+
+def _code(output: Array, scales: _Scales) -> Array:
+    return jnp.asarray(scales.mean)[None, :] + jnp.asarray(scales.scale)[None, :] * output
+
+
+@remembered
+def _objective(latent_dim: int, hidden_dims: tuple[int, ...]) -> Objective:
+    """What the networks from properties to codes minimise."""
+    network = _network(latent_dim, hidden_dims)
+
+    def init(key: Array, batch: Batch) -> Variables:
+        assert batch.cond is not None  # the properties
+        return network.init(key, batch.cond[:1])
+
+    def loss(key: Array, variables: Variables, batch: Batch, hparams: _Scales, train: bool = True) -> tuple[Array, Aux]:
+        del key, train
+        output = network.apply({"params": variables["params"]}, batch.cond)[0]
+        off = _code(output, hparams) - batch.x[:, 0]
+        errors = jnp.sum(jnp.square(jnp.einsum("ncd,nd->nc", batch.x[:, 1:], off)), axis=1)
+        value = losses.mean_examples(errors, batch)
+        return value, Aux({"loss": value}, {})
+
+    return Objective(init, loss, _Scales(0.0, 1.0))
 
 
 def _code_and_map(model: Model, variables: Variables, batch: Batch) -> tuple[Array, Array]:

@@ -1,5 +1,6 @@
 """Columns of text cells: numbers, dates, or a problem that is named."""
 
+import math
 import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from aejax.data.formats.text.words import (
 )
 
 _LONGEST = 80  # of a cell in an error: a quote that is not closed makes a cell of many lines
+_PARTS = 16  # that cells are looked at in, until one is read as a whole
 _MOST_WORDS = 12  # of a column in which they stand for missing values; more are a text
 
 
@@ -220,9 +222,9 @@ def _problem(cells: Any, marks: Marks | None, rules: Rules) -> tuple[str, tuple[
         ), ()
     filled = [(row, cell) for row, cell in enumerate(texts) if cell]
     dates = is_date(filled[0][1])
-    wanted = is_date if dates else _reads(marks)
-    is_wanted = {cell: wanted(cell) for cell in set(texts) if cell}
-    others = [(row, cell) for row, cell in filled if not is_wanted[cell]]
+    different = list(dict.fromkeys(cell for _, cell in filled))
+    wanted = set(filter(is_date, different)) if dates else _that_read(different, marks)
+    others = [(row, cell) for row, cell in filled if cell not in wanted]
     if any(cell.lower() in BOOLEANS for _, cell in filled) and not others:  # words for true among numbers
         others = [(row, cell) for row, cell in filled if cell.lower() in BOOLEANS]
     words = sorted({cell for _, cell in others})
@@ -246,13 +248,18 @@ def _is_plain_number(cell: str) -> bool:
     return is_number(cell) and cell.lower() not in BOOLEANS
 
 
-def _reads(marks: Marks) -> Callable[[str], bool]:
+def _that_read(cells: list[str], marks: Marks) -> set[str]:
+    """Those that are numbers or missing: a part that is read as a whole is not looked at cell by cell."""
     import pyarrow as arrow
 
-    def reads(cell: str) -> bool:
-        return is_missing(cell) or _numbers(arrow.chunked_array([[cell]]), marks) is not None
-
-    return reads
+    there = [cell for cell in cells if not is_missing(cell)]
+    if not there or _numbers(arrow.chunked_array([there]), marks) is not None:
+        return set(cells)
+    found = set(cells) - set(there)
+    if len(there) > 1:
+        size = math.ceil(len(there) / _PARTS)
+        found.update(*(_that_read(there[begin : begin + size], marks) for begin in range(0, len(there), size)))
+    return found
 
 
 def offer(words: tuple[str, ...]) -> str:
