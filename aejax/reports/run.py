@@ -15,7 +15,7 @@ from aejax.data.columns.kinds import CATEGORY, KINDS
 from aejax.plots.style import BLUE, new_figure, tidy
 from aejax.reports import pages
 from aejax.reports.pages import Panel
-from aejax.tables.application import draw_rows, scaled_conditions
+from aejax.tables.generation import draw_rows, scaled_conditions
 from aejax.tables.run import HeldOut, Record, Run
 
 if TYPE_CHECKING:

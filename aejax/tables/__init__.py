@@ -2,9 +2,10 @@
 
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
-from aejax.tables.application import detect, encode, evaluate, generate, reconstruct
+from aejax.tables.application import detect, encode, evaluate, reconstruct
 from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
+from aejax.tables.generation import generate
 from aejax.tables.likeness.comparison import Comparison, compare
 from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows

@@ -1,7 +1,6 @@
-"""Using a run on a table: codes, clean rows, anomalies, new rows, and how good they are."""
+"""Using a run on a table: codes, clean rows, anomalies, and how well the run represents rows."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,18 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from aejax import tasks
-from aejax.base import ArrayLike, Batch, Model
+from aejax.base import Batch, Model
 from aejax.data.columns import kinds
-from aejax.data.columns.categories import texts_of
 from aejax.data.columns.conditions import find_unknown
-from aejax.data.columns.features import coded, decoded, pooled, spread, summed
+from aejax.data.columns.features import decoded, pooled, spread, summed
 from aejax.data.columns.gross import gross_errors
-from aejax.data.columns.kinds import CATEGORY, Column
-from aejax.data.formats.table_files.registry import shown
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables import quality
-from aejax.tables.columns import Notice, say_rate, say_skipped, scaled_batch
+from aejax.tables.columns import Notice, as_columns, say_divergence, say_rate, say_skipped, scaled_batch
 from aejax.tables.gaps import say_gaps
+from aejax.tables.generation import draw_rows
 from aejax.tables.profiles import changes, pinned
 from aejax.tables.run import Run
 from aejax.tables.survey import Rows, Survey, rows_of, survey
@@ -119,7 +116,7 @@ def reconstruction(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa:
         batch = _batch(run, rows)
         clean = decoded(run.coding, tasks.reconstruct(run.model, run.variables, batch))
         clean = np.where(np.isnan(constant), clean, constant)
-        return _as_table(run, clean, None if batch.cond is None else rows.cond)
+        return as_columns(run, clean, None if batch.cond is None else rows.cond)
 
     return reconstruct
 
@@ -230,50 +227,6 @@ def in_place(function: Applied, rows: Rows) -> Columns:
     return {name: _spread(values, rows.is_known) for name, values in columns.items()}
 
 
-def generate(
-    run: Run,
-    num_samples: int,
-    conditions: Mapping[str, float | str] | None = None,
-    seed: int = 0,
-    notice: Notice = lambda text: None,  # noqa: ARG005
-    codes: tasks.Mixture | tasks.Flow | None = None,
-) -> dict[str, np.ndarray]:
-    """New rows in the units of the table.
-
-    Args:
-        run: the Run.
-        num_samples: how many rows.
-        conditions: a value for each condition column of the run, of a category its text.
-        seed: of the draw.
-        notice: takes what a user should know, such as a condition far from those of the training rows.
-        codes: what codes are drawn from, by ``fit_codes``; the prior of a model that has one if None.
-
-    Returns:
-        The training columns in their order; conditions as they were given.
-
-    Raises:
-        ValueError: a model without a distribution, a condition that is missing or unknown, or a bad number.
-    """
-    conditions = conditions or {}
-    expected = run.config.condition_columns
-    if set(conditions) != set(expected):
-        raise ValueError(
-            f"condition: found {sorted(conditions) or 'none'}, expected a value for each of {list(expected) or 'none'}"
-            + (f", such as --condition {expected[0]}=1.0" if expected else "; this run has no condition columns")
-        )
-    given = _given(run, conditions)
-    say_divergence(run, notice)
-    for _, what in find_unknown(run.conditions, given, expected):
-        notice(f"condition {what}: {_listed(conditions, expected)}; rows drawn there are an extrapolation")
-    if codes is not None and run.model.sample is None:
-        notice(
-            f"new rows of {run.config.model} are without observation noise: each column varies less than in the table"
-        )
-    scaled = scaled_conditions(run, given)
-    rows = draw_rows(run, jax.random.key(seed), num_samples, None if scaled is None else scaled[0], codes)
-    return _as_table(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
-
-
 def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, Any]:  # noqa: ARG005
     """How well the model represents rows.
 
@@ -320,42 +273,6 @@ def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict
     return result
 
 
-def scaled_conditions(run: Run, cond: np.ndarray) -> np.ndarray | None:
-    """Conditions as the model is given them; None for a run without.
-
-    Args:
-        run: the Run.
-        cond: (n, k) in the units of the table.
-
-    Returns:
-        (n, g).
-    """
-    return np.nan_to_num(coded(run.cond_coding, cond)) if run.config.condition_columns else None
-
-
-def draw_rows(
-    run: Run,
-    key: jax.Array,
-    num_samples: int,
-    cond: ArrayLike | None,
-    codes: tasks.Mixture | tasks.Flow | None = None,
-) -> np.ndarray:
-    """New rows in the units of the table, each column of its kind.
-
-    Args:
-        run: the Run.
-        key: PRNG key.
-        num_samples: how many rows.
-        cond: (k,) or (num_samples, k) scaled conditions, None for none.
-        codes: as in ``generate``.
-
-    Returns:
-        (num_samples, c).
-    """
-    drawn = tasks.generate(key, run.model, run.variables, num_samples, cond, codes)
-    return kinds.keep(run.profile.columns, decoded(run.coding, drawn))
-
-
 def _surveyed(run: Run, table: Table, notice: Notice) -> Survey:
     """What is to be known of a table that is there in one piece."""
     say_columns(run, table, notice)
@@ -398,56 +315,8 @@ def _joined(num_rows: int, reasons: list[tuple[np.ndarray, str]]) -> np.ndarray:
     return joined.astype(str)
 
 
-def _given(run: Run, conditions: Mapping[str, float | str]) -> np.ndarray:
-    """(1, k) conditions, categories as the numbers of their levels."""
-    kinds_of = zip(run.config.condition_columns, run.conditions.columns, strict=True)
-    return np.array([[_condition(name, conditions[name], column) for name, column in kinds_of]], float)
-
-
-def _condition(name: str, value: float | str, column: Column) -> float:
-    if column.kind == CATEGORY:
-        levels, text = column.facts["levels"], value if isinstance(value, str) else f"{value:.15g}"
-        if text not in levels:
-            raise ValueError(f"condition: found {name}={text}, expected one of {shown(levels)}")
-        return float(levels.index(text))
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"condition: found {name}={value}, expected a finite number")
-    return number
-
-
-def _listed(conditions: Mapping[str, float | str], names: tuple[str, ...]) -> str:
-    values = (conditions[name] for name in names)
-    return ", ".join(f"{n}={v if isinstance(v, str) else f'{v:g}'}" for n, v in zip(names, values, strict=True))
-
-
-def say_divergence(run: Run, notice: Notice) -> None:
-    """Says that a run's training diverged, if it did.
-
-    Args:
-        run: the Run.
-        notice: takes what a user should know.
-    """
-    if run.diverged:
-        notice(f"the run's training diverged, and its results are those of an early stage: {run.diverged}")
-
-
 def _spread(values: np.ndarray, is_known: np.ndarray) -> np.ndarray:
     missing = np.nan if values.dtype.kind == "f" else values.dtype.type()
     whole = np.full(len(is_known), missing, values.dtype)
     whole[is_known] = values
     return whole
-
-
-def _as_table(run: Run, x: np.ndarray, cond: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Rows and conditions by the name of their column, categories as texts."""
-    by_name = dict(zip(run.columns, x.T, strict=True))
-    if cond is not None:
-        by_name |= dict(zip(run.config.condition_columns, cond.T, strict=True))
-    return {
-        name: texts_of(by_name[name], column.facts["levels"]) if column.kind == CATEGORY else by_name[name]
-        for name, column in run.column_kinds.items()
-    }

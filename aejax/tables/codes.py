@@ -48,7 +48,7 @@ def fit_codes(
         >>> import tempfile
         >>> from aejax.tables.config import TrainConfig
         >>> from aejax.tables.training import train
-        >>> from aejax.tables.application import generate
+        >>> from aejax.tables.generation import generate
         >>> table = Table(("a", "b"), np.random.default_rng(0).normal(size=(100, 2)), True, ())
         >>> run = train(table, TrainConfig("autoencoder", latent_dim=1, num_epochs=1), tempfile.mkdtemp())
         >>> generate(run, 3, codes=fit_codes(run, table, "mixture"))["a"].shape

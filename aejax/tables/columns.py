@@ -13,7 +13,7 @@ from aejax.data.formats.tables import Selection, Table
 from aejax.data.formats.texts import texts_of_numbers
 from aejax.tables.config import TrainConfig
 from aejax.tables.profiles import Notice as Notice
-from aejax.tables.run import Source
+from aejax.tables.run import Run, Source
 
 
 def check_columns(table: Table, config: TrainConfig) -> tuple[str, ...]:
@@ -103,6 +103,37 @@ def say_rate(rate: float, num_calibration: int, notice: Notice) -> None:
             f"{num_calibration} calibration rows are too few for a false alarm rate of {rate:g}: no score is flagged "
             f"below a rate of {smallest:.3g}"
         )
+
+
+def say_divergence(run: Run, notice: Notice) -> None:
+    """Says that a run's training diverged, if it did.
+
+    Args:
+        run: the Run.
+        notice: takes what a user should know.
+    """
+    if run.diverged:
+        notice(f"the run's training diverged, and its results are those of an early stage: {run.diverged}")
+
+
+def as_columns(run: Run, x: np.ndarray, cond: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Rows by the name of their column, categories as texts.
+
+    Args:
+        run: the Run.
+        x: (n, c) modelled columns.
+        cond: (n, k) conditions, None for a run without.
+
+    Returns:
+        The columns of the table, in its order.
+    """
+    by_name = dict(zip(run.columns, x.T, strict=True))
+    if cond is not None:
+        by_name |= dict(zip(run.config.condition_columns, cond.T, strict=True))
+    return {
+        name: categories.texts_of(by_name[name], column.facts["levels"]) if column.kind == CATEGORY else by_name[name]
+        for name, column in run.column_kinds.items()
+    }
 
 
 def chosen_names(chosen: np.ndarray, names: tuple[str, ...]) -> list[str]:

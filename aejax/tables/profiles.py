@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aejax.data.columns import categories, kinds
+from aejax.data.columns import angles, categories, kinds
 from aejax.data.columns.contamination import standing_out
 from aejax.data.columns.gross import Limits, fit_limits, gross_errors, no_limits
 from aejax.data.columns.kinds import CATEGORY, PLAIN, Column
@@ -215,7 +215,7 @@ def say_profile(profile: Profile, x: np.ndarray, names: tuple[str, ...], notice:
         if column.kind == "constant":
             _say_constant(name, column.facts["value"], notice)
         if column.kind == "angle":
-            notice(kinds.of_angle(name))
+            notice(angles.of_angle(name))
     if said := kinds.describe([c if c.kind != "constant" else PLAIN for c in profile.columns], names):
         notice(f"kinds of columns: {said}; generate keeps to them")
     is_category = np.array([column.kind == CATEGORY for column in profile.columns])

@@ -56,7 +56,7 @@ def run(command: ExportCommand) -> None:
     """
     import aejax
     from aejax.export import export_run
-    from aejax.tables.application import say_divergence
+    from aejax.tables.columns import say_divergence
 
     folder = folder_of(command)
     fitted = aejax.load(command.run, aejax.Run)

@@ -4,8 +4,6 @@ Most are recognised by their values. A kind is a value made of functions and a r
 below and put into ``KINDS``, before the more general ones.
 """
 
-import math
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
@@ -14,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aejax.artefacts.rules import FLAG, Rule, each, fields, number, optional
+from aejax.artefacts.rules import Rule, each, fields, number, optional
 from aejax.base import ArrayLike
-from aejax.data.columns import categories, ranks
-from aejax.data.columns.scalers import Values, constant_columns
+from aejax.data.columns import angles, categories, ranks
+from aejax.data.columns.scalers import constant_columns
 
 # Differences from a constant below this share of it are the rounding of float32, in which historians keep numbers.
 _ROUNDING = 1e-6
@@ -26,10 +24,6 @@ _ROUNDING_OF_ZERO = 1e-15
 _MOST_LEVELS = 10
 _FEWEST_A_LEVEL = 10
 _OFTEN = 0.005
-# The least share of the values in the first twentieth of a circle, and in the last. Numbers around zero that happen to
-# stay within half a turn have fewer there.
-_NEAR_ENDS = 0.01
-_CIRCLES = ((0.0, 360.0), (-180.0, 360.0), (0.0, 2 * math.pi), (-math.pi, 2 * math.pi))
 # A column within so many standard deviations of zero that never passes it is bounded by zero.
 _NEAR_ZERO = 6.0
 CATEGORY = "category"
@@ -226,19 +220,6 @@ def is_angle(values: ArrayLike) -> bool:
     return _recognised(np.asarray(values, float)).kind == "angle"
 
 
-def of_angle(name: str) -> str:
-    """What to know of a column of angles, a sentence.
-
-    Example:
-        >>> of_angle("wind")
-        "column 'wind' is taken for an angle: a model is given its sine and its cosine; if it is none, say --kinds ..."
-    """
-    return (
-        f"column {name!r} is taken for an angle: a model is given its sine and its cosine; if it is none, say "
-        f"--kinds {shlex.quote(name + '=number')}"
-    )
-
-
 def is_flag(values: ArrayLike) -> np.ndarray:
     """Which values are those of a flag or a label: 0, 1 or -1.
 
@@ -290,37 +271,6 @@ def _cuts(values: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> list[fl
 
 def _to_levels(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
     return np.asarray(facts["values"], float)[np.searchsorted(facts["cuts"], values)]
-
-
-def _angle(values: np.ndarray) -> dict[str, Any] | None:
-    """Values that fill a circle, lie near both of its ends often and about as often, and never beyond."""
-    for low, period in _CIRCLES:
-        share = (values - low) / period
-        near_ends = [(share < 0.05).mean(), (share > 0.95).mean()]
-        is_within = share.min() >= 0 and share.max() <= 1 + 1e-9
-        is_round = min(near_ends) >= _NEAR_ENDS and max(near_ends) < 4 * min(near_ends)
-        if is_within and share.min() < 0.03 and share.max() > 0.97 and is_round:
-            return {"low": low, "period": period, "whole": _is_whole(values)}
-    return None
-
-
-def _on_circle(values: Values, facts: dict[str, Any]) -> Values:
-    xp = values.__array_namespace__()
-    turn = 2 * math.pi * (values - facts["low"]) / facts["period"]
-    features: Values = xp.stack([xp.sin(turn), xp.cos(turn)], axis=-1)
-    return features
-
-
-def _from_circle(features: Values, facts: dict[str, Any]) -> Values:
-    xp = features.__array_namespace__()
-    share = xp.arctan2(features[:, 0], features[:, 1]) / (2 * math.pi)
-    values: Values = facts["low"] + facts["period"] * (share - xp.floor(share))  # ONNX has no % of any number of rows
-    return values
-
-
-def _around(values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
-    rounded = np.rint(values) if facts["whole"] else values
-    return facts["low"] + (rounded - facts["low"]) % facts["period"]
 
 
 def _whole(values: np.ndarray) -> dict[str, Any] | None:
@@ -426,13 +376,13 @@ _ALL = (
     ),
     Kind(
         "angle",
-        _angle,
-        _around,
-        lambda facts: f"{facts['low']:g} to {facts['low'] + facts['period']:g}, a circle",
-        fields({"low": _NUMBER, "period": _POSITIVE, "whole": FLAG}),
+        angles.facts_of,
+        angles.keep,
+        angles.describe,
+        angles.check,
         lambda facts: 2,  # noqa: ARG005
-        _on_circle,
-        _from_circle,
+        angles.encode,
+        angles.decode,
     ),
     Kind("whole number", _whole, _to_whole, lambda facts: _say_bounds(facts) or "without bounds", _BOUNDS),
     Kind("number", _bounds, _within, _say_bounds, _BOUNDS),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from aejax.data.columns.kinds import CATEGORY, is_angle, of_angle
+from aejax.data.columns.angles import of_angle
+from aejax.data.columns.kinds import CATEGORY, is_angle
 
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table

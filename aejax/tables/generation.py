@@ -1,0 +1,123 @@
+"""New rows of a run, in the units of its table and at the conditions that are asked for."""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from aejax import tasks
+from aejax.base import ArrayLike
+from aejax.data.columns import kinds
+from aejax.data.columns.conditions import find_unknown
+from aejax.data.columns.features import coded, decoded
+from aejax.data.columns.kinds import CATEGORY, Column
+from aejax.data.formats.table_files.registry import shown
+from aejax.tables.columns import Notice, as_columns, say_divergence
+from aejax.tables.run import Run
+
+
+def generate(
+    run: Run,
+    num_samples: int,
+    conditions: Mapping[str, float | str] | None = None,
+    seed: int = 0,
+    notice: Notice = lambda text: None,  # noqa: ARG005
+    codes: tasks.Mixture | tasks.Flow | None = None,
+) -> dict[str, np.ndarray]:
+    """New rows in the units of the table.
+
+    Args:
+        run: the Run.
+        num_samples: how many rows.
+        conditions: a value for each condition column of the run, of a category its text.
+        seed: of the draw.
+        notice: takes what a user should know, such as a condition far from those of the training rows.
+        codes: what codes are drawn from, by ``fit_codes``; the prior of a model that has one if None.
+
+    Returns:
+        The training columns in their order; conditions as they were given.
+
+    Raises:
+        ValueError: a model without a distribution, a condition that is missing or unknown, or a bad number.
+    """
+    conditions = conditions or {}
+    expected = run.config.condition_columns
+    if set(conditions) != set(expected):
+        raise ValueError(
+            f"condition: found {sorted(conditions) or 'none'}, expected a value for each of {list(expected) or 'none'}"
+            + (f", such as --condition {expected[0]}=1.0" if expected else "; this run has no condition columns")
+        )
+    given = _given(run, conditions)
+    say_divergence(run, notice)
+    for _, what in find_unknown(run.conditions, given, expected):
+        notice(f"condition {what}: {_listed(conditions, expected)}; rows drawn there are an extrapolation")
+    if codes is not None and run.model.sample is None:
+        notice(
+            f"new rows of {run.config.model} are without observation noise: each column varies less than in the table"
+        )
+    scaled = scaled_conditions(run, given)
+    rows = draw_rows(run, jax.random.key(seed), num_samples, None if scaled is None else scaled[0], codes)
+    return as_columns(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
+
+
+def scaled_conditions(run: Run, cond: np.ndarray) -> np.ndarray | None:
+    """Conditions as the model is given them; None for a run without.
+
+    Args:
+        run: the Run.
+        cond: (n, k) in the units of the table.
+
+    Returns:
+        (n, g).
+    """
+    return np.nan_to_num(coded(run.cond_coding, cond)) if run.config.condition_columns else None
+
+
+def draw_rows(
+    run: Run,
+    key: jax.Array,
+    num_samples: int,
+    cond: ArrayLike | None,
+    codes: tasks.Mixture | tasks.Flow | None = None,
+) -> np.ndarray:
+    """New rows in the units of the table, each column of its kind.
+
+    Args:
+        run: the Run.
+        key: PRNG key.
+        num_samples: how many rows.
+        cond: (k,) or (num_samples, k) scaled conditions, None for none.
+        codes: as in ``generate``.
+
+    Returns:
+        (num_samples, c).
+    """
+    drawn = tasks.generate(key, run.model, run.variables, num_samples, cond, codes)
+    return kinds.keep(run.profile.columns, decoded(run.coding, drawn))
+
+
+def _given(run: Run, conditions: Mapping[str, float | str]) -> np.ndarray:
+    """(1, k) conditions, categories as the numbers of their levels."""
+    kinds_of = zip(run.config.condition_columns, run.conditions.columns, strict=True)
+    return np.array([[_condition(name, conditions[name], column) for name, column in kinds_of]], float)
+
+
+def _condition(name: str, value: float | str, column: Column) -> float:
+    if column.kind == CATEGORY:
+        levels, text = column.facts["levels"], value if isinstance(value, str) else f"{value:.15g}"
+        if text not in levels:
+            raise ValueError(f"condition: found {name}={text}, expected one of {shown(levels)}")
+        return float(levels.index(text))
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"condition: found {name}={value}, expected a finite number")
+    return number
+
+
+def _listed(conditions: Mapping[str, float | str], names: tuple[str, ...]) -> str:
+    values = (conditions[name] for name in names)
+    return ", ".join(f"{n}={v if isinstance(v, str) else f'{v:g}'}" for n, v in zip(names, values, strict=True))
