@@ -80,6 +80,19 @@ def test_what_is_told_to_be_a_category_is_one():
     assert len(read(NUMBERS, remarks, kinds=("grade=category",)).categories["grade"]) == 60
 
 
+def test_codes_are_the_cells_as_they_are_written():
+    """Of a recipe 01 the nought belongs to its name, in a batch that has no other text too."""
+    told = ("grade=category",)
+    train = read(NUMBERS, ["01", "02", "A1"] * 20, kinds=told)
+    assert train.categories == {"grade": ("01", "02", "A1")}
+    assert read(NUMBERS, ["01", "02", "1.0"] * 20, kinds=told).categories == {"grade": ("01", "02", "1.0")}
+    assert read(NUMBERS, ["2024-01-01", "2024-01-02"] * 30, kinds=told).categories == {
+        "grade": ("2024-01-01", "2024-01-02")
+    }
+    frame = as_table({"T": [0.5, 1.5], "grade": ["01", "1"]}, ReadOptions(kinds=told))
+    assert frame.categories == {"grade": ("01", "1")}
+
+
 @pytest.mark.parametrize("kind", ["number", "whole number"])
 def test_text_that_is_told_to_be_numbers_is_none(kind):
     with pytest.raises(ValueError, match=r"column 'grade': found 'A' in row 1"):

@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from aejax.artefacts.outside import reading
-from aejax.data.columns.kinds import CATEGORY
 from aejax.data.formats.clocks import clocks, is_measurement
 from aejax.data.formats.contents import files_of, unpacked
 from aejax.data.formats.joining import joined
-from aejax.data.formats.options import ReadOptions, checked, kinds_told
+from aejax.data.formats.options import ReadOptions, categories_told, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.stamps import Stamp, check_unchanged, stamp_of
@@ -94,7 +93,7 @@ def read_blocks(
         (('column_1', 'column_2'), [2, 2, 2])
     """
     sought = _Sought(frozenset(columns or ()), frozenset(drop_columns), columns is None)
-    if CATEGORY in kinds_told(options).values():
+    if categories_told(options):
         return None  # all cells of a column say which categories it has
     files: list[_File] = []
     try:

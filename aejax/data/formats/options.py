@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aejax.artefacts.rules import FLAG, TEXT, check_all, each, optional, whole
-from aejax.data.columns.kinds import KINDS
+from aejax.data.columns.kinds import CATEGORY, KINDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,16 @@ def kinds_told(options: ReadOptions) -> dict[str, str]:
         if kinds.setdefault(name, kind) != kind:
             raise ValueError(f"kinds: found {kinds[name]!r} and {kind!r} for column {name!r}, expected one of them")
     return kinds
+
+
+def categories_told(options: ReadOptions) -> frozenset[str]:
+    """The names of the columns that are told to be categories: their cells are kept as they are written.
+
+    Example:
+        >>> categories_told(ReadOptions(kinds=("grade=category", "wind=angle")))
+        frozenset({'grade'})
+    """
+    return frozenset(name for name, kind in kinds_told(options).items() if kind == CATEGORY)
 
 
 def told_last(options: ReadOptions, before: ReadOptions) -> ReadOptions:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from aejax.artefacts import sizes
-from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.options import ReadOptions, categories_told
 from aejax.data.formats.table_files.registry import Column, Content, Parts, WholeError
 from aejax.data.formats.text.cells import Rules, columns_of_text
 from aejax.data.formats.text.marks import WORDS, Marks
@@ -150,7 +150,8 @@ def content_of(table: Any, options: ReadOptions) -> Content:
 
     cells, labelled = without_labelled([_plain(column) for column in table.columns], options)
     texts = [j for j, column in enumerate(cells) if arrow.types.is_string(column.type)]
-    rules = Rules(Marks(options.decimal, options.thousands, options.usual_decimal), options.missing)
+    marks = Marks(options.decimal, options.thousands, options.usual_decimal)
+    rules = Rules(marks, options.missing, categories=categories_told(options))
     read = columns_of_text([table.column_names[j] for j in texts], [cells[j] for j in texts], rules)
     found = dict(zip(texts, read.columns, strict=True))
     columns = [

@@ -33,11 +33,13 @@ class Rules(NamedTuple):
         marks: of the whole text, as far as they are known.
         missing: words for a missing value, beside those that always are.
         where: (row from 0) -> where that is for an error, such as ``"row 3 (line 5)"``.
+        categories: names of columns whose cells are categories, whatever they look like.
     """
 
     marks: Marks = Marks()
     missing: tuple[str, ...] = ()
     where: Callable[[int], str] = lambda row: f"row {row + 1}"
+    categories: frozenset[str] = frozenset()
 
 
 class Read(NamedTuple):
@@ -75,14 +77,19 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> Read:
         ["column 'flow': a comma groups digits by three: '1,041' is read as 1041"]
     """
     # Whole dates, the most common text, need no more than a look.
-    trimmed = [None if _are_dates(cells) else _without_missing(cells, rules.missing) for cells in texts]
+    trimmed = [
+        None if name in rules.categories or _are_dates(cells) else _without_missing(cells, rules.missing)
+        for name, cells in zip(names, texts, strict=True)
+    ]
     decimals = [None if cells is None else of_marks.decimal_in(cells) for cells in trimmed]
     shown = rules.marks.decimal or of_marks.agreed(decimals)
     whole = shown or rules.marks.usual
     columns, notes = [], []
     for name, text, cells, decimal in zip(names, texts, trimmed, decimals, strict=True):
         if cells is None:
-            columns.append(_clock(name, text))
+            column = _clock(name, text)
+            is_text = name in rules.categories
+            columns.append(column._replace(is_clock=False, problem="categories") if is_text else column)
             continue
         marks = _marks_of(cells, rules.marks, decimal or whole)
         values = None if marks is None else _numbers(cells, marks)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.options import ReadOptions, categories_told
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, names, shown
 from aejax.data.formats.text import marks as of_marks
 from aejax.data.formats.text.cells import Read, Rules, columns_of_text
@@ -250,8 +250,13 @@ def _plain(dialect: Dialect, options: ReadOptions) -> list[bool]:
     decimal = re.escape(dialect.marks.taken)
     number = re.compile(rf"-?(?:\d+{decimal}?\d*|{decimal}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
     missing = {*MISSING, *(word.strip().lower() for word in options.missing)}
+    texts = categories_told(options)
+    names = dict(enumerate(dialect.names or ()))
     columns = []
     for j in range(dialect.width):
+        if (names.get(j) or f"column_{j + 1}") in texts:
+            columns.append(False)
+            continue
         cells = [row[j] for row in dialect.rows if len(row) > j]
         filled = [cell for cell in cells if cell.lower() not in missing]
         columns.append(bool(filled) and all(map(number.fullmatch, filled)))
@@ -342,7 +347,7 @@ def _read_columns(columns: list[Any], body: _Body, dialect: Dialect, options: Re
         line, _ = next(islice(_numbered(body, dialect), row, None))
         return f"row {row + 1} (line {line})"
 
-    rules = Rules(dialect.marks, options.missing, where)
+    rules = Rules(dialect.marks, options.missing, where, categories_told(options))
     read = columns_of_text([labels.get(j) or f"column_{j + 1}" for j in places], [columns[j] for j in places], rules)
     found = dict(zip(places, read.columns, strict=True))
     return read._replace(columns=[found[j] if j in found else Column("", column) for j, column in enumerate(columns)])
