@@ -185,3 +185,28 @@ def test_what_is_no_monitor_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileNotFoundError, match="does not hold a table monitor"):
         aejax.load(tmp_path / "folder", TableMonitor)
+
+
+def test_a_run_that_took_an_angle_for_one_number_scores_as_it_did(tmp_path):
+    """Version 2 of a run; the folder was written by the last aejax that had it."""
+    shutil.unpack_archive(EARLIER / "run-2.zip", tmp_path)
+    run, score = aejax.load(tmp_path), np.load(tmp_path / "score.npy")
+    rng = np.random.default_rng(0)
+    wind = rng.uniform(0, 360, 300)
+    flow = 5 * np.cos(np.radians(wind)) + 0.3 * rng.normal(size=300)
+    values = np.column_stack([wind, flow, rng.normal(60, 2, 300), rng.integers(0, 360, 300)])[:20]
+    table = Table(("wind", "flow", "T", "heading"), values, True, ())
+    np.testing.assert_allclose(tables.detect(run, table)["score"], score, rtol=1e-5)
+    assert [column.kind for column in (*run.profile.columns, *run.conditions.columns)] == [
+        "number",
+        "number",
+        "number",
+        "whole number",
+    ]
+    rows = tables.generate(run, 200, {"heading": 90})
+    assert rows["wind"].min() >= 0
+    assert rows["wind"].max() <= 360
+    aejax.save(tmp_path / "again", run)
+    np.testing.assert_array_equal(
+        tables.detect(aejax.load(tmp_path / "again"), table)["score"], tables.detect(run, table)["score"]
+    )
