@@ -9,6 +9,7 @@ from aejax.data.batches import check_range
 from aejax.data.columns import categories
 from aejax.data.columns.features import Coding, coded
 from aejax.data.columns.kinds import CATEGORY, Column
+from aejax.data.formats.table_files.registry import shown
 from aejax.data.formats.tables import Selection, Table
 from aejax.data.formats.texts import texts_of_numbers
 from aejax.tables.config import TrainConfig
@@ -56,14 +57,22 @@ def with_known_levels(selected: Selection, names: Sequence[str], columns: Sequen
 
     Returns:
         (n, c).
+
+    Raises:
+        ValueError: categories in a column that was one of numbers.
     """
     values = selected.values
-    if all(column.kind != CATEGORY for column in columns):
+    if all(column.kind != CATEGORY for column in columns) and not selected.categories:
         return values
     values = np.array(values)
     for place, (name, column) in enumerate(zip(names, columns, strict=True)):
+        texts, numbers = selected.categories.get(name), values[:, place]
+        if column.kind != CATEGORY and texts is not None:
+            raise ValueError(
+                f"column {name!r}: found categories ({shown(texts, 3)}), expected numbers as in training; give "
+                "read_table or as_table the run's columns and config.reading"
+            )
         if column.kind == CATEGORY:
-            texts, numbers = selected.categories.get(name), values[:, place]
             if texts is None:  # values that were never text
                 found, places = np.unique(texts_of_numbers(numbers), return_inverse=True)
                 texts, numbers = tuple(found.tolist()), np.where(np.isnan(numbers), np.nan, places)

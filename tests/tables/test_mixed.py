@@ -1,6 +1,7 @@
 """Runs on tables with categories and angles: every model, and everything that is done with a run."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -277,3 +278,19 @@ def test_ranked_numbers_keep_piles_and_tails(tmp_path):
 def test_ranks_are_for_likelihoods_of_measurements():
     with pytest.raises(ValueError, match="numbers: found 'ranked' with the likelihood poisson"):
         configs.check(TrainConfig(numbers="ranked", likelihood="poisson"))
+
+
+@pytest.mark.parametrize("takes", ["run", "monitor"])
+def test_text_where_numbers_were_is_no_number(takes, tmp_path):
+    """The numbers of levels are none of the column's."""
+    rng = np.random.default_rng(0)
+    frame = {"temp": rng.normal(size=300), "mode": rng.normal(size=300)}
+    new = {"temp": rng.normal(size=40), "mode": rng.choice(["on", "off"], 40), "note": ["a", "b"] * 20}
+    if takes == "run":
+        run = tables.train(as_table(frame), dataclasses.replace(CONFIG, num_epochs=1, latent_dim=1), tmp_path)
+        judge = functools.partial(tables.detect, run)
+    else:
+        monitor = tables.fit_monitor(jax.random.key(0), as_table(frame), num_epochs=1, false_alarm_rate=0.05)
+        judge = functools.partial(tables.watch, monitor)
+    with pytest.raises(ValueError, match=r"column 'mode': found categories \('off', 'on'\), expected numbers"):
+        judge(as_table(new))

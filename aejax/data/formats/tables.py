@@ -256,12 +256,13 @@ def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Sele
     return Selection(table.values, (), note, {names[name]: levels for name, levels in table.categories.items()})
 
 
-def check_numbers(table: Table, user: str) -> None:
+def check_numbers(table: Table, user: str, columns: Sequence[str] | None = None) -> None:
     """Refuses a table with columns of categories.
 
     Args:
         table: the Table.
         user: who takes numbers alone, for the error.
+        columns: that matter; all if None.
 
     Raises:
         ValueError: there are categories; the message names the first such column.
@@ -270,6 +271,8 @@ def check_numbers(table: Table, user: str) -> None:
         >>> check_numbers(as_table({"T": [1, 2]}), "a monitor")
     """
     for name, levels in table.categories.items():
+        if columns is not None and name not in columns:
+            continue
         raise ValueError(
             f"column {name!r}: found categories ({shown(levels, 3)}), expected numbers, which are all that {user} "
             f"takes; leave it out with --drop-columns {shlex.quote(name)}"
