@@ -187,7 +187,9 @@ def test_conditions_that_are_missing_or_far_away_are_named(table, tmp_path, caps
     assert run("generate", folder, "--num-samples", 5) == 1
     assert "--condition speed=" in capsys.readouterr().err
     assert run("generate", folder, "--num-samples", 5, "--condition", "speed=fast") == 1
-    assert "expected NAME=NUMBER" in capsys.readouterr().err
+    assert "found speed=fast, expected a finite number" in capsys.readouterr().err
+    assert run("generate", folder, "--num-samples", 5, "--condition", "speed") == 1
+    assert "condition: found 'speed', expected NAME=VALUE" in capsys.readouterr().err
     for speed, is_far in (("1600", False), ("9000", True)):
         given = ["--condition", f"speed={speed}", "--out", tmp_path / "new.csv"]
         assert run("generate", folder, "--num-samples", 5, *given) == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aejax import plots
+from aejax.data.columns.kinds import PLAIN
 from aejax.reports import monitoring, pages
 from aejax.reports import run as report
 from aejax.tables import Watched
@@ -31,7 +32,8 @@ def named(run, names):
         explained_variance=np.linspace(-3, 1, count),
     )
     source = run.source._replace(columns=(*names, "level"))
-    return run._replace(source=source), record._replace(held_out=held_out)
+    profile = run.profile._replace(columns=(PLAIN,) * count)
+    return run._replace(source=source, profile=profile), record._replace(held_out=held_out)
 
 
 def page(run, record, folder):

@@ -7,6 +7,7 @@ import pytest
 
 import aejax
 from aejax import tables
+from aejax.data.columns.kinds import PLAIN
 from aejax.data.formats.tables import Table
 from aejax.reports import pages
 from aejax.reports import run as report
@@ -57,7 +58,8 @@ def test_rows_held_out_at_random_are_not_joined_by_a_line(run, panels_of):
 
 def test_a_caption_says_how_many_columns_are_left_out(run, record, panels_of):
     many = tuple(f"c{i}" for i in range(15))
-    wide = run._replace(source=run.source._replace(columns=many))
+    profile = run.profile._replace(columns=(PLAIN,) * 15)
+    wide = run._replace(source=run.source._replace(columns=many), profile=profile)
     held_out = record.held_out._replace(
         **{name: np.resize(getattr(record.held_out, name), (20, 15)) for name in ("x", "reconstruction")},
         explained_variance=np.linspace(0, 1, 15),
