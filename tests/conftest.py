@@ -32,6 +32,9 @@ from aejax.training import engine
 # A shell that starts a job in the background has it ignore Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Boosted trees of scikit-learn would turn on a core that the other worker needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 AS_USERS = os.environ.get("AEJAX_TEST_FLAGS") == "as-users"
 
 # The fast part: laws and known answers, marked `fast`.

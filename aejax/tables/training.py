@@ -39,7 +39,7 @@ def train(
     folder: str | Path,
     *,
     path: str = "-",
-    sha256: str = "",
+    sha256: str | None = None,
     checkpoint_seconds: float = 30.0,
     resume: bool = False,
     progress: bool | Callable[[Progress], None] = False,
@@ -53,7 +53,7 @@ def train(
         config: the TrainConfig.
         folder: the run folder. It holds the config and checkpoints during training, the run and its record after it.
         path: where the table is from, for the config.
-        sha256: of the table's file.
+        sha256: of the table's file; the one that ``table.reading`` has by default.
         checkpoint_seconds: the time between two checkpoints.
         resume: from the folder's newest checkpoint.
         progress: as in ``aejax.fit``.
@@ -73,7 +73,7 @@ def train(
     configs.check(config)
     config = dataclasses.replace(config, reading=_read_alike(config.reading, table))
     codecs.check_folder(folder, Run)
-    source = Source(path, sha256, table.columns, table.has_header)
+    source = Source(path, table.reading.sha256 if sha256 is None else sha256, table.columns, table.has_header)
     split_key, fit_key, score_key = run_keys(config)
     pretrain_key = jax.random.fold_in(fit_key, 0)
     if isinstance(table, LargeTable):

@@ -12,7 +12,7 @@ import aejax
 from aejax import losses, tables
 from aejax.artefacts import codecs
 from aejax.data.columns.features import widths
-from aejax.data.formats.tables import as_table
+from aejax.data.formats.tables import as_table, write_table
 from aejax.models import MODELS
 from aejax.reports.run import write_report
 from aejax.tables import Run, stored
@@ -294,3 +294,12 @@ def test_text_where_numbers_were_is_no_number(takes, tmp_path):
         judge = functools.partial(tables.watch, monitor)
     with pytest.raises(ValueError, match=r"column 'mode': found categories \('off', 'on'\), expected numbers"):
         judge(as_table(new))
+
+
+def test_a_run_of_a_file_knows_its_table_again(tmp_path):
+    rows = {name: values.astype(str) for name, values in frame_of(100, 0).items()}
+    write_table(tmp_path / "t.csv", rows)
+    table = tables.read_table(tmp_path / "t.csv")
+    run = tables.train(table, dataclasses.replace(CONFIG, num_epochs=1), tmp_path / "run")
+    assert run.source.sha256 == table.reading.sha256 != ""
+    assert set(tables.generate(run, 5, codes=tables.fit_codes(run, table, "mixture"))) == set(COLUMNS)

@@ -1,6 +1,6 @@
 """What classifiers make of new rows: whether they tell them from real ones, and what they learn from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,7 @@ def learned(train: Sample, test: Sample, target: str, seed: int = 0) -> float:
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.metrics import r2_score, roc_auc_score
 
-    if target not in train.names:
-        raise ValueError(f"target: found no column {target!r}, expected one of {', '.join(train.names)}")
+    check_target(target, train.names)
     place = train.names.index(target)
     (x, y), (new_x, new_y) = (_split(sample, train, place) for sample in (train, test))
     if not train.is_category[place]:
@@ -87,6 +86,16 @@ def learned(train: Sample, test: Sample, target: str, seed: int = 0) -> float:
     # Of a level that is not among the rows to learn from nothing was learned.
     areas = [roc_auc_score(new_y == level, chances[level]) if level in chances else 0.5 for level in levels]
     return float(np.mean(areas)) if areas else np.nan
+
+
+def check_target(target: str, names: Sequence[str]) -> None:
+    """Refuses a target that is no column.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if target not in names:
+        raise ValueError(f"target: found no column {target!r}, expected one of {', '.join(names)}")
 
 
 def _split(sample: Sample, known: Sample, place: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from aejax.data.formats.tables import Table
 from aejax.tables.columns import Notice
-from aejax.tables.likeness.classifiers import learned, told_apart
+from aejax.tables.likeness.classifiers import check_target, learned, told_apart
 from aejax.tables.likeness.privacy import membership, share_nearer, share_of_copies
 from aejax.tables.likeness.samples import Sample, samples_of
 from aejax.tables.likeness.shapes import column_errors, pair_errors
@@ -77,6 +77,8 @@ def compare(
         ValueError: tables of other columns, of fewer than 20 rows, or no such target.
     """
     tables = [real, new] if held_out is None else [real, new, held_out]
+    if target is not None:
+        check_target(target, real.columns)
     first, other, *rest = samples_of(tables)
     rng = np.random.default_rng(seed)
     if rest:
