@@ -194,6 +194,29 @@ def ks_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     return np.array([distance(a, b) for a, b in zip(first.T, second.T, strict=True)])
 
 
+def total_variation(first: ArrayLike, second: ArrayLike) -> float:
+    """Total variation distance between two samples of categories: half the sum of the differences of their shares.
+
+    Args:
+        first: (n,) numbers of categories, NaN where missing.
+        second: (m,), likewise.
+
+    Returns:
+        In [0, 1]; NaN where one sample has no value.
+
+    Example:
+        >>> total_variation([0, 1], [0, 0])
+        0.5
+    """
+    samples = [values[~np.isnan(values)] for values in (np.asarray(first, float), np.asarray(second, float))]
+    if not all(map(len, samples)):
+        return np.nan
+    categories, places = np.unique(np.concatenate(samples), return_inverse=True)
+    counts = (np.bincount(part, minlength=len(categories)) for part in np.split(places, [len(samples[0])]))
+    shares = [count / len(values) for count, values in zip(counts, samples, strict=True)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
 def correlation_error(first: ArrayLike, second: ArrayLike) -> float:
     """The largest difference between the correlations of two samples' columns.
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from aejax import metrics
-from aejax.data.columns.features import encode, summed, widths
+from aejax.data.columns.categories import UNSEEN
+from aejax.data.columns.features import summed, widths
 from aejax.data.columns.kinds import CATEGORY, Column
 
 
@@ -56,12 +57,12 @@ def distances(columns: Sequence[Column], first: np.ndarray, second: np.ndarray) 
     found = metrics.ks_distance(first, second)
     for place, column in enumerate(columns):
         if column.kind == CATEGORY:
-            shares = [_shares(column, rows[:, place]) for rows in (first, second)]
-            found[place] = np.abs(shares[0] - shares[1]).sum() / 2
+            found[place] = metrics.total_variation(*(_categories(column, rows[:, place]) for rows in (first, second)))
     return found
 
 
-def _shares(column: Column, values: np.ndarray) -> np.ndarray:
-    features = encode([column], values[:, None])
-    features = features[~np.isnan(features).any(axis=1)]
-    return features.mean(axis=0) if len(features) else np.full(features.shape[1], np.nan)
+def _categories(column: Column, values: np.ndarray) -> np.ndarray:
+    """Numbers of levels, one more for a missing cell that is a category, NaN where nothing is known."""
+    if column.facts["has_missing"]:
+        values = np.where(np.isnan(values), len(column.facts["levels"]), values)
+    return np.where(values == UNSEEN, np.nan, values)

@@ -76,11 +76,12 @@ def learned(train: Sample, test: Sample, target: str, seed: int = 0) -> float:
 
     check_target(target, train.names)
     place = train.names.index(target)
-    (x, y), (new_x, new_y) = (_split(sample, train, place) for sample in (train, test))
+    others = _without(train, place)
+    (x, y), (new_x, new_y) = (_split(sample, others, place) for sample in (train, test))
     if not train.is_category[place]:
-        trees = HistGradientBoostingRegressor(categorical_features=_is_category(train, place), random_state=seed)
+        trees = HistGradientBoostingRegressor(categorical_features=others.is_category, random_state=seed)
         return float(r2_score(new_y, trees.fit(x, y).predict(new_x)))
-    model = _trees(_without(train, place), seed).fit(x, y)
+    model = _trees(others, seed).fit(x, y)
     chances = dict(zip(model.classes_, model.predict_proba(new_x).T, strict=True))
     levels = [level for level in np.unique(new_y) if 0 < (new_y == level).sum() < len(new_y)]
     # Of a level that is not among the rows to learn from nothing was learned.
@@ -99,19 +100,15 @@ def check_target(target: str, names: Sequence[str]) -> None:
 
 
 def _split(sample: Sample, known: Sample, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """The other columns and the target, of rows that have one."""
-    rows = sample.values[~np.isnan(sample.values[:, place])]
-    return _inputs(_without(sample._replace(values=rows), place), _without(known, place)), rows[:, place]
+    """The other columns, numbered as the known ones are, and the target, of rows that have one."""
+    rows = sample.rows(~np.isnan(sample.values[:, place]))
+    return _inputs(_without(rows, place), known), rows.values[:, place]
 
 
 def _without(sample: Sample, place: int) -> Sample:
     others = np.arange(len(sample.names)) != place
     names = tuple(name for name, is_other in zip(sample.names, others, strict=True) if is_other)
     return Sample(names, sample.values[:, others], sample.num_levels[others])
-
-
-def _is_category(sample: Sample, place: int) -> np.ndarray:
-    return np.delete(sample.is_category, place)
 
 
 def _inputs(sample: Sample, known: Sample) -> np.ndarray:

@@ -33,8 +33,7 @@ def column_errors(real: Sample, new: Sample) -> np.ndarray:
     """
     errors = metrics.ks_distance(real.values, new.values)
     for place in np.flatnonzero(real.is_category):
-        seen = [rows[~np.isnan(rows)].astype(int) for rows in (real.values[:, place], new.values[:, place])]
-        errors[place] = _variation(*seen) if all(len(rows) for rows in seen) else np.nan
+        errors[place] = metrics.total_variation(real.values[:, place], new.values[:, place])
     return errors
 
 
@@ -62,21 +61,17 @@ def pair_errors(real: Sample, new: Sample) -> np.ndarray:
     """
     num_columns = len(real.names)
     codes = [_codes(real, real), _codes(real, new)]
+    num_codes = 1 + np.maximum(*(own.max(axis=0) for own in codes))
     errors = np.full((num_columns, num_columns), np.nan)
     for i in range(num_columns):
         for j in range(i):
             if real.is_category[i] or real.is_category[j]:
-                both = [own[:, i] * (1 + _largest(codes, j)) + own[:, j] for own in codes]
-                errors[i, j] = errors[j, i] = _variation(*both)
+                both = [own[:, i] * num_codes[j] + own[:, j] for own in codes]
+                errors[i, j] = errors[j, i] = metrics.total_variation(*both)
             else:
                 found = [_correlation(sample.values[:, i], sample.values[:, j]) for sample in (real, new)]
                 errors[i, j] = errors[j, i] = abs(found[0] - found[1]) / 2
     return errors
-
-
-def _largest(codes: list[np.ndarray], place: int) -> int:
-    """The largest code of a column in both samples."""
-    return int(max(own[:, place].max() for own in codes))
 
 
 def _codes(real: Sample, sample: Sample) -> np.ndarray:
@@ -90,14 +85,6 @@ def _codes(real: Sample, sample: Sample) -> np.ndarray:
             inner = np.histogram_bin_edges(known[~np.isnan(known)], _NUM_BINS)[1:-1]
             codes[:, place] = np.where(np.isnan(rows), _NUM_BINS, np.digitize(rows, inner))
     return codes
-
-
-def _variation(first: np.ndarray, second: np.ndarray) -> float:
-    """The total variation distance of whole numbers."""
-    values, places = np.unique(np.concatenate([first, second]), return_inverse=True)
-    counts = (np.bincount(part, minlength=len(values)) for part in np.split(places, [len(first)]))
-    shares = [count / len(rows) for count, rows in zip(counts, (first, second), strict=True)]
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
