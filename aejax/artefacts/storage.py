@@ -36,6 +36,28 @@ def check_no_input(out: str | os.PathLike[str], *inputs: str | os.PathLike[str])
             raise ValueError(f"--out: found {out}, which is the file that is read; choose another name")
 
 
+def finite(value: Any) -> Any:
+    """What JSON can hold: numbers that are not finite become None, arrays and numbers of NumPy lists and plain ones.
+
+    Args:
+        value: objects by name, lists, arrays, numbers, text.
+
+    Returns:
+        The same as dictionaries, lists, numbers, text and None.
+
+    Example:
+        >>> finite({"r2": np.float32(0.5), "p": (np.nan, 1)})
+        {'r2': 0.5, 'p': [None, 1]}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_json(path: str | Path, content: object) -> None:
     """Writes a JSON file."""
     with atomic_path(path) as partial:
@@ -86,7 +108,7 @@ def write_history(path: str | Path, history: Mapping[str, np.ndarray]) -> None:
 
     def line(epoch: int) -> str:
         values = {name: float(series[epoch]) for name, series in history.items()}
-        return json.dumps({"epoch": epoch + 1} | {k: v if math.isfinite(v) else None for k, v in values.items()})
+        return json.dumps({"epoch": epoch + 1} | finite(values))
 
     with atomic_path(path) as partial:
         partial.write_text("".join(line(epoch) + "\n" for epoch in range(num_epochs)))

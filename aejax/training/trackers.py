@@ -1,7 +1,6 @@
 """Where the figures of a training go while it runs: JSON lines, TensorBoard, several at once."""
 
 import json
-import math
 import secrets
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.storage import finite
 from aejax.artefacts.writing import atomic_path, make_folder
 from aejax.training.progress import Progress
 
@@ -76,13 +76,13 @@ def json_lines(path: str | Path) -> Tracker:
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
         nonlocal last
         if epoch > last:
-            write(epoch=epoch, **_finite(metrics))
+            write(epoch=epoch, **finite(metrics))
             last = epoch
 
     return Tracker(
         lambda values: write(hyperparameters=dict(values)),
         log,
-        lambda figures: write(summary=_finite(figures)),
+        lambda figures: write(summary=finite(figures)),
         lambda path: write(artefact=str(path)),
         file.close,
     )
@@ -133,7 +133,7 @@ def tensorboard(folder: str | Path) -> Tracker:
     return Tracker(
         hyperparameters,
         log,
-        lambda figures: text("summary", json.dumps(_finite(figures))),
+        lambda figures: text("summary", json.dumps(finite(figures))),
         lambda path: text("artefact", str(path)),
         writer.close,
     )
@@ -257,7 +257,3 @@ def _events(folder: Path) -> Iterator[Any]:
                 break
             yield Event.FromString(content[begin + 12 : begin + 12 + length])
             begin += 16 + length
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -1,7 +1,6 @@
 """What the commands print: lines for a reader, or JSON for a program."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,14 +21,6 @@ def say(found: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
           "r2": null
         }
     """
-    print(json.dumps(_finite(found), indent=2, allow_nan=False) if as_json else "\n".join(lines))
+    from aejax.artefacts.storage import finite
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    if hasattr(value, "tolist"):
-        return _finite(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(finite(found), indent=2, allow_nan=False) if as_json else "\n".join(lines))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.artefacts.storage import finite
 from aejax.data.formats.tables import Table
 from aejax.tables.columns import Notice
 from aejax.tables.likeness.classifiers import check_target, learned, told_apart
@@ -145,20 +146,15 @@ def _figure(name: str, of_both: Iterable[float], best: float) -> Figure:
 
 def as_json(found: Comparison) -> dict[str, Any]:
     """A comparison as JSON holds it: None for what is not known."""
-
-    def number(value: float) -> float | None:
-        return value if np.isfinite(value) else None
-
-    return {
-        "num_rows": found.num_rows,
-        "figures": {
-            name: {"new": number(new), "real": number(real), "best": best} for name, new, real, best in found.figures
-        },
-        "by_column": {name: {"new": number(a), "real": number(b)} for name, (a, b) in found.by_column.items()},
-        "worst_pairs": [
-            {"columns": [a, b], "new": number(new), "real": number(real)} for a, b, new, real in found.worst_pairs
-        ],
-    }
+    content: dict[str, Any] = finite(
+        {
+            "num_rows": found.num_rows,
+            "figures": {name: {"new": new, "real": real, "best": best} for name, new, real, best in found.figures},
+            "by_column": {name: {"new": new, "real": real} for name, (new, real) in found.by_column.items()},
+            "worst_pairs": [{"columns": [a, b], "new": new, "real": real} for a, b, new, real in found.worst_pairs],
+        }
+    )
+    return content
 
 
 def _mean(errors: np.ndarray) -> float:
