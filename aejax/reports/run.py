@@ -1,5 +1,6 @@
 """What a run looks like: a short table for the terminal, and a page with its pictures."""
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -235,6 +236,7 @@ def _columns(run: Run) -> list[Panel]:
 
 def _pictures(run: Run, record: Record) -> list[Panel]:
     held_out, has_numbers = record.held_out, not _are_categories(run).all()
+    new = functools.cache(lambda: _new_rows(run, held_out))
     drawings: list[tuple[str, Callable[[], Panel]]] = []
     if np.isfinite(record.history["loss"]).any():
         drawings.append(("Training", lambda: _training(record.history)))
@@ -246,9 +248,9 @@ def _pictures(run: Run, record: Record) -> list[Panel]:
         ]
     drawings.append(("Anomaly scores", lambda: _scores(run)))
     if run.model.sample is not None and has_numbers:
-        drawings.append(("Samples", lambda: _samples(run, held_out)))
+        drawings.append(("Samples", lambda: _samples(run, held_out, new)))
     if _are_categories(run).any():
-        drawings.append(("Categories", lambda: _categories(run, held_out)))
+        drawings.append(("Categories", lambda: _categories(run, held_out, new)))
     return [_drawn(title, draw) for title, draw in drawings]
 
 
@@ -306,8 +308,7 @@ def _codes(run: Run, held_out: HeldOut) -> Panel:
 
 
 def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
-    chosen = np.flatnonzero(~_are_categories(run))
-    columns, labels = ([names[place] for place in chosen] for names in (run.columns, _labels(run)))
+    chosen, columns = _numbers(run)
     x, reconstruction = held_out.x[:, chosen], held_out.reconstruction[:, chosen]
     if run.config.split == "time":
         draw, num_rows = plots.reconstructions, 200
@@ -316,7 +317,8 @@ def _reconstructed_rows(run: Run, held_out: HeldOut) -> Panel:
         # Rows held out at random do not follow each other: over a row number they would only look as if they did.
         draw, num_rows = plots.parity, None
         what = "Each point is a held-out row; on the line the model gives back what was measured."
-    panels = draw(x[:num_rows], reconstruction[:num_rows], labels, held_out.explained_variance[chosen])
+    r2 = held_out.explained_variance[chosen]
+    panels = draw(x[:num_rows], reconstruction[:num_rows], list(map(pages.label, columns)), r2)
     return Panel(
         "Reconstructions",
         figure=_figure(panels),
@@ -330,15 +332,17 @@ def _which(panels: np.ndarray, columns: Sequence[str], worst: str) -> str:
     return f"{shown}; rows too far out for a panel are counted in its title."
 
 
-def _samples(run: Run, held_out: HeldOut) -> Panel:
+def _new_rows(run: Run, held_out: HeldOut) -> np.ndarray:
+    """As many as were held out, at their conditions."""
     cond = scaled_conditions(run, held_out.cond)
-    key = jax.random.key(run.config.seed)
-    rows = draw_rows(run, key, len(held_out.x), cond)
-    chosen = np.flatnonzero(~_are_categories(run))
-    columns, labels = ([names[place] for place in chosen] for names in (run.columns, _labels(run)))
-    distance = metrics.ks_distance(rows[:, chosen], held_out.x[:, chosen])
-    panels = plots.samples_against_data(rows[:, chosen], held_out.x[:, chosen], labels, distance)
-    at = ", at the same conditions" if cond is not None else ""
+    return draw_rows(run, jax.random.key(run.config.seed), len(held_out.x), cond)
+
+
+def _samples(run: Run, held_out: HeldOut, new: Callable[[], np.ndarray]) -> Panel:
+    chosen, columns = _numbers(run)
+    rows, x = new()[:, chosen], held_out.x[:, chosen]
+    panels = plots.samples_against_data(rows, x, list(map(pages.label, columns)), metrics.ks_distance(rows, x))
+    at = ", at the same conditions" if run.config.condition_columns else ""
     return Panel(
         "Samples",
         figure=_figure(panels),
@@ -347,14 +351,13 @@ def _samples(run: Run, held_out: HeldOut) -> Panel:
     )
 
 
-def _categories(run: Run, held_out: HeldOut) -> Panel:
+def _categories(run: Run, held_out: HeldOut, new: Callable[[], np.ndarray]) -> Panel:
     """How often each category comes in held-out rows, in what is made of them, and in new ones."""
-    cond = scaled_conditions(run, held_out.cond)
     rows = {"held out": held_out.x}
     if isinstance(run.model, Model):
         rows["reconstructed"] = held_out.reconstruction
     if run.model.sample is not None:
-        rows["generated"] = draw_rows(run, jax.random.key(run.config.seed), len(held_out.x), cond)
+        rows["generated"] = new()
     table: list[tuple[object, ...]] = [("column", "category", *rows)]
     for place in np.flatnonzero(_are_categories(run)):
         levels = run.profile.columns[place].facts["levels"]
@@ -362,6 +365,12 @@ def _categories(run: Run, held_out: HeldOut) -> Panel:
         often = np.argsort(-np.array(shares[0]), kind="stable")[:_MOST_CATEGORIES]
         table += [(run.columns[place], levels[n], *(f"{share[n]:.1%}" for share in shares)) for n in often]
     return Panel("Categories", text="The share of rows; the most frequent categories of each column.", table=table)
+
+
+def _numbers(run: Run) -> tuple[np.ndarray, list[str]]:
+    """The places and the names of the columns that are no categories."""
+    chosen = np.flatnonzero(~_are_categories(run))
+    return chosen, [run.columns[place] for place in chosen]
 
 
 def _are_categories(run: Run) -> np.ndarray:
