@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import json
 
 import jax
@@ -24,6 +25,14 @@ from aejax.tables.watching import watcher_of
 CENTRES = {"A": 60.0, "B": 80.0, "C": 100.0}
 COLUMNS = ("temp", "grade", "press", "shift", "wind", "flow")
 CONFIG = TrainConfig(num_epochs=40, latent_dim=4, hidden_dims=(32,), learning_rate=3e-3)
+
+
+# The scale that the conditional VAE predicts is a second output of its decoder: beside categories it has one a column.
+TAKE_LIKELIHOODS = [
+    name
+    for name, factory in sorted(MODELS.items())
+    if "likelihood" in inspect.signature(factory).parameters and name != "conditional_vae"
+]
 
 
 def frame_of(num_rows, seed, columns=COLUMNS):
@@ -202,15 +211,12 @@ def test_every_model_takes_a_table_with_categories(name, tmp_path):
         assert set(rows["grade"]) <= set(CENTRES)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"conditional_vae"}))
+@pytest.mark.parametrize("name", TAKE_LIKELIHOODS)
 def test_the_likelihood_of_numbers_is_the_models_own(name):
     """A table of numbers and categories has for its numbers what a table of numbers has."""
     own = configs._OWN_LIKELIHOODS.get(name, losses.squared_error)()
     shape, options = (8,), {"hidden_dims": (4, 4)} if "convolutional" in name else {}
-    try:
-        told = MODELS[name](shape, 2, likelihood=own, **options)
-    except TypeError:
-        pytest.skip(f"{name} takes no likelihood")
+    told = MODELS[name](shape, 2, likelihood=own, **options)
     batch = aejax.Batch(jax.random.normal(jax.random.key(1), (5, 8)))
     model, key = MODELS[name](shape, 2, **options), jax.random.key(0)
     variables = model.init(key, batch)
