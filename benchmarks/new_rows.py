@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from aejax import tables
-from aejax.artefacts.storage import write_json
+from aejax.artefacts.storage import finite, write_json
 from aejax.data.columns.categories import texts_of
+from aejax.data.formats.options import with_categories
 from aejax.data.formats.tables import Table, as_table, read_table
 from aejax.tables.config import TrainConfig
 from aejax.tables.likeness.classifiers import learned, told_apart
@@ -71,7 +72,7 @@ def of_peer(name: str) -> Callable[[Table, int], tuple[Table, float]]:
         begin = time.perf_counter()
         model.fit(pd.DataFrame(frame), list(train.categories))
         seconds = time.perf_counter() - begin
-        told = dataclasses.replace(CONFIG.reading, kinds=tuple(f"{column}=category" for column in train.categories))
+        told = with_categories(CONFIG.reading, train.categories)
         return as_table(model.sample(len(train.values)), told, train.columns), seconds
 
     return generate
@@ -112,7 +113,7 @@ def main() -> None:
             new, seconds = generate(train, key)
             found[name].append(figures(train, new, held_out) | {"seconds": seconds})
         print(line(name, found[name]), flush=True)
-    write_json(words.out / "new_rows.json", {"environment": environment(), "found": _plain(found)})
+    write_json(words.out / "new_rows.json", {"environment": environment(), "found": finite(found)})
 
 
 def figures_of_training(train: Table, held_out: Table) -> float:
@@ -129,13 +130,6 @@ def line(name: str, found: list[dict[str, float]]) -> str:
         spread = f" ± {np.std(values):.2g}" if len(values) > 1 else ""
         cells.append(f"{np.mean(values):.4g}{spread}" if np.isfinite(values).all() else "")
     return f"| {name} | " + " | ".join(cells) + " |"
-
-
-def _plain(found: dict[str, list[dict[str, float]]]) -> Any:
-    return {
-        name: [{figure: value if np.isfinite(value) else None for figure, value in each.items()} for each in of]
-        for name, of in found.items()
-    }
 
 
 if __name__ == "__main__":

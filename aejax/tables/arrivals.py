@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aejax.data.columns.categories import UNSEEN
+from aejax.data.columns.categories import UNSEEN, text_of
 from aejax.data.formats.clocks import is_time
 from aejax.data.formats.contents import nearest
 from aejax.data.formats.options import ReadOptions
@@ -250,7 +250,7 @@ def _split(line: str, separator: str) -> list[str]:
 
 
 def _level(cell: Any, levels: tuple[str, ...], missing: tuple[str, ...]) -> float:
-    text = "" if cell is None else f"{cell:.15g}" if isinstance(cell, int | float) else str(cell).strip()
+    text = "" if cell is None else text_of(cell) if isinstance(cell, int | float) else str(cell).strip()
     if is_missing(text) or text.lower() in missing:
         return math.nan
     return float(levels.index(text)) if text in levels else UNSEEN

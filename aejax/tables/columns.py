@@ -76,7 +76,7 @@ def with_known_levels(selected: Selection, names: Sequence[str], columns: Sequen
             if texts is None:  # values that were never text
                 found, places = np.unique(texts_of_numbers(numbers), return_inverse=True)
                 texts, numbers = tuple(found.tolist()), np.where(np.isnan(numbers), np.nan, places)
-            values[:, place] = categories.numbers_of(texts, numbers, column.facts)
+            values[:, place] = categories.numbers_of(texts, numbers, column.facts["levels"])
     return values
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from aejax import tasks
 from aejax.base import ArrayLike
 from aejax.data.columns import kinds
+from aejax.data.columns.categories import text_of
 from aejax.data.columns.conditions import find_unknown
 from aejax.data.columns.features import coded, decoded
 from aejax.data.columns.kinds import CATEGORY, Column
@@ -105,7 +106,7 @@ def _given(run: Run, conditions: Mapping[str, float | str]) -> np.ndarray:
 
 def _condition(name: str, value: float | str, column: Column) -> float:
     if column.kind == CATEGORY:
-        levels, text = column.facts["levels"], value if isinstance(value, str) else f"{value:.15g}"
+        levels, text = column.facts["levels"], value if isinstance(value, str) else text_of(value)
         if text not in levels:
             raise ValueError(f"condition: found {name}={text}, expected one of {shown(levels)}")
         return float(levels.index(text))

@@ -145,7 +145,7 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
         ValueError: columns that differ from those of the monitor.
     """
     selected = select_columns(table, monitor.columns, monitor.has_header)
-    check_numbers(table._replace(categories=selected.categories), "a monitor", monitor.columns)
+    check_numbers(selected, "a monitor")
     if selected.note:
         notice(selected.note)
     scaler = monitor.monitor.scaler

@@ -18,7 +18,7 @@ from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
 from aejax.tables.columns import Notice, check_columns, has_conditions, scaled_batch, select
 from aejax.tables.config import TrainConfig
-from aejax.tables.profiles import Profile, Told, fit_profile, pinned, recognised, say_profile
+from aejax.tables.profiles import Profile, Told, fit_profile, numbers_alone, pinned, recognised, say_profile
 from aejax.tables.run import Source
 
 _FEWEST_ROWS = 10
@@ -198,7 +198,7 @@ def _among(is_known: np.ndarray, split: Split) -> Split:
 
 def _usable_conditions(cond: np.ndarray, told: Told, config: TrainConfig, notice: Notice) -> np.ndarray:
     """The conditions, missing where they are gross errors; says so, and where a value seems to mark something else."""
-    numbers = np.where([place in told.levels for place in range(cond.shape[1])], np.nan, cond)
+    numbers = numbers_alone(cond, told.are_categories)
     for index, value, count in find_sentinels(numbers):
         notice(
             f"condition column {config.condition_columns[index]!r}: {count} rows hold {value:g}, far from all other "

@@ -51,6 +51,11 @@ class Told(NamedTuple):
     takes_angles: bool = True
     by_rank: bool = False
 
+    @property
+    def are_categories(self) -> np.ndarray:
+        """(c,) bool, which columns are of categories."""
+        return np.array([place in self.levels for place in range(len(self.names))], bool)
+
 
 def fit_profile(
     x: np.ndarray, train: np.ndarray, keeps_gross: bool, told: Told | None = None
@@ -71,11 +76,8 @@ def fit_profile(
         ValueError: a column that is not of the kind that is told.
     """
     told = told or Told(tuple(f"column_{place + 1}" for place in range(x.shape[1])))
-    is_number = np.array([place not in told.levels for place in range(x.shape[1])])
-    limits = no_limits(x.shape[1])
-    if not keeps_gross:
-        of_numbers = fit_limits(x[train][:, is_number])
-        limits.lower[is_number], limits.upper[is_number] = of_numbers
+    is_category = told.are_categories
+    limits = no_limits(x.shape[1]) if keeps_gross else fit_limits(numbers_alone(x[train], is_category))
     is_gross = np.zeros(x.shape, bool)
     for rows in (train, np.setdiff1d(np.arange(len(x)), train)):
         is_gross[rows] = gross_errors(limits, x[rows])
@@ -84,7 +86,21 @@ def fit_profile(
     # A column that is constant in the training rows alone is none: normal rows have other values.
     changed = kinds.has_changed(kinds.constants(columns), x)
     columns = tuple(PLAIN if changed[:, i].any() else column for i, column in enumerate(columns))
-    return Profile(columns, limits, is_gross.sum(axis=0), standing_out(rows[:, is_number])), is_gross
+    together = rows[:, ~is_category] if is_category.any() else rows
+    return Profile(columns, limits, is_gross.sum(axis=0), standing_out(together)), is_gross
+
+
+def numbers_alone(x: np.ndarray, is_category: np.ndarray) -> np.ndarray:
+    """Rows in which categories count as missing; the rows themselves, and no copy, where there are none.
+
+    Args:
+        x: (n, c) rows.
+        is_category: (c,) bool.
+
+    Returns:
+        (n, c).
+    """
+    return np.where(is_category, np.nan, x) if is_category.any() else x
 
 
 def recognised(rows: np.ndarray, x: np.ndarray, told: Told) -> tuple[Column, ...]:
@@ -106,16 +122,14 @@ def recognised(rows: np.ndarray, x: np.ndarray, told: Told) -> tuple[Column, ...
         if place in told.levels:
             columns.append(Column(CATEGORY, categories.facts_of(x[:, place], told.levels[place])))
             continue
-        kind = {0: told.kinds[place]} if place in told.kinds else {}
+        values = rows[~np.isnan(rows[:, place]), place]
         try:
-            (column,) = kinds.recognise(rows[:, place : place + 1], kind)
+            column = kinds.column_of(values, told.kinds.get(place))
         except ValueError as error:
             raise ValueError(f"kinds: column {name!r}: {error}") from None
         if column.kind == "angle" and not told.takes_angles:
-            (column,) = kinds.recognise(rows[:, place : place + 1], {0: "number"})
-        if told.by_rank:
-            column = kinds.ranked(column, rows[~np.isnan(rows[:, place]), place])
-        columns.append(column)
+            column = kinds.column_of(values, "number")
+        columns.append(kinds.ranked(column, values) if told.by_rank else column)
     return tuple(columns)
 
 
@@ -218,8 +232,8 @@ def say_profile(profile: Profile, x: np.ndarray, names: tuple[str, ...], notice:
             notice(angles.of_angle(name))
     if said := kinds.describe([c if c.kind != "constant" else PLAIN for c in profile.columns], names):
         notice(f"kinds of columns: {said}; generate keeps to them")
-    is_category = np.array([column.kind == CATEGORY for column in profile.columns])
-    for index, value, count in find_sentinels(np.where(is_category, np.nan, x)):
+    is_category = np.array([column.kind == CATEGORY for column in profile.columns], bool)
+    for index, value, count in find_sentinels(numbers_alone(x, is_category)):
         notice(
             f"column {names[index]!r}: {count} training rows hold {value:g}, far from all other values; if it "
             "marks a missing value, empty these cells"

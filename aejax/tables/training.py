@@ -13,9 +13,8 @@ from aejax import tasks
 from aejax.artefacts import codecs
 from aejax.base import Adversary, Batch, Model, Variables
 from aejax.data.columns.features import decode, encode, pooled, scaler_of
-from aejax.data.columns.kinds import CATEGORY
 from aejax.data.columns.scalers import scale, unscale
-from aejax.data.formats.options import ReadOptions, kinds_told, with_found
+from aejax.data.formats.options import with_categories, with_found
 from aejax.data.formats.tables import Table
 from aejax.tables import config as configs
 from aejax.tables import quality
@@ -71,7 +70,9 @@ def train(
         Interrupted: as in ``aejax.fit``.
     """
     configs.check(config)
-    config = dataclasses.replace(config, reading=_read_alike(config.reading, table))
+    # New tables are read alike: what this one has shown is told.
+    reading = with_found(with_categories(config.reading, table.categories), table.reading.dialect)
+    config = dataclasses.replace(config, reading=reading)
     codecs.check_folder(folder, Run)
     source = Source(path, table.reading.sha256 if sha256 is None else sha256, table.columns, table.has_header)
     split_key, fit_key, score_key = run_keys(config)
@@ -159,13 +160,6 @@ def _nothing_left(folder: str | Path) -> Iterator[None]:
         if not checkpoint.exist(Path(folder) / "checkpoints"):
             runs.discard(folder)
         raise
-
-
-def _read_alike(reading: ReadOptions, table: Table | LargeTable) -> ReadOptions:
-    """How new tables are read: what this one has shown is told."""
-    told = kinds_told(reading)
-    found = tuple(f"{name}={CATEGORY}" for name in table.categories if name not in told)
-    return with_found(dataclasses.replace(reading, kinds=(*reading.kinds, *found)), table.reading.dialect)
 
 
 def _suggested_latent_dim(ready: Prepared) -> int:

@@ -10,7 +10,7 @@ from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, Reading
 from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
-from aejax.data.formats.options import ReadOptions
+from aejax.data.formats.options import ReadOptions, with_categories
 
 if TYPE_CHECKING:
     from aejax.tables.likeness.comparison import Comparison
@@ -48,20 +48,16 @@ def run(command: CompareCommand) -> None:
         ValueError: tables that cannot be read or compared.
         OSError: a file that cannot be read.
     """
-    from aejax.data.columns.kinds import CATEGORY
     from aejax.tables.likeness.comparison import as_json, compare
 
     notice = functools.partial(note, quiet=command.quiet)
     real = read_table(command.real, command.reading, command.drop_columns, notice=notice)
-    # What is a category in the real rows is one in all.
-    told = tuple(f"{name}={CATEGORY}" for name in real.categories)
-    options = dataclasses.replace(command.reading, kinds=tuple(dict.fromkeys((*command.reading.kinds, *told))))
-    others = [
-        path and read_table(path, options, command.drop_columns, real.columns, notice=notice)
-        for path in (command.new, command.held_out)
-    ]
-    assert others[0]
-    found = compare(real, others[0], others[1] or None, command.target, command.seed, notice)
+    alike = with_categories(command.reading, real.categories)
+    new = read_table(command.new, alike, command.drop_columns, real.columns, notice=notice)
+    held_out = None
+    if command.held_out is not None:
+        held_out = read_table(command.held_out, alike, command.drop_columns, real.columns, notice=notice)
+    found = compare(real, new, held_out, command.target, command.seed, notice)
     say(as_json(found), [_text(found)], command.json)
 
 

@@ -82,22 +82,32 @@ def decode(features: Values, facts: dict[str, Any]) -> Values:
     return values
 
 
-def numbers_of(texts: Sequence[str], values: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
-    """Numbers of a table's own levels as those of a column that was noted before.
+def text_of(number: float) -> str:
+    """A number as the text of a category.
+
+    Example:
+        >>> text_of(1.0), text_of(2.5)
+        ('1', '2.5')
+    """
+    return f"{number:.15g}"
+
+
+def numbers_of(texts: Sequence[str], values: np.ndarray, levels: Sequence[str]) -> np.ndarray:
+    """Numbers of a table's own levels as those of other ones.
 
     Args:
         texts: the levels of the table.
         values: (n,) their numbers, NaN where missing, ``UNSEEN`` for another level.
-        facts: of the column.
+        levels: whose numbers are wanted.
 
     Returns:
-        (n,) numbers of the column's levels, ``UNSEEN`` where it has none.
+        (n,) numbers of the levels, ``UNSEEN`` where there is none.
 
     Example:
-        >>> numbers_of(("B", "C"), np.array([0, 1, np.nan]), {"levels": ["A", "B"], "has_missing": False, "rare": 0.0})
+        >>> numbers_of(("B", "C"), np.array([0, 1, np.nan]), ("A", "B"))
         array([ 1., -1., nan])
     """
-    known = {level: float(number) for number, level in enumerate(facts["levels"])}
+    known = {level: float(number) for number, level in enumerate(levels)}
     own = np.array([known.get(text, UNSEEN) for text in texts] or [np.nan])
     is_known = values >= 0
     return np.where(is_known, own[np.where(is_known, values, 0).astype(int)], values)

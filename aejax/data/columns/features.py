@@ -209,6 +209,8 @@ def check_features(
     Raises:
         ValueError: as ``check_scaled``.
     """
+    if scaling == "standardised":
+        return  # any number will do, and the columns below are a copy
     is_scaled = _is_scaled(columns)
     own = Scaler(scaler.mean[is_scaled], scaler.scale[is_scaled])
     of_scaled = [name for name, is_in in zip(names_of_features(columns, names), is_scaled, strict=True) if is_in]

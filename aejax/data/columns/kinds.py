@@ -5,9 +5,8 @@ below and put into ``KINDS``, before the more general ones.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,28 +69,47 @@ class Kind(NamedTuple):
     is_one_of: bool = False
 
 
-def recognise(x: ArrayLike, told: Mapping[int, str] = MappingProxyType({})) -> tuple[Column, ...]:
+def recognise(x: ArrayLike) -> tuple[Column, ...]:
     """The kind of each column.
 
     Args:
         x: (n, c) training rows, NaN where missing; each column has a value.
-        told: the kinds of some columns, by their place.
 
     Returns:
         c Columns.
-
-    Raises:
-        ValueError: values that are not of the kind that was told; the message begins with the column's place.
 
     Example:
         >>> x = np.column_stack([np.arange(100) % 2, np.linspace(-1, 1, 100)])
         >>> [column.kind for column in recognise(x)]
         ['few values', 'number']
-        >>> [column.kind for column in recognise(x, {0: "whole number"})]
-        ['whole number', 'number']
     """
-    seen = [column[~np.isnan(column)] for column in np.asarray(x, float).T]
-    return tuple(_recognised(values, told.get(place)) for place, values in enumerate(seen))
+    return tuple(column_of(column[~np.isnan(column)]) for column in np.asarray(x, float).T)
+
+
+def column_of(values: np.ndarray, told: str | None = None) -> Column:
+    """What is known of one column.
+
+    Args:
+        values: (n,) observed values of training rows, at least one.
+        told: its kind; found by the values if None.
+
+    Returns:
+        The Column.
+
+    Raises:
+        ValueError: values that are not of the kind that was told.
+
+    Example:
+        >>> values = np.repeat([0.0, 1.0], 50)
+        >>> column_of(values).kind, column_of(values, "whole number").kind
+        ('few values', 'whole number')
+    """
+    for kind in KINDS.values() if told is None else [KINDS[told]]:
+        facts = kind.recognise(values)
+        if facts is not None:
+            return Column(kind.name, facts)
+    assert told is not None  # the last kind takes every column
+    raise ValueError(f"found values that are not of the kind {told!r}, expected such; leave the kind to be found")
 
 
 def ranked(column: Column, values: np.ndarray) -> Column:
@@ -217,7 +235,7 @@ def is_angle(values: ArrayLike) -> bool:
         >>> is_angle((350 + 40 * np.sin(np.arange(500))) % 360), is_angle(np.linspace(0, 300, 500))
         (True, False)
     """
-    return _recognised(np.asarray(values, float)).kind == "angle"
+    return column_of(np.asarray(values, float)).kind == "angle"
 
 
 def is_flag(values: ArrayLike) -> np.ndarray:
@@ -228,15 +246,6 @@ def is_flag(values: ArrayLike) -> np.ndarray:
         array([ True,  True, False])
     """
     return np.isin(np.asarray(values, float), (-1.0, 0.0, 1.0))
-
-
-def _recognised(values: np.ndarray, told: str | None = None) -> Column:
-    for kind in KINDS.values() if told is None else [KINDS[told]]:
-        facts = kind.recognise(values)
-        if facts is not None:
-            return Column(kind.name, facts)
-    assert told is not None  # the last kind takes every column
-    raise ValueError(f"found values that are not of the kind {told!r}, expected such; leave the kind to be found")
 
 
 def _constant(values: np.ndarray) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """How a table is read, where its file does not say so itself."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aejax.artefacts.rules import FLAG, TEXT, check_all, each, optional, whole
@@ -119,6 +119,25 @@ def categories_told(options: ReadOptions) -> frozenset[str]:
         frozenset({'grade'})
     """
     return frozenset(name for name, kind in kinds_told(options).items() if kind == CATEGORY)
+
+
+def with_categories(options: ReadOptions, names: Iterable[str]) -> ReadOptions:
+    """The options for other tables of the kind: what one has shown to be categories is told.
+
+    Args:
+        options: how the table was read.
+        names: of its columns of categories.
+
+    Returns:
+        The ReadOptions.
+
+    Example:
+        >>> with_categories(ReadOptions(kinds=("grade=category",)), ["grade", "shift"]).kinds
+        ('grade=category', 'shift=category')
+    """
+    told = kinds_told(options)
+    found = (f"{name}={CATEGORY}" for name in names if name not in told)
+    return dataclasses.replace(options, kinds=(*options.kinds, *found))
 
 
 def told_last(options: ReadOptions, before: ReadOptions) -> ReadOptions:

@@ -134,11 +134,11 @@ def _behaviour(
     columns: list[Column], has_header: bool, options: ReadOptions, wanted: Sequence[str] | None
 ) -> dict[str, str]:
     """Which columns of numbers are clocks, counters, ids or row numbers, and why they are taken for one."""
-    kept = {*options.keep_columns, *(wanted or ())}
+    kept, told = {*options.keep_columns, *(wanted or ())}, kinds_told(options)
     numbers = {
         column.name: column.values
         for column in columns
-        if not column.is_clock and not column.problem and len(column.values) and column.name not in kinds_told(options)
+        if not column.is_clock and not column.problem and len(column.values) and column.name not in told
     }
     found = clocks.clocks({name: values for name, values in numbers.items() if not np.isinf(values).any()})
     nameless = {f"column_{place}" for place in range(1, len(columns) + 1)} if has_header else set()

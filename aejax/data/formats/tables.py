@@ -54,7 +54,7 @@ class Selection(NamedTuple):
         values: (n, c) float64.
         extra: the names of the table's other columns, which are not in ``values``.
         note: a sentence where columns were matched by their position; "" where by their names.
-        categories: as in ``Table``, by the names of training.
+        categories: as in ``Table``, of these columns, by the names of training.
     """
 
     values: np.ndarray
@@ -239,7 +239,8 @@ def select_columns(table: Table, columns: Sequence[str], has_header: bool) -> Se
     extra = tuple(name for name in table.columns if name not in set(columns))
     note = "" if has_header else f"columns are matched by their position: neither table has a header ({shown(columns)})"
     is_same = tuple(columns) == table.columns  # as mostly, and a copy would take as much memory again
-    return Selection(table.values if is_same else table.values[:, order], extra, note, table.categories)
+    categories = {name: table.categories[name] for name in columns if name in table.categories}
+    return Selection(table.values if is_same else table.values[:, order], extra, note, categories)
 
 
 def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Selection:
@@ -256,13 +257,12 @@ def _by_position(table: Table, columns: Sequence[str], has_header: bool) -> Sele
     return Selection(table.values, (), note, {names[name]: levels for name, levels in table.categories.items()})
 
 
-def check_numbers(table: Table, user: str, columns: Sequence[str] | None = None) -> None:
-    """Refuses a table with columns of categories.
+def check_numbers(table: Table | Selection, user: str) -> None:
+    """Refuses columns of categories.
 
     Args:
-        table: the Table.
+        table: the Table, or the columns of it that matter.
         user: who takes numbers alone, for the error.
-        columns: that matter; all if None.
 
     Raises:
         ValueError: there are categories; the message names the first such column.
@@ -271,8 +271,6 @@ def check_numbers(table: Table, user: str, columns: Sequence[str] | None = None)
         >>> check_numbers(as_table({"T": [1, 2]}), "a monitor")
     """
     for name, levels in table.categories.items():
-        if columns is not None and name not in columns:
-            continue
         raise ValueError(
             f"column {name!r}: found categories ({shown(levels, 3)}), expected numbers, which are all that {user} "
             f"takes; leave it out with --drop-columns {shlex.quote(name)}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from aejax.data.columns.categories import MOST_LEVELS
+from aejax.data.columns.categories import MOST_LEVELS, text_of
 from aejax.data.columns.kinds import CATEGORY
 from aejax.data.formats.options import ReadOptions, kinds_told
 from aejax.data.formats.table_files.registry import Column
@@ -67,7 +67,7 @@ def texts_of_numbers(values: np.ndarray) -> np.ndarray:
         ['1', '2.5', '']
     """
     levels, numbers = np.unique(values, return_inverse=True)
-    texts = np.array(["" if np.isnan(level) else f"{level:.15g}" for level in levels], object)
+    texts = np.array(["" if np.isnan(level) else text_of(level) for level in levels], object)
     return texts[numbers]
 
 

@@ -67,5 +67,5 @@ def samples_of(tables: Sequence[Table]) -> tuple[Sample, ...]:
         levels = list(dict.fromkeys(level for own in texts if own for level in own))
         num_levels[place] = len(levels)
         for own, rows in zip(texts, values, strict=True):
-            rows[:, place] = numbers_of(own or (), rows[:, place], {"levels": levels})
+            rows[:, place] = numbers_of(own or (), rows[:, place], levels)
     return tuple(Sample(names, rows, num_levels) for rows in values)

@@ -87,9 +87,7 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> Read:
     columns, notes = [], []
     for name, text, cells, decimal in zip(names, texts, trimmed, decimals, strict=True):
         if cells is None:
-            column = _clock(name, text)
-            is_text = name in rules.categories
-            columns.append(column._replace(is_clock=False, problem="categories") if is_text else column)
+            columns.append(_text(name, text, "categories") if name in rules.categories else _clock(name, text))
             continue
         marks = _marks_of(cells, rules.marks, decimal or whole)
         values = None if marks is None else _numbers(cells, marks)
@@ -100,7 +98,7 @@ def columns_of_text(names: list[str], texts: list[Any], rules: Rules) -> Read:
             columns.append(_clock(name, text))
         else:
             problem, words = _problem(cells, marks, rules)
-            columns.append(_clock(name, text)._replace(is_clock=False, problem=problem, words=words))
+            columns.append(_text(name, text, problem, words))
     return Read(columns, notes, shown)
 
 
@@ -197,6 +195,10 @@ def _clock(name: str, text: Any) -> Column:
 
     cells = pc.fill_null(pc.utf8_trim_whitespace(text), "").to_numpy()
     return Column(name, np.full(len(cells), np.nan), is_clock=True, cells=cells)
+
+
+def _text(name: str, text: Any, problem: str, words: tuple[str, ...] = ()) -> Column:
+    return _clock(name, text)._replace(is_clock=False, problem=problem, words=words)
 
 
 def _note(name: str, cells: Any, marks: Marks) -> list[str]:

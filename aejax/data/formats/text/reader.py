@@ -232,6 +232,12 @@ def _columns(body: _Body, dialect: Dialect, options: ReadOptions) -> list[Any]:
     return _by_python(body, dialect)
 
 
+def _name(dialect: Dialect, place: int) -> str:
+    """What a column is called, one without a name by its place."""
+    named = dialect.names or ()
+    return (named[place] if place < len(named) else "") or f"column_{place + 1}"
+
+
 def _is_awkward(rows: _Span, dialect: Dialect) -> bool:
     """Whether quotes, or lines of white space, mean something else to pyarrow."""
     has_quotes = b'"' in rows
@@ -251,15 +257,11 @@ def _plain(dialect: Dialect, options: ReadOptions) -> list[bool]:
     number = re.compile(rf"-?(?:\d+{decimal}?\d*|{decimal}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
     missing = {*MISSING, *(word.strip().lower() for word in options.missing)}
     texts = categories_told(options)
-    names = dict(enumerate(dialect.names or ()))
     columns = []
     for j in range(dialect.width):
-        if (names.get(j) or f"column_{j + 1}") in texts:
-            columns.append(False)
-            continue
         cells = [row[j] for row in dialect.rows if len(row) > j]
         filled = [cell for cell in cells if cell.lower() not in missing]
-        columns.append(bool(filled) and all(map(number.fullmatch, filled)))
+        columns.append(_name(dialect, j) not in texts and bool(filled) and all(map(number.fullmatch, filled)))
     return columns + [False] * dialect.ends_open
 
 
@@ -341,14 +343,13 @@ def _numbered(body: _Body, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
 def _read_columns(columns: list[Any], body: _Body, dialect: Dialect, options: ReadOptions) -> Read:
     """Columns of numbers as they are, the others read from their cells."""
     places = [j for j, column in enumerate(columns) if not isinstance(column, np.ndarray)]
-    labels = dict(enumerate(dialect.names or ()))
 
     def where(row: int) -> str:
         line, _ = next(islice(_numbered(body, dialect), row, None))
         return f"row {row + 1} (line {line})"
 
     rules = Rules(dialect.marks, options.missing, where, categories_told(options))
-    read = columns_of_text([labels.get(j) or f"column_{j + 1}" for j in places], [columns[j] for j in places], rules)
+    read = columns_of_text([_name(dialect, j) for j in places], [columns[j] for j in places], rules)
     found = dict(zip(places, read.columns, strict=True))
     return read._replace(columns=[found[j] if j in found else Column("", column) for j, column in enumerate(columns)])
 
