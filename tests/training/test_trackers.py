@@ -12,7 +12,8 @@ from aejax import tables
 from aejax.cli.commands.training import TrainCommand, train
 from aejax.tables.config import TrainConfig
 from aejax.training import Interrupted
-from aejax.training.trackers import _events, composite, json_lines, reporter, tensorboard, tracker_of
+from aejax.training.trackers import composite, json_lines, reporter, tensorboard, tracker_of
+from aejax.training.trackers.event_files import _events
 
 METRICS = {"loss": 1.5, "val_loss": float("nan")}
 
@@ -144,5 +145,5 @@ def test_the_command_notes_each_epoch_and_what_a_finished_run_lacks(tmp_path):
     log.write_text("".join(json.dumps(line) + "\n" for line in whole[:3]))
     train(TrainCommand(resume=folder, track=places, quiet=True))
     assert of_lines(log) == whole
-    with pytest.raises(ValueError, match="expected jsonl:FILE or tensorboard:FOLDER"):
-        train(TrainCommand(str(tmp_path / "plant.csv"), tmp_path / "other", train=config, track=("mlflow:x",)))
+    with pytest.raises(ValueError, match="expected jsonl:FILE, tensorboard:FOLDER or mlflow"):
+        train(TrainCommand(str(tmp_path / "plant.csv"), tmp_path / "other", train=config, track=("wandb:x",)))

@@ -45,7 +45,7 @@ class TrainCommand:
     """Train with the other processes that were started so, on all devices: by SLURM, Open MPI, Kubernetes, or by the
     environment's JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
     track: tuple[str, ...] = ()
-    """Where the figures of each epoch go too: jsonl:FILE, tensorboard:FOLDER."""
+    """Where the figures of each epoch go too: jsonl:FILE, tensorboard:FOLDER, mlflow:ADDRESS#RUN."""
     json: Json = False
     quiet: Quiet = False
 
