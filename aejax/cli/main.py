@@ -107,6 +107,9 @@ class GenerateCommand:
     sampler: Literal["prior", "mixture", "flow"] = "prior"
     """What codes are drawn from: the model's prior, or a mixture of Gaussians or a flow fitted to the codes of the
     training rows. What was fitted is kept in the run folder."""
+    flow_steps: int | None = None
+    """Steps of the flow's training; 5,000 to 20,000 by default, by the number of rows. More come nearer to large
+    tables."""
     data: str | None = None
     """The table that the run was trained on, if it is no longer where it was; to fit a mixture or a flow."""
     out: str = "-"
@@ -281,9 +284,17 @@ def _generate(command: GenerateCommand) -> None:
         conditions[name] = value
     run = aejax.load(command.run, aejax.Run)
     notice, codes = _notice(command), None
+    if command.flow_steps is not None and command.sampler != "flow":
+        raise ValueError(f"flow_steps: found {command.flow_steps} beside --sampler {command.sampler}, expected flow")
     if command.sampler != "prior":
         codes = tables.kept_codes(
-            run, command.run, command.sampler, lambda: _training_table(command, run), not command.quiet, notice
+            run,
+            command.run,
+            command.sampler,
+            lambda: _training_table(command, run),
+            not command.quiet,
+            notice,
+            command.flow_steps,
         )
     rows = tables.generate(run, command.num_samples, conditions, command.seed, notice, codes)
     write_table(command.out, rows, keep_formulas=command.keep_formulas)

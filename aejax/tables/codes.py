@@ -26,7 +26,11 @@ _NUM_COMPONENTS = 10
 
 
 def fit_codes(
-    run: Run, table: Table, sampler: Sampler = "flow", progress: bool | Callable[[Progress], None] = False
+    run: Run,
+    table: Table,
+    sampler: Sampler = "flow",
+    progress: bool | Callable[[Progress], None] = False,
+    num_steps: int | None = None,
 ) -> tasks.Mixture | tasks.Flow:
     """Fits a distribution to the codes of the rows that a run was trained on.
 
@@ -37,12 +41,13 @@ def fit_codes(
         table: the table that it was trained on.
         sampler: ``"flow"``, which is one given the run's conditions, or ``"mixture"``, which takes no account of them.
         progress: as in ``aejax.fit``; of a flow.
+        num_steps: of a flow's training, as in ``aejax.fit_flow``. More of them come nearer to large tables.
 
     Returns:
         The Flow or the Mixture, for ``generate(..., codes=...)``.
 
     Raises:
-        ValueError: another table, or a GAN, which has no codes.
+        ValueError: another table, a GAN, which has no codes, or steps of a mixture.
 
     Example:
         >>> import tempfile
@@ -56,6 +61,8 @@ def fit_codes(
     """
     check_encodes(run.model)
     assert isinstance(run.model, Model)  # or it was refused
+    if num_steps is not None and sampler == "mixture":
+        raise ValueError(f"num_steps: found {num_steps} for a mixture, expected none: only a flow is trained in steps")
     if table.columns != run.source.columns or table.reading.sha256 != run.source.sha256:
         raise ValueError(
             f"table: found another one than the run was trained on, {run.source.path}; give that one, or train anew"
@@ -67,7 +74,7 @@ def fit_codes(
     key = jax.random.fold_in(score_key, 1)
     if sampler == "mixture":
         return tasks.fit_mixture(key, run.model, run.variables, x, min(_NUM_COMPONENTS, len(rows)))
-    return tasks.fit_flow(key, run.model, run.variables, x, progress=progress)
+    return tasks.fit_flow(key, run.model, run.variables, x, num_steps=num_steps, progress=progress)
 
 
 def kept_codes(
@@ -77,6 +84,7 @@ def kept_codes(
     read: Callable[[], Table],
     progress: bool | Callable[[Progress], None] = False,
     notice: Notice = lambda text: None,  # noqa: ARG005
+    num_steps: int | None = None,
 ) -> tasks.Mixture | tasks.Flow:
     """The distribution of codes that a run folder keeps; fitted, and kept, where it has none yet.
 
@@ -87,6 +95,7 @@ def kept_codes(
         read: () -> the table that the run was trained on; called where something is to be fitted.
         progress: as in ``fit_codes``.
         notice: takes what a user should know, a line each.
+        num_steps: as in ``fit_codes``; another number than that of the kept one fits it anew.
 
     Returns:
         The Flow or the Mixture.
@@ -97,11 +106,12 @@ def kept_codes(
     check_encodes(run.model)
     if sampler == "mixture" and run.config.condition_columns:
         notice("a mixture takes no account of the conditions when it draws codes; --sampler flow does")
-    kept = Path(folder) / f"{sampler}-{_fingerprint(run)}"
+    length = "" if num_steps is None else f"-{num_steps}"
+    kept = Path(folder) / f"{sampler}{length}-{_fingerprint(run)}"
     if (kept / manifest.MANIFEST).is_file():
         found: tasks.Mixture | tasks.Flow = codecs.load(kept, _TYPES[sampler])
         return found
-    codes = fit_codes(run, read(), sampler, progress)
+    codes = fit_codes(run, read(), sampler, progress, num_steps)
     try:
         codecs.save(kept, codes)
     except OSError as error:

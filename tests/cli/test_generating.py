@@ -58,6 +58,16 @@ def test_an_autoencoder_draws_rows_by_what_was_fitted_to_its_codes(folder, sampl
     assert run("verify", folder / "run") == 0
 
 
+def test_a_flow_of_another_length_is_fitted_and_kept_beside_the_first(folder, capsys):
+    for steps in (30, 40, 30):
+        assert generate(folder, f"{steps}.csv", "--sampler", "flow", "--flow-steps", steps) == 0
+    assert [path.name.split("-")[1] for path in kept(folder, "flow")] == ["30", "40"]
+    assert (folder / "30.csv").read_bytes() != (folder / "40.csv").read_bytes()
+    assert run("verify", folder / "run") == 0
+    assert generate(folder, "new.csv", "--sampler", "mixture", "--flow-steps", 30) == 1
+    assert "flow_steps: found 30 beside --sampler mixture, expected flow" in capsys.readouterr().err
+
+
 def test_what_was_kept_needs_no_table_and_draws_the_same_bits(folder, monkeypatch):
     assert generate(folder, "first.csv", "--sampler", "flow") == 0
     monkeypatch.setattr(tables.codes, "fit_codes", None)
@@ -100,7 +110,7 @@ def test_a_table_that_is_gone_or_another_is_named(folder, capsys):
 
 def test_codes_are_fitted_to_what_the_run_was_trained_on_and_not_to_calibration_rows(first, monkeypatch):
     found = {}
-    monkeypatch.setattr(tables.codes.tasks, "fit_flow", lambda key, model, variables, x, progress: found.update(x=x))
+    monkeypatch.setattr(tables.codes.tasks, "fit_flow", lambda key, model, variables, x, **options: found.update(x=x))
     run_of = aejax.load(first / "run", aejax.Run)
     tables.fit_codes(run_of, tables.read_table(first / "plant.csv"))
     record = aejax.load(first / "run" / "record")
