@@ -10,7 +10,7 @@ import numpy as np
 from aejax import metrics, plots, tables, tasks
 from aejax.artefacts import codecs, manifest, storage
 from aejax.artefacts.locking import is_leftover
-from aejax.cli.commands.training import BESIDE
+from aejax.cli.commands.training import BESIDE, DEMO
 from aejax.data.columns.scalers import scale
 from aejax.data.formats.tables import Table, write_table
 from aejax.reports import pages
@@ -25,9 +25,8 @@ _TRAINING_TRAJECTORIES, _TEST_TRAJECTORIES, _FAULTY_TRAJECTORIES = 120, 20, 5
 _NUM_SAMPLES, _FAULT_START = 240, 60
 _COLUMNS = (*plant.SENSORS, *plant.CONDITIONS)
 
-# Written first. It notes the SHA-256 of each table and page: only a folder that holds it is an earlier demo, and only
-# what nobody has changed since is replaced.
-_MARKER = "demo.json"
+# ``DEMO`` is written first. It notes the SHA-256 of each table and page: only a folder that holds it is an earlier
+# demo, and only what nobody has changed since is replaced.
 _WRITTEN_BY = "aejax demo"
 
 CONFIG = TrainConfig(
@@ -65,8 +64,7 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
     _refuse_others(folder)
     checkpoint.remove(folder / "checkpoints")
     _note(folder)
-    train_key, test_key, fault_key = jax.random.split(jax.random.key(seed), 3)
-    normal = _table(plant.plant(train_key, _TRAINING_TRAJECTORIES, _NUM_SAMPLES))
+    normal = _table(plant.plant(_keys(seed)[0], _TRAINING_TRAJECTORIES, _NUM_SAMPLES))
     write_table(folder / "plant.csv", _by_name(normal))
     _note(folder, "plant.csv")
     run = tables.train(
@@ -77,35 +75,62 @@ def demo(folder: str | Path, seed: int = 0, progress: bool | Callable[[Progress]
         sha256=manifest.file_digest(folder / "plant.csv"),
         progress=progress,
     )
-    new = plant.plant(test_key, _TEST_TRAJECTORIES, _NUM_SAMPLES)
+    new, faulty = _new_rows(seed)
+    write_table(folder / "faults.csv", _labelled(faulty))
+    _note(folder, "faults.csv")
+    panels = _panels(run, new, faulty)
+    write_report(folder / "report.html", run, codecs.load(record_folder(folder), Record), panels)
+    _note(folder, "report.html")
+    manifest.note_files(folder, (*BESIDE, "plant.csv", "faults.csv"))
+    tables_of_both = "\n\n".join(pages.format_table(panel.table) for panel in panels if panel.table)
+    return (
+        f"{tables_of_both}\n\npictures in {folder / 'report.html'}; next: aejax detect {folder} {folder / 'faults.csv'}"
+    )
+
+
+def panels_of(folder: Path, run: Run) -> list[Panel]:
+    """What the report of a demo has beside that of any run; the plant is simulated anew.
+
+    Args:
+        folder: of any run.
+        run: the Run in it.
+
+    Returns:
+        Panels; none of a folder that is no demo's.
+    """
+    return [] if _noted(folder) is None else _panels(run, *_new_rows(run.config.seed))
+
+
+def _keys(seed: int) -> jax.Array:
+    """Of the training rows, of new rows and of faults."""
+    return jax.random.split(jax.random.key(seed), 3)
+
+
+def _new_rows(seed: int) -> tuple[plant.PlantData, dict[str, plant.PlantData]]:
+    """Trajectories that nothing was trained on: of normal operation, and with each fault."""
+    _, test_key, fault_key = _keys(seed)
     faulty = {
         fault: plant.plant(key, _FAULTY_TRAJECTORIES, _NUM_SAMPLES, fault, _FAULT_START)
         for fault, key in zip(plant.FAULTS[1:], jax.random.split(fault_key, len(plant.FAULTS) - 1), strict=True)
     }
-    write_table(folder / "faults.csv", _labelled(faulty))
-    _note(folder, "faults.csv")
-    overall, faults = _on_normal_operation(run, new), _on_faults(run, new, faulty)
-    panels = [
+    return plant.plant(test_key, _TEST_TRAJECTORIES, _NUM_SAMPLES), faulty
+
+
+def _panels(run: Run, new: plant.PlantData, faulty: dict[str, plant.PlantData]) -> list[Panel]:
+    return [
         Panel(
             "New trajectories",
             text=f"{_TEST_TRAJECTORIES} trajectories of four hours that the model has not seen, without a fault.",
-            table=overall,
+            table=_on_normal_operation(run, new),
         ),
         Panel(
             "Faults",
             text="The model was trained on normal operation only. AUROC compares the rows after a fault has entered "
             "with those of normal operation.",
-            table=faults,
+            table=_on_faults(run, new, faulty),
         ),
         *_pictures(run, faulty),
     ]
-    write_report(folder / "report.html", run, codecs.load(record_folder(folder), Record), panels)
-    _note(folder, "report.html")
-    manifest.note_files(folder, (*BESIDE, "plant.csv", "faults.csv"))
-    return (
-        f"{pages.format_table(overall)}\n\n{pages.format_table(faults)}\n\n"
-        f"pictures in {folder / 'report.html'}; next: aejax detect {folder} {folder / 'faults.csv'}"
-    )
 
 
 def _refuse_others(folder: Path) -> None:
@@ -127,14 +152,14 @@ def _is_own(path: Path, noted: dict[str, str] | None) -> bool:
     if noted is None:
         return False
     # What belongs to a run is replaced by the training, which knows its own.
-    if path.name in (_MARKER, "config.json", "record", "checkpoints") or manifest.is_part(path.name):
+    if path.name in (DEMO, "config.json", "record", "checkpoints") or manifest.is_part(path.name):
         return True
     return path.is_file() and noted.get(path.name) == manifest.file_digest(path)
 
 
 def _noted(folder: Path) -> dict[str, str] | None:
     try:
-        found = storage.read_json(folder / _MARKER)
+        found = storage.read_json(folder / DEMO)
     except (FileNotFoundError, ValueError):
         return None
     is_ours = isinstance(found, dict) and found.get("written_by") == _WRITTEN_BY
@@ -143,7 +168,7 @@ def _noted(folder: Path) -> dict[str, str] | None:
 
 def _note(folder: Path, *names: str) -> None:
     files = {**(_noted(folder) or {}), **{name: manifest.file_digest(folder / name) for name in names}}
-    storage.write_json(folder / _MARKER, {"written_by": _WRITTEN_BY, "files": files})
+    storage.write_json(folder / DEMO, {"written_by": _WRITTEN_BY, "files": files})
 
 
 def _table(data: plant.PlantData) -> Table:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from aejax.cli import demo
+from aejax.cli.main import main
 from aejax.reports import pages
 from aejax.simulate import plant
 from aejax.training import checkpoint
@@ -30,6 +31,14 @@ def test_the_control_chart_names_each_fault(tmp_path, monkeypatch):
     assert chart.get_yscale() in ("log", "symlog")
     assert chart.get_legend() is not None
     assert all(fault in text for fault in plant.FAULTS[1:])
+    # The report written again is the same one, the demo's own parts included.
+    page = (tmp_path / "demo" / "report.html").read_bytes()
+    written.clear()
+    (tmp_path / "demo" / "report.html").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(tmp_path / "demo")])
+    assert {"New trajectories", "Faults", "Control chart"} < set(written)
+    assert (tmp_path / "demo" / "report.html").read_bytes() == page
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):

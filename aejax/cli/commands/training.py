@@ -20,10 +20,14 @@ from aejax.tables.config import TrainConfig
 
 if TYPE_CHECKING:
     from aejax.data.formats.tables import Table
+    from aejax.reports.pages import Panel
     from aejax.tables.large import LargeTable
+    from aejax.tables.run import Run
 
 # What belongs to a run beside the run itself; ``aejax verify`` compares it.
 BESIDE = ("config.json", "record/artefact.json", "report.html")
+# Only the folder of a demo holds it.
+DEMO = "demo.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +56,14 @@ class TrainCommand:
 
 @dataclasses.dataclass(frozen=True)
 class ReportCommand:
-    """Write report.html of a run again."""
+    """Write report.html of a run again, or a page of two runs beside each other."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
     """Run folder."""
+    against: Path | None = None
+    """Folder of another run: both beside each other, in a page of its own."""
+    out: Path | None = None
+    """HTML file to write; RUN/report.html by default, with --against RUN/against-OTHER.html."""
     quiet: Quiet = False
 
 
@@ -218,16 +226,39 @@ def _finish(folder: Path) -> None:
 
 
 def report(command: ReportCommand) -> None:
-    """Writes the report of a run again.
+    """Writes the report of a run again, or a page of two.
 
     Args:
         command: the options.
     """
-    _write_report(command.run)
-    print(command.run / "report.html")
+    if command.against is not None:
+        print(_write_comparison(command, command.against))
+        return
+    out = command.out or command.run / "report.html"
+    _write_report(command.run, out)
+    print(out)
 
 
-def _write_report(folder: Path) -> tuple[str, dict[str, object]]:
+def _write_comparison(command: ReportCommand, other: Path) -> Path:
+    import aejax
+    from aejax.reports.comparison import Side, write_comparison
+    from aejax.tables import run as runs
+
+    folders = (command.run, other)
+    # Two folders of one name are told apart by where they are.
+    names = [folder.resolve().name for folder in folders]
+    if names[0] == names[1]:
+        names = [str(folder) for folder in folders]
+    sides = [
+        Side(name, aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record))
+        for name, folder in zip(names, folders, strict=True)
+    ]
+    out = command.out or command.run / f"against-{other.resolve().name}.html"
+    write_comparison(out, *sides)
+    return out
+
+
+def _write_report(folder: Path, out: Path | None = None) -> tuple[str, dict[str, object]]:
     """Writes the report of a run, and returns its summary as text and as figures."""
     import aejax
     from aejax.artefacts import manifest
@@ -235,10 +266,18 @@ def _write_report(folder: Path) -> tuple[str, dict[str, object]]:
     from aejax.tables import run as runs
 
     run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
-    write_report(folder / "report.html", run, record)
-    if (folder / manifest.MANIFEST).is_file():  # a folder of an earlier version has none
+    write_report(out or folder / "report.html", run, record, _parts_of_a_demo(folder, run))
+    if out is None and (folder / manifest.MANIFEST).is_file():  # a folder of an earlier version has none
         manifest.note_files(folder, BESIDE)
     return summary(run, record), figures(run, record)
+
+
+def _parts_of_a_demo(folder: Path, run: "Run") -> "list[Panel]":
+    if not (folder / DEMO).is_file():
+        return []
+    from aejax.cli import demo
+
+    return demo.panels_of(folder, run)
 
 
 def _say_what_is_ignored(command: TrainCommand, config: TrainConfig) -> None:
