@@ -70,7 +70,7 @@ def _have_the_same_rows(first: Run, second: Run) -> bool:
 
 
 def _losses(first: Side, second: Side) -> list[Panel]:
-    """Validation losses in one picture, where they measure the same: one model, beta and likelihood, one set of columns."""
+    """Validation losses in one picture, where they measure the same: one model and its options, the same columns."""
     same = ("model", "likelihood", "numbers", "options")
     of_first, of_second = ([getattr(side.run.config, name) for name in same] for side in (first, second))
     if of_first != of_second or first.run.columns != second.run.columns:
