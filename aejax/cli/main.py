@@ -274,7 +274,7 @@ def _table(command: EvaluateCommand, run: "aejax.Run") -> "Table":
 def _generate(command: GenerateCommand) -> None:
     import aejax
     from aejax import tables
-    from aejax.data.formats.tables import write_table
+    from aejax.data.formats.tables import write_blocks
 
     conditions = {}
     for word in command.condition:
@@ -296,8 +296,8 @@ def _generate(command: GenerateCommand) -> None:
             notice,
             command.flow_steps,
         )
-    rows = tables.generate(run, command.num_samples, conditions, command.seed, notice, codes)
-    write_table(command.out, rows, keep_formulas=command.keep_formulas)
+    blocks = tables.generated_blocks(run, command.num_samples, conditions, command.seed, notice, codes)
+    write_blocks(command.out, blocks, keep_formulas=command.keep_formulas)
 
 
 def _training_table(command: GenerateCommand, run: "aejax.Run") -> "Table":

@@ -46,6 +46,7 @@ class LayerOptions(TypedDict, total=False):
     dropout_rate: float
     batch_norm: bool
     precision: nets.Precision
+    remat: bool
 
 
 class DenseOptions(LayerOptions, total=False):
@@ -66,6 +67,7 @@ def dense_networks(
     dropout_rate: float = 0.0,
     batch_norm: bool = False,
     precision: nets.Precision = "float32",
+    remat: bool = False,
     encoder: nets.Network | None = None,
     decoder: nets.Network | None = None,
 ) -> tuple[nets.Network, nets.Network]:
@@ -82,6 +84,8 @@ def dense_networks(
         batch_norm: whether hidden layers are normalised.
         precision: ``"bfloat16"`` has the layers compute in it, which is faster on accelerators; parameters and losses
             stay float32.
+        remat: whether hidden layers are computed again in the backward pass in place of being kept, see
+            ``aejax.nets.recomputed``: less memory, a third more arithmetic.
         encoder: a Network from the event to the code (a VAE's: mean and log-variance) in place of the dense one.
         decoder: a Network from the code to the event in place of the dense one.
 
@@ -99,9 +103,12 @@ def dense_networks(
     def dense(widths: Sequence[int], output_shape: Sequence[int]) -> nets.Network:
         return nets.mlp(widths, output_shape, activation=activation, dropout_rate=dropout_rate, batch_norm=batch_norm)
 
+    def computed(network: nets.Network) -> nets.Network:
+        return nets.recomputed(nets.computed_in(network, precision), remat)
+
     return (
-        nets.computed_in(encoder or dense(hidden_dims, (code_size,)), precision),
-        nets.computed_in(decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood)), precision),
+        computed(encoder or dense(hidden_dims, (code_size,))),
+        computed(decoder or dense(tuple(hidden_dims)[::-1], output_shape(event_shape, likelihood))),
     )
 
 

@@ -33,6 +33,7 @@ def convolutional_networks(
     dropout_rate: float = 0.0,
     batch_norm: bool = True,
     precision: nets.Precision = "float32",
+    remat: bool = False,
     grid: Sequence[int] | None = None,
     dense_dims: Sequence[int] = (),
 ) -> tuple[nets.Network, nets.Network]:
@@ -50,6 +51,8 @@ def convolutional_networks(
         batch_norm: whether hidden layers are normalised.
         precision: ``"bfloat16"`` has the layers compute in it, which is faster on accelerators; parameters and losses
             stay float32.
+        remat: whether hidden layers are computed again in the backward pass in place of being kept, see
+            ``aejax.nets.recomputed``: less memory, a third more arithmetic.
         grid: sizes of a coarser grid that the convolutions work on, in the place of the spatial axes: their input is
             averaged onto it, their output interpolated from it, linearly. With ``bernoulli()`` the edges of bodies of
             some cells' width stay sharp, since a field of logits crosses zero between grid points; the work is less by
@@ -83,7 +86,10 @@ def convolutional_networks(
         decoder = decoder | {"resize": nets.resize(inner, spatial)}
     # Alone, a network keeps its layers without a name of its own before them, as PyTorch's weights are paired.
     networks = [nets.compose(**parts) if len(parts) > 1 else next(iter(parts.values())) for parts in (encoder, decoder)]
-    return nets.computed_in(networks[0], precision), nets.computed_in(networks[1], precision)
+    encoder_network, decoder_network = (
+        nets.recomputed(nets.computed_in(network, precision), remat) for network in networks
+    )
+    return encoder_network, decoder_network
 
 
 @factory

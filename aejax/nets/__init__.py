@@ -5,6 +5,7 @@ from aejax.nets.dense import mlp
 from aejax.nets.layers import ACTIVATIONS
 from aejax.nets.network import Network, as_network, compose, join, select
 from aejax.nets.precision import Precision, computed_in
+from aejax.nets.recomputing import recomputed
 from aejax.nets.resizing import resize
 from aejax.nets.shortcut import with_shortcut
 from aejax.nets.temporal import dilated_convolutions
@@ -21,6 +22,7 @@ __all__ = [
     "dilated_convolutions",
     "join",
     "mlp",
+    "recomputed",
     "resize",
     "select",
     "with_shortcut",

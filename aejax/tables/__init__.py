@@ -5,7 +5,7 @@ from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, reconstruct
 from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
-from aejax.tables.generation import generate
+from aejax.tables.generation import generate, generated_blocks
 from aejax.tables.likeness.comparison import Comparison, compare
 from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
@@ -27,6 +27,7 @@ __all__ = [
     "fit_codes",
     "fit_monitor",
     "generate",
+    "generated_blocks",
     "kept_codes",
     "read_table",
     "reconstruct",

@@ -1,7 +1,7 @@
 """New rows of a run, in the units of its table and at the conditions that are asked for."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
@@ -16,6 +16,9 @@ from aejax.data.columns.kinds import CATEGORY, Column
 from aejax.data.formats.table_files.registry import shown
 from aejax.tables.columns import Notice, as_columns, say_divergence
 from aejax.tables.run import Run
+
+# So many are drawn at a time, each block by a key of its own.
+_ROWS_A_BLOCK = 65_536
 
 
 def generate(
@@ -42,6 +45,34 @@ def generate(
     Raises:
         ValueError: a model without a distribution, a condition that is missing or unknown, or a bad number.
     """
+    blocks = list(generated_blocks(run, num_samples, conditions, seed, notice, codes))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def generated_blocks(
+    run: Run,
+    num_samples: int,
+    conditions: Mapping[str, float | str] | None = None,
+    seed: int = 0,
+    notice: Notice = lambda text: None,  # noqa: ARG005
+    codes: tasks.Mixture | tasks.Flow | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """The rows of ``generate`` some at a time, so that no number of rows fills the memory.
+
+    Args:
+        run: as in ``generate``, and so are the others.
+        num_samples: how many rows.
+        conditions: a value for each condition column.
+        seed: of the draw.
+        notice: takes what a user should know.
+        codes: what codes are drawn from.
+
+    Returns:
+        The columns of at most 65,536 rows each.
+
+    Raises:
+        ValueError: as ``generate``, before a row is drawn.
+    """
     conditions = conditions or {}
     expected = run.config.condition_columns
     if set(conditions) != set(expected):
@@ -58,8 +89,15 @@ def generate(
             f"new rows of {run.config.model} are without observation noise: each column varies less than in the table"
         )
     scaled = scaled_conditions(run, given)
-    rows = draw_rows(run, jax.random.key(seed), num_samples, None if scaled is None else scaled[0], codes)
-    return as_columns(run, rows, np.broadcast_to(given, (num_samples, len(expected))) if expected else None)
+    cond = None if scaled is None else scaled[0]
+    key = jax.random.key(seed)
+
+    def block(number: int) -> dict[str, np.ndarray]:
+        size = min(num_samples - number * _ROWS_A_BLOCK, _ROWS_A_BLOCK)
+        rows = draw_rows(run, jax.random.fold_in(key, number) if number else key, size, cond, codes)
+        return as_columns(run, rows, np.broadcast_to(given, (size, len(expected))) if expected else None)
+
+    return map(block, range(max(math.ceil(num_samples / _ROWS_A_BLOCK), 1)))
 
 
 def scaled_conditions(run: Run, cond: np.ndarray) -> np.ndarray | None:

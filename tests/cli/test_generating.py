@@ -134,3 +134,23 @@ def test_a_gan_has_no_codes_to_draw(first):
     run_of = aejax.load(first / "run", aejax.Run)._replace(model=aejax.models.gan((5,), 2))
     with pytest.raises(ValueError, match="a GAN has no encoder"):
         tables.kept_codes(run_of, first / "run", "flow", lambda: pytest.fail("the table is read"))
+
+
+def test_rows_are_drawn_and_written_some_at_a_time(first, tmp_path, monkeypatch):
+    run_of = aejax.load(first / "run", aejax.Run)
+    codes = tables.fit_codes(run_of, tables.read_table(first / "plant.csv"), "mixture")
+    whole = tables.generate(run_of, 25, codes=codes)
+    monkeypatch.setattr(tables.generation, "_ROWS_A_BLOCK", 10)
+    blocks = list(tables.generated_blocks(run_of, 25, codes=codes))
+    assert [len(block["a"] if "a" in block else next(iter(block.values()))) for block in blocks] == [10, 10, 5]
+    parts = tables.generate(run_of, 25, codes=codes)
+    for name in whole:
+        np.testing.assert_array_equal(parts[name], np.concatenate([block[name] for block in blocks]))
+        np.testing.assert_array_equal(parts[name][:10], tables.generate(run_of, 10, codes=codes)[name])
+        assert len(set(parts[name])) == 25, "each block has a key of its own"
+    assert (
+        run("generate", first / "run", "--num-samples", 25, "--sampler", "mixture", "--out", tmp_path / "new.csv") == 0
+    )
+    assert numbers(tmp_path / "new.csv").shape[0] == 25
+    with pytest.raises(ValueError, match="num_samples"):
+        tables.generate(run_of, 0, codes=codes)

@@ -278,3 +278,14 @@ def test_the_scalars_that_players_minimise_are_what_is_recorded(rows, key):
     other = gan._replace(generator_loss=generator_loss)
     history = fit(key, other, rows, validation=0, num_epochs=1).history
     assert history["loss"] == history["generator_loss"] > 1000
+
+
+def test_gradients_of_four_batches_make_the_step_of_one_that_is_four_times_as_large(key):
+    model = models.autoencoder((6,), 2, hidden_dims=(8,))
+    x = jax.random.normal(key, (512, 6))
+    large, small = (
+        fit(key, model, x, batch_size=256 // parts, optimizer=optimizer, num_epochs=3, validation=x[:64])
+        for parts, optimizer in ((1, optax.adam(1e-2)), (4, optax.MultiSteps(optax.adam(1e-2), 4)))
+    )
+    np.testing.assert_allclose(small.history["val_loss"], large.history["val_loss"], rtol=1e-5)
+    assert large.history["val_loss"][-1] != large.history["val_loss"][0]
