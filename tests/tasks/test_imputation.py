@@ -9,7 +9,7 @@ import aejax
 from aejax.artefacts.codecs import load, save
 from aejax.cli.main import main
 from aejax.models import vae
-from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute
+from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute, impute_draws
 
 NOISE = 0.3
 
@@ -46,6 +46,34 @@ def test_gaps_get_the_conditional_distribution(process, imputer):
     np.testing.assert_allclose(found.std[:, gaps].mean(axis=0), spread, rtol=0.15)
     np.testing.assert_array_equal(found.x[:, seen], rows[:, seen])
     assert (found.std[:, seen] == 0).all()
+
+
+def test_draws_of_one_row_belong_together(process, imputer):
+    x, covariance = process
+    rows = x[4000:].copy()
+    rows[:, [1, 4]] = np.nan
+    draws = impute_draws(jax.random.key(1), imputer, rows, num_draws=20)
+    gaps, seen = [1, 4], [0, 2, 3, 5]
+    regression = covariance[np.ix_(gaps, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])
+    expected = 7 + (rows[:, seen] - 7) @ regression.T
+    left = covariance[np.ix_(gaps, gaps)] - regression @ covariance[np.ix_(seen, gaps)]
+    spread = np.sqrt(np.diag(left))
+    found = np.cov(((draws[:, :, gaps] - expected) / spread).reshape(-1, 2).T)
+    np.testing.assert_allclose(np.diag(found), 1, rtol=0.2)
+    assert found[0, 1] == pytest.approx((left / np.outer(spread, spread))[0, 1], abs=0.1)
+    assert all(np.array_equal(draw[:, seen], rows[:, seen]) for draw in draws)
+    # Filled by draws, columns vary as the process does; filled by means they vary less.
+    np.testing.assert_allclose(draws[:, :, gaps].std(axis=(0, 1)), np.sqrt(np.diag(covariance))[gaps], rtol=0.1)
+
+
+def test_the_log_density_is_that_of_the_process(process, imputer):
+    x, covariance = process
+    found = evaluate_imputer(jax.random.key(2), imputer, x[4000:], share=0.1)
+    # A Gaussian's: that of its spread, which is the error that is left.
+    assert found["log_density"] == pytest.approx(
+        -0.5 * np.log(2 * np.pi * np.e * least_rmse(covariance, 0.1) ** 2), abs=0.3
+    )
+    assert found["log_density_of_columns"] == pytest.approx(-0.5 * np.log(2 * np.pi * np.e), abs=0.1)
 
 
 def least_rmse(covariance, share):
@@ -87,6 +115,8 @@ def test_bad_input_is_named(process, imputer):
         impute(jax.random.key(0), imputer, np.zeros((2, 5)))
     with pytest.raises(ValueError, match="num_sweeps: found 1, expected at least 2"):
         impute(jax.random.key(0), imputer, process[0][:2], num_sweeps=1)
+    with pytest.raises(ValueError, match="num_draws: found 0, num_sweeps 100, expected at least 1"):
+        impute_draws(jax.random.key(0), imputer, process[0][:2], num_draws=0)
     with pytest.raises(ValueError, match=r"share: found 1\.5, expected a number in"):
         evaluate_imputer(jax.random.key(0), imputer, process[0][:2], share=1.5)
     with pytest.raises(ValueError, match="sample"):
@@ -111,3 +141,10 @@ def test_the_command_fills_a_table_and_says_how_well(tmp_path, capsys, process):
     np.testing.assert_array_equal(filled[~np.isnan(x)], x[~np.isnan(x)])
     assert np.isfinite(filled).all()
     np.testing.assert_array_equal(spread > 0, np.isnan(x))
+    with pytest.raises(SystemExit):
+        main([*words, "--draws", "3"])
+    draws = np.genfromtxt(paths[1], delimiter=",", names=True)
+    assert draws.dtype.names[0] == "draw"
+    assert np.bincount(draws["draw"].astype(int)).tolist() == [0, 300, 300, 300]
+    of_gaps = draws["s2"].reshape(3, 300)[:, np.isnan(x[:, 2])]
+    assert (of_gaps.std(axis=0) > 0).all()

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
@@ -11,6 +12,11 @@ from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading
 from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.data.formats.options import ReadOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aejax.data.formats.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +29,9 @@ class ImputeCommand:
     """File to write: the same columns, what was observed unchanged."""
     spread: Path | None = None
     """File to write with the standard deviation of what was filled in; 0 where a value was observed."""
+    draws: int | None = None
+    """Fill the gaps so many times, each time as they may have been, not by means: all rows again for each draw, whose
+    number is in a first column, draw."""
     test_share: float = 0.2
     """Share of the rows that nothing is fitted to: cells of theirs are hidden, filled and compared."""
     num_steps: int = 5000
@@ -37,6 +46,11 @@ class ImputeCommand:
     quiet: Quiet = False
 
 
+def columns_of(table: "Table", values: "np.ndarray") -> "dict[str, np.ndarray]":
+    """The columns of a file: those that label rows, and the values."""
+    return {**table.labels, **dict(zip(table.columns, values.T, strict=True))}
+
+
 def run(command: ImputeCommand) -> None:
     """Fits an imputer to a part of the rows, measures it on the others, and fills the whole table."""
     import jax
@@ -44,7 +58,7 @@ def run(command: ImputeCommand) -> None:
 
     from aejax.artefacts import storage
     from aejax.data.formats.tables import check_numbers, write_table
-    from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute
+    from aejax.tasks.imputation import evaluate_imputer, fit_imputer, impute, impute_draws
 
     storage.check_no_input(command.out, command.data)
     if command.spread:
@@ -60,10 +74,17 @@ def run(command: ImputeCommand) -> None:
     imputer = fit_imputer(fit_key, table.values[train], num_steps=command.num_steps, progress=not command.quiet)
     figures = evaluate_imputer(test_key, imputer, table.values[test])
     found = impute(draw_key, imputer, table.values)
-    for path, values in ((command.out, found.x), (command.spread, found.std)):
-        if path is not None:
-            columns = {**table.labels, **dict(zip(table.columns, values.T, strict=True))}
-            write_table(path, columns, keep_formulas=command.keep_formulas)
-    written = [str(path) for path in (command.out, command.spread) if path is not None]
+    results = {command.out: columns_of(table, found.x)}
+    if command.spread:
+        results[command.spread] = columns_of(table, found.std)
+    if command.draws is not None:
+        drawn = impute_draws(draw_key, imputer, table.values, num_draws=command.draws)
+        parts = [
+            {"draw": np.full(len(rows), number), **columns_of(table, rows)} for number, rows in enumerate(drawn, 1)
+        ]
+        results[command.out] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for path, columns in results.items():
+        write_table(path, columns, keep_formulas=command.keep_formulas)
+    written = [str(path) for path in results]
     lines = [f"{name}: {value:.4g}" for name, value in figures.items()] + [f"written to {path}" for path in written]
     say({"figures": figures, "written": written}, lines, command.json)

@@ -19,6 +19,8 @@ from aejax.tasks.rows import over_rows
 from aejax.training import Progress, fit
 
 _Z_90 = 1.6449  # half the width of a normal distribution's central 90 %, in standard deviations
+# In standard deviations of a column: draws that are all alike would make any other value impossible.
+_LEAST_SPREAD = 1e-3
 
 
 class Imputer(NamedTuple):
@@ -135,6 +137,46 @@ def impute(key: Array, imputer: Imputer, x: ArrayLike, *, num_sweeps: int = 200)
     return Imputed(np.where(is_missing, filled, rows), np.where(is_missing, std * imputer.scaler.scale, 0.0))
 
 
+def impute_draws(
+    key: Array, imputer: Imputer, x: ArrayLike, *, num_draws: int = 5, num_sweeps: int = 100
+) -> np.ndarray:
+    """Fills the gaps of rows several times, each time as they may have been: multiple imputation (Rubin 1987).
+
+    Means vary less than what they stand for, and gaps of one row belong together. So what is computed of filled rows, a
+    correlation or a share, is computed of each draw; the spread over draws says how sure it is.
+
+    Args:
+        key: PRNG key.
+        imputer: the Imputer.
+        x: (n, c) rows in their own units, NaN where missing.
+        num_draws: how many times.
+        num_sweeps: of each draw, as in ``impute``; the last one counts.
+
+    Returns:
+        (num_draws, n, c), in the units of the columns: what was observed as it is, elsewhere a draw of the missing
+        cells of the row together.
+
+    Raises:
+        ValueError: rows with other columns than in training, or no draw or sweep.
+
+    Example:
+        >>> imputer = fit_imputer(jax.random.key(0), np.random.default_rng(0).normal(size=(100, 3)), num_steps=10)
+        >>> impute_draws(jax.random.key(1), imputer, [[0.5, np.nan, np.nan]], num_draws=4).shape
+        (4, 1, 3)
+    """
+    if num_draws < 1 or num_sweeps < 1:
+        raise ValueError(f"num_draws: found {num_draws}, num_sweeps {num_sweeps}, expected at least 1 of each")
+    scaled, rows = scaled_rows(imputer.scaler, x), np.asarray(x, np.float64)
+    is_missing = np.isnan(rows)
+
+    def draw(number: int) -> np.ndarray:
+        arguments = (jax.random.fold_in(key, number), imputer.variables)
+        drawn = over_rows(_last_sweep, imputer.model, arguments, scaled, num_sweeps=num_sweeps)
+        return np.where(is_missing, unscale(imputer.scaler, drawn.astype(np.float64)), rows)
+
+    return np.stack([draw(number) for number in range(num_draws)])
+
+
 def evaluate_imputer(key: Array, imputer: Imputer, x: ArrayLike, *, share: float = 0.1) -> dict[str, float]:
     """Hides observed cells of rows that were not trained on, fills them, and compares.
 
@@ -146,7 +188,9 @@ def evaluate_imputer(key: Array, imputer: Imputer, x: ArrayLike, *, share: float
 
     Returns:
         ``num_hidden``; ``rmse`` in standard deviations of the columns; ``rmse_of_column_means``, that of the plainest
-        guess; ``coverage_90``, the share of hidden values inside the central 90 % that the draws say.
+        guess; ``coverage_90``, the share of hidden values inside the central 90 % that the draws say; ``log_density``
+        of a hidden value in a Gaussian with mean and spread of its draws, nats a cell in units of the columns'
+        standard deviations, and ``log_density_of_columns``, in one with those of its column.
 
     Raises:
         ValueError: rows with other columns than in training, or a share out of range.
@@ -161,13 +205,19 @@ def evaluate_imputer(key: Array, imputer: Imputer, x: ArrayLike, *, share: float
     found = impute(draw_key, imputer, np.where(hidden, np.nan, rows))
     error = ((found.x - rows) / imputer.scaler.scale)[hidden]
     guess = ((imputer.scaler.mean - rows) / imputer.scaler.scale)[hidden]
-    inside = np.abs(found.x - rows)[hidden] <= _Z_90 * found.std[hidden]
+    spread = np.maximum(found.std / imputer.scaler.scale, _LEAST_SPREAD)[hidden]
     return {
         "num_hidden": float(hidden.sum()),
         "rmse": float(np.sqrt(np.mean(error**2))),
         "rmse_of_column_means": float(np.sqrt(np.mean(guess**2))),
-        "coverage_90": float(inside.mean()),
+        "coverage_90": float((np.abs(error) <= _Z_90 * spread).mean()),
+        "log_density": _log_density(error, spread),
+        "log_density_of_columns": _log_density(guess, np.ones_like(guess)),
     }
+
+
+def _log_density(error: np.ndarray, spread: np.ndarray) -> float:
+    return float(np.mean(-0.5 * np.log(2 * np.pi) - np.log(spread) - 0.5 * (error / spread) ** 2))
 
 
 def _check_draws(model: Model) -> None:
@@ -177,7 +227,7 @@ def _check_draws(model: Model) -> None:
 
 def _sweeps(model: Model, arguments: tuple[Array, Variables], batch: Batch, *, num_sweeps: int) -> tuple[Array, Array]:
     key, variables = arguments
-    encode, decode, sample = (required(getattr(model, name), name) for name in ("encode", "decode", "sample"))
+    decode = required(model.decode, "decode")
     mask = batch.mask
     if mask is None:
         return batch.x, jnp.zeros_like(batch.x)
@@ -185,12 +235,7 @@ def _sweeps(model: Model, arguments: tuple[Array, Variables], batch: Batch, *, n
 
     def sweep(carry: PyTree, number: Array) -> tuple[PyTree, None]:
         x, means, draws, squares = carry
-        code_key, draw_key = jax.random.split(jax.random.fold_in(key, number))
-        latent = encode(variables, x, batch.cond)
-        z = latent.mean
-        if latent.log_var is not None:
-            z = z + jnp.exp(0.5 * latent.log_var) * jax.random.normal(code_key, z.shape, z.dtype)
-        drawn = sample(draw_key, variables, x.shape[0], batch.cond, z)
+        z, drawn = _drawn(jax.random.fold_in(key, number), model, variables, x, batch.cond)
         counts = number >= num_burnt
         means, draws, squares = (
             total + jnp.where(counts, value, 0)
@@ -204,6 +249,30 @@ def _sweeps(model: Model, arguments: tuple[Array, Variables], batch: Batch, *, n
     num_kept = num_sweeps - num_burnt
     variance = squares / num_kept - (draws / num_kept) ** 2
     return means / num_kept, jnp.sqrt(jnp.maximum(variance, 0))
+
+
+def _last_sweep(model: Model, arguments: tuple[Array, Variables], batch: Batch, *, num_sweeps: int) -> Array:
+    key, variables = arguments
+    mask = batch.mask
+    if mask is None:
+        return batch.x
+
+    def sweep(x: Array, number: Array) -> tuple[Array, None]:
+        _, drawn = _drawn(jax.random.fold_in(key, number), model, variables, x, batch.cond)
+        return jnp.where(mask, batch.x, drawn), None
+
+    return jax.lax.scan(sweep, batch.x, jnp.arange(num_sweeps))[0]
+
+
+def _drawn(key: Array, model: Model, variables: Variables, x: Array, cond: Array | None) -> tuple[Array, Array]:
+    """Codes drawn given rows, and rows drawn given these."""
+    encode, sample = (required(getattr(model, name), name) for name in ("encode", "sample"))
+    code_key, draw_key = jax.random.split(key)
+    latent = encode(variables, x, cond)
+    z = latent.mean
+    if latent.log_var is not None:
+        z = z + jnp.exp(0.5 * latent.log_var) * jax.random.normal(code_key, z.shape, z.dtype)
+    return z, sample(draw_key, variables, x.shape[0], cond, z)
 
 
 def _pack(imputer: Imputer) -> Stored:
