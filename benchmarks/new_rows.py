@@ -24,7 +24,7 @@ from aejax.artefacts.storage import finite, write_json
 from aejax.data.columns.categories import texts_of
 from aejax.data.formats.options import ReadOptions, with_categories
 from aejax.data.formats.tables import Table, as_table, read_table
-from aejax.tables.config import TrainConfig
+from aejax.tables.config import for_new_rows
 from aejax.tables.likeness.classifiers import learned, told_apart
 from aejax.tables.likeness.privacy import share_nearer, share_of_copies
 from aejax.tables.likeness.samples import samples_of
@@ -97,27 +97,10 @@ def faults() -> Rows:
 TABLES = {made.__name__: made for made in (adult, diamonds, randhie, txhousing, fair, faults)}
 
 
-def config_of(num_rows: int, key: int) -> TrainConfig:
-    """Forty epochs of about fifty steps. Nothing is detected: all rows train but those that choose the best epoch."""
-    return TrainConfig(
-        model="vae",
-        numbers="ranked",
-        latent_dim=32,
-        hidden_dims=(256, 256),
-        options=("beta=0.02",),
-        batch_size=min(max(num_rows // 50, 32), 512),
-        num_epochs=40,
-        learning_rate=2e-3,
-        calibration_fraction=0.01,
-        validation_fraction=0.05,
-        seed=key,
-    )
-
-
 def of_flow(train: Table, key: int) -> tuple[Table, float]:
     """New rows by a VAE and a flow over its codes, and the seconds of their training."""
     begin = time.perf_counter()
-    run = tables.train(train, config_of(len(train.values), key), Path(tempfile.mkdtemp()) / "run")
+    run = tables.train(train, for_new_rows(len(train.values), seed=key), Path(tempfile.mkdtemp()) / "run")
     codes = tables.fit_codes(run, train, "flow", num_steps=FLOW_STEPS)
     seconds = time.perf_counter() - begin
     rows = tables.generate(run, len(train.values), seed=key, codes=codes)

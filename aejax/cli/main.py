@@ -15,6 +15,7 @@ import tyro
 from tyro.conf import Positional, arg, subcommand
 
 from aejax.cli.commands import (
+    augmenting,
     comparing,
     denoising,
     exporting,
@@ -338,6 +339,7 @@ _COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "monitor": (monitoring.MonitorCommand, monitoring.run),
     "watch": (watching.WatchCommand, watching.run),
     "compare": (comparing.CompareCommand, comparing.run),
+    "augment": (augmenting.AugmentCommand, augmenting.run),
     "impute": (imputation.ImputeCommand, imputation.run),
     "export": (exporting.ExportCommand, exporting.run),
     "denoise-train": (denoising.DenoiseTrainCommand, denoising.run),

@@ -3,6 +3,7 @@
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
 from aejax.tables.application import detect, encode, evaluate, reconstruct
+from aejax.tables.augmentation import augment
 from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
 from aejax.tables.generation import generate, generated_blocks
@@ -20,6 +21,7 @@ __all__ = [
     "TableMonitor",
     "Watched",
     "as_table",
+    "augment",
     "compare",
     "detect",
     "encode",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from aejax.data.formats.libraries import library
-from aejax.tables.likeness.samples import Sample
+from aejax.tables.likeness.samples import Sample, joined
 
 _NUM_FOLDS = 3
 # Boosted trees take no more categories than this; the rarest share the last one.
@@ -45,7 +45,7 @@ def told_apart(first: Sample, second: Sample, classifier: str, seed: int = 0) ->
         raise ValueError(
             f"found {len(first.values)} and {len(second.values)} rows, expected at least {_FEWEST_ROWS} of each"
         )
-    both = first._replace(values=np.concatenate([first.values, second.values]))
+    both = joined(first, second)
     is_second = np.repeat([False, True], [len(first.values), len(second.values)])
     folds = StratifiedKFold(_NUM_FOLDS, shuffle=True, random_state=seed)
     model = _MODELS[classifier](both, seed)

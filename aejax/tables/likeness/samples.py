@@ -33,6 +33,19 @@ class Sample(NamedTuple):
         return self._replace(values=self.values[np.asarray(chosen)])
 
 
+def joined(first: Sample, second: Sample) -> Sample:
+    """The rows of both.
+
+    Args:
+        first: rows.
+        second: others of the same columns, from one call of ``samples_of``.
+
+    Returns:
+        The Sample, its rows in this order.
+    """
+    return first._replace(values=np.concatenate([first.values, second.values]))
+
+
 def samples_of(tables: Sequence[Table]) -> tuple[Sample, ...]:
     """Tables that can be compared with the first one.
 
