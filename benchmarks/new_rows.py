@@ -91,7 +91,7 @@ def faults() -> Rows:
 
     with np.load(DATA / "adbench" / "12_fault.npz", allow_pickle=True) as found:
         frame = pd.DataFrame(found["X"]).rename(columns="x{}".format)
-        return of_frame(frame.assign(label=np.where(found["y"] == 1, "fault", "none")), "label")
+        return of_frame(frame.assign(label=np.where(found["y"] == 1, "fault", "whole")), "label")
 
 
 TABLES = {made.__name__: made for made in (adult, diamonds, randhie, txhousing, fair, faults)}

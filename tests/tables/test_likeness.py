@@ -7,6 +7,7 @@ import pytest
 
 from aejax import tables
 from aejax.cli.main import main
+from aejax.data.formats.options import ReadOptions, with_categories
 from aejax.data.formats.tables import as_table, write_table
 from aejax.tables.likeness.classifiers import learned
 from aejax.tables.likeness.comparison import as_json
@@ -163,3 +164,12 @@ def test_json_has_null_for_what_is_not_known(parts):
     found = as_json(tables.compare(*few))
     assert found["figures"]["nearer to training than to held-out rows"]["real"] is None
     json.dumps(found, allow_nan=False)
+
+
+def test_of_rows_that_are_all_of_one_level_nothing_is_learned():
+    real = as_table({"T": np.random.default_rng(0).normal(size=60), "grade": ["A", "B"] * 30})
+    told = with_categories(ReadOptions(), real.categories)
+    new = as_table({"T": np.random.default_rng(1).normal(size=60), "grade": ["A"] * 60}, told)
+    test, rows = samples_of([real, new])
+    assert learned(rows, test, "grade") == 0.5
+    assert np.isnan(learned(test, rows, "grade")), "of test rows of one level nothing can be said"

@@ -81,6 +81,8 @@ def learned(train: Sample, test: Sample, target: str, seed: int = 0) -> float:
     if not train.is_category[place]:
         trees = HistGradientBoostingRegressor(categorical_features=others.is_category, random_state=seed)
         return float(r2_score(new_y, trees.fit(x, y).predict(new_x)))
+    if len(np.unique(y)) < 2:
+        return 0.5  # of one level alone nothing can be learned
     model = _trees(others, seed).fit(x, y)
     chances = dict(zip(model.classes_, model.predict_proba(new_x).T, strict=True))
     levels = [level for level in np.unique(new_y) if 0 < (new_y == level).sum() < len(new_y)]
