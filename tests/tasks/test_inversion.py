@@ -62,6 +62,18 @@ def test_the_maximum_is_the_ridge_solution(linear, key, noise, covariance):
     assert (np.diff(found.log_density) <= 0).all()
 
 
+def test_the_search_reports_how_far_it_is_and_finds_the_same(linear, key):
+    problem, seen = inversion.problem(*linear, observe, Y, 0.5, D), []
+    silent = inversion.maximum_a_posteriori(key, problem, num_starts=3, num_steps=40)
+    found = inversion.maximum_a_posteriori(key, problem, num_starts=3, num_steps=40, progress=seen.append)
+    np.testing.assert_allclose(found.z, silent.z, rtol=1e-5, atol=1e-5)
+    assert [report.done for report in seen] == [False] * (len(seen) - 1) + [True]
+    assert seen[0].epoch == 5
+    assert seen[-1].epoch == seen[-1].num_epochs == 40
+    losses = [report.metrics["loss"] for report in seen]
+    assert losses == sorted(losses, reverse=True)
+
+
 def test_a_gaussian_mixture_as_prior_moves_the_maximum(linear, key):
     mean, cholesky = np.array([1.0, -2.0, 0.5]), np.array([[1.0, 0, 0], [0.5, 0.7, 0], [0, 0.2, 0.4]])
     prior = Mixture(jnp.zeros(1), jnp.asarray(mean[None], jnp.float32), jnp.asarray(cholesky[None], jnp.float32))
@@ -155,9 +167,9 @@ def test_the_same_key_gives_the_same_draws_and_reports_tell_how_many(linear, key
 
 def test_a_second_section_compiles_nothing(linear, key):
     inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, Y, 0.5, D), num_starts=2)
-    compiled = maxima._maximise._cache_size()
+    compiled = maxima._advance._cache_size()
     inversion.maximum_a_posteriori(key, inversion.problem(*linear, observe, Y + 1, 0.7, D), num_starts=2)
-    assert maxima._maximise._cache_size() == compiled
+    assert maxima._advance._cache_size() == compiled
 
 
 def test_a_generator_is_inverted_too(key):

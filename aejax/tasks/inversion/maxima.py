@@ -1,6 +1,7 @@
 """Maxima of the posterior, by L-BFGS from many starts at once."""
 
 import functools
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,12 +12,14 @@ import optax
 from aejax.base import Adversary, Array, ArrayLike, Model, PyTree, Variables
 from aejax.tasks.inversion.density import Problem, decode_one, log_density_at, misfit_at
 from aejax.tasks.mixture import sample_mixture
+from aejax.training.progress import Progress, ProgressBar
 
 # Of L-BFGS: it ends after so many steps in a row that lower the objective by less than this share of it.
 _RELATIVE_DECREASE = 1e-5
 _MOST_STALLED = 2
 _MOST_TRIALS = 10
 _ROWS_AT_ONCE = 64
+_STEPS_PER_REPORT = 5
 # Code, the optimizer's state, the objective before, steps in a row that hardly lowered it, steps.
 _Carry = tuple[Array, PyTree, Array, Array, Array]
 
@@ -36,16 +39,24 @@ class Optima(NamedTuple):
     misfit: Array
 
 
-def maximum_a_posteriori(key: Array, problem: Problem, *, num_starts: int = 32, num_steps: int = 100) -> Optima:
+def maximum_a_posteriori(
+    key: Array,
+    problem: Problem,
+    *,
+    num_starts: int = 32,
+    num_steps: int = 100,
+    progress: bool | Callable[[Progress], None] = False,
+) -> Optima:
     """The most probable codes given data, by L-BFGS from many draws of the prior at once (Liu & Nocedal 1989).
 
-    Through a decoder the posterior has many maxima: one start is not enough. All starts are one compiled program.
+    Through a decoder the posterior has many maxima: one start is not enough. All starts move at once.
 
     Args:
         key: PRNG key, of the starts.
         problem: the Problem.
         num_starts: k.
         num_steps: the most iterations of L-BFGS.
+        progress: True for a bar on a terminal, or a function that takes a ``Progress`` whose epochs are iterations.
 
     Returns:
         Optima, the most probable first.
@@ -64,7 +75,18 @@ def maximum_a_posteriori(key: Array, problem: Problem, *, num_starts: int = 32, 
     """
     if num_starts < 1:
         raise ValueError(f"num_starts: found {num_starts}, expected a positive whole number")
-    return _maximise(num_steps, problem, sample_mixture(key, problem.prior, num_starts))
+    report = ProgressBar() if progress is True else progress or None
+    carry = jax.vmap(_standing)(sample_mixture(key, problem.prior, num_starts))
+    began, step, is_over = time.monotonic(), 0, False
+    while not is_over:
+        step = min(step + _STEPS_PER_REPORT, num_steps) if report else num_steps
+        carry, is_done = _advance(problem, carry, step)
+        is_over = step == num_steps or bool(is_done)
+        if report:
+            seconds = time.monotonic() - began
+            loss = {"loss": float(jnp.min(carry[2]))}
+            report(Progress(num_steps if is_over else step, num_steps, seconds, step / seconds, loss, is_over))
+    return _sorted(problem, carry[0])
 
 
 def chain_starts(found: Optima, num_chains: int) -> Array:
@@ -150,8 +172,22 @@ def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> 
 
     A bound on the gradient would not do: in single precision the gradient of a sum of many squares never gets small.
     """
+    return _descended(objective, _standing(z), num_steps)[0]
+
+
+def _standing(z: Array) -> _Carry:
+    zero = jnp.zeros((), jnp.int32)
+    return z, _optimizer().init(z), jnp.full((), jnp.inf, z.dtype), zero, zero
+
+
+def _optimizer() -> optax.GradientTransformationExtraArgs:
     search = optax.scale_by_zoom_linesearch(max_linesearch_steps=_MOST_TRIALS, initial_guess_strategy="one")
-    optimizer = optax.lbfgs(linesearch=search)
+    return optax.lbfgs(linesearch=search)
+
+
+def _descended(objective: Callable[[Array], Array], carry: _Carry, num_steps: int | Array) -> _Carry:
+    """The search until it stalls, or until its step ``num_steps``."""
+    optimizer = _optimizer()
     value_and_gradient = optax.value_and_grad_from_state(objective)
 
     def goes_on(carry: _Carry) -> Array:
@@ -165,16 +201,18 @@ def _minimise(objective: Callable[[Array], Array], z: Array, num_steps: int) -> 
         falls = before - value > _RELATIVE_DECREASE * (1 + jnp.abs(value))
         return optax.apply_updates(z, updates), state, value, jnp.where(falls, 0, num_stalled + 1), step + 1
 
-    zero = jnp.zeros((), jnp.int32)
-    return jax.lax.while_loop(goes_on, advance, (z, optimizer.init(z), jnp.full((), jnp.inf, z.dtype), zero, zero))[0]
+    return jax.lax.while_loop(goes_on, advance, carry)
 
 
-@functools.partial(jax.jit, static_argnames="num_steps")
-def _maximise(num_steps: int, problem: Problem, start: Array) -> Optima:
-    def one(z: Array) -> Array:
-        return _minimise(lambda z: -log_density_at(problem, z), z, num_steps)
+@jax.jit
+def _advance(problem: Problem, carry: _Carry, num_steps: Array | int) -> tuple[_Carry, Array]:
+    """The searches of all starts until step ``num_steps``, and whether all have stalled before."""
+    carry = jax.vmap(lambda one: _descended(lambda z: -log_density_at(problem, z), one, num_steps))(carry)
+    return carry, jnp.all(carry[3] >= _MOST_STALLED)
 
-    z = jax.vmap(one)(start)
+
+@jax.jit
+def _sorted(problem: Problem, z: Array) -> Optima:
     log_density = jax.vmap(lambda z: log_density_at(problem, z))(z)
     # A start whose search ended in numbers that are not finite comes last.
     order = jnp.argsort(-jnp.where(jnp.isfinite(log_density), log_density, -jnp.inf))

@@ -125,10 +125,10 @@ def invert_travel_times(
     weight = np.ones(len(measured))
     if heavy_tails:
         weight = heavy_tailed_weights(limits.excess(rays.time), error, noise, spread)
-    start: Optima = maximum_a_posteriori(start_key, stated(weight), num_starts=num_starts)
+    start: Optima = maximum_a_posteriori(start_key, stated(weight), num_starts=num_starts, progress=progress)
     for _ in range(_NUM_ROUNDS if heavy_tails else 0):
         weight = heavy_tailed_weights(measured - predicted(start.z[:1])[0], error, noise, spread)
-        start = maximum_a_posteriori(start_key, stated(weight), num_starts=num_starts)
+        start = maximum_a_posteriori(start_key, stated(weight), num_starts=num_starts, progress=progress)
     notice(
         f"highest of {num_starts} maxima: misfit {start.misfit[0]:.2f}; now {num_chains} chains adapt, then draw "
         f"{num_samples} sections each"
