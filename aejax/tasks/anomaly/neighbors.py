@@ -27,7 +27,7 @@ def spacing(normal: np.ndarray) -> np.ndarray:
         normal: (m, d) rows.
 
     Returns:
-        (m,), the mean distance of each row to its three nearest others, or as many as there are; 0 where there are none.
+        (m,), the mean distance of each row to its three nearest others; 0 where there are none.
 
     Example:
         >>> spacing(np.array([[0.0], [1.0], [3.0]]))
@@ -74,7 +74,11 @@ def log_distance(
     """Mean logarithm of the distances to the nearest normal rows, by which detectors of earlier versions score.
 
     Args:
-        rows, seen, normal, num_neighbors, own: as in ``local_distance``.
+        rows: (n, d).
+        seen: (n, d) bool, over which elements they are compared.
+        normal: (m, d) normal rows.
+        num_neighbors: over so many the mean is taken.
+        own: as in ``local_distance``.
 
     Returns:
         (n,).
@@ -94,8 +98,11 @@ def nearest(
     """The nearest normal rows of each row.
 
     Args:
-        rows, seen, normal, own: as in ``local_distance``.
+        rows: (n, d).
+        seen: (n, d) bool, over which elements they are compared.
+        normal: (m, d) normal rows.
         num_neighbors: how many of them; of fewer normal rows the farthest is repeated.
+        own: (n,) bool, which rows are themselves among the normal ones; the nearest of these is left out.
 
     Returns:
         (n, num_neighbors) distances, the smallest first, and the numbers of the normal rows.

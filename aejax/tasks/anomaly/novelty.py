@@ -142,18 +142,15 @@ def nearest_score(
         True
     """
     most = len(reference.code)
-    is_earlier = reference.code_spacing is None or reference.residual_spacing is None
-    num_neighbors = min(1 if is_earlier else NUM_NEIGHBORS, most) if num_neighbors is None else num_neighbors
-    if not 1 <= num_neighbors <= most:
+    if num_neighbors is not None and not 1 <= num_neighbors <= most:
         raise ValueError(f"num_neighbors: found {num_neighbors}, expected 1 to {most}, the references")
     check_encodes(model)
     code, residual, seen = over_rows(_code_residual_seen, model, variables, x)
     own = np.zeros(len(code), bool) if own is None else own
-    spaces = (code, np.ones_like(code, bool), reference.code), (residual, seen, reference.residual)
-    if is_earlier:
-        return sum(log_distance(*space, num_neighbors, own) for space in spaces)
-    apart = reference.code_spacing, reference.residual_spacing
-    return sum(local_distance(*space, around, num_neighbors, own) for space, around in zip(spaces, apart, strict=True))
+    seen_code = np.ones_like(code, bool)
+    return _distance(code, seen_code, reference.code, reference.code_spacing, num_neighbors, own) + _distance(
+        residual, seen, reference.residual, reference.residual_spacing, num_neighbors, own
+    )
 
 
 def default_model(num_columns: int) -> tuple[Model, dict[str, list[float]]]:
@@ -190,7 +187,7 @@ def fit_detector(
     """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
 
     The columns are standardised; several models are trained, one for each noise level and key, and the scores of
-    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets of docs/results.md.
+    ``nearest_score`` averaged. The defaults were chosen on the outlier sets of docs/results.md and on others.
 
     Args:
         key: PRNG key.
@@ -249,16 +246,13 @@ def fit_detector(
     return Detector(model, variables, references, scaler)
 
 
-def novelty_score(
-    detector: Detector, x: ArrayLike, num_neighbors: int | None = None, own: np.ndarray | None = None
-) -> np.ndarray:
+def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int | None = None) -> np.ndarray:
     """How novel each row is: ``nearest_score``, averaged over the members.
 
     Args:
         detector: from ``fit_detector``.
         x: (n, c) rows in their own units, NaN where missing.
         num_neighbors: as in ``nearest_score``.
-        own: likewise.
 
     Returns:
         (n,), higher is more anomalous; NaN for a row of which nothing is observed.
@@ -266,7 +260,7 @@ def novelty_score(
     Raises:
         ValueError: rows with other columns than in training.
     """
-    return novelty_of_scaled(detector, scaled_rows(detector.scaler, x), num_neighbors, own)
+    return novelty_of_scaled(detector, scaled_rows(detector.scaler, x), num_neighbors)
 
 
 def novelty_of_scaled(
@@ -343,3 +337,16 @@ def _code_residual_seen(model: Model, variables: Variables, batch: Batch) -> tup
     mask = observed(batch)
     seen = True if mask is None else jnp.broadcast_to(mask, batch.x.shape).reshape(residual.shape)
     return code, residual, jnp.broadcast_to(seen, residual.shape)
+
+
+def _distance(
+    rows: np.ndarray,
+    seen: np.ndarray,
+    normal: np.ndarray,
+    apart: np.ndarray | None,
+    num_neighbors: int | None,
+    own: np.ndarray,
+) -> np.ndarray:
+    if apart is None:
+        return log_distance(rows, seen, normal, num_neighbors or 1, own)
+    return local_distance(rows, seen, normal, apart, num_neighbors or NUM_NEIGHBORS, own)
