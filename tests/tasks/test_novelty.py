@@ -66,11 +66,11 @@ def test_near_a_dense_cluster_a_small_distance_counts_for_more():
 
 
 def test_equal_rows_do_not_hide_what_the_other_space_says():
-    """Half of the normal codes are one code, at distance 0 from a row with an odd residual."""
+    """Half of the normal codes are 0, and so is the code of a row with an odd residual."""
     rng = np.random.default_rng(0)
     model, variables = axis_model()
-    normal = np.stack([np.maximum(rng.integers(-5, 6, 400), 0), rng.standard_normal(400)], axis=1).astype(float)
-    x = np.concatenate([[[0.0, 9.0]], np.stack([np.arange(6.0), np.zeros(6)], axis=1)])
+    normal = np.stack([np.maximum(rng.standard_normal(400), 0), rng.standard_normal(400)], axis=1)
+    x = np.concatenate([[[0.0, 4.0]], np.stack([rng.uniform(0.2, 1, 50), rng.uniform(-1, 1, 50)], axis=1)])
     scores = anomaly.nearest_score(model, variables, anomaly.fit_reference(model, variables, normal), x)
     assert scores.argmax() == 0
     few = anomaly.fit_reference(model, variables, normal[:1])
