@@ -1,11 +1,12 @@
 """The outlier detector beside nearest neighbours, LOF and an isolation forest, on fourteen outlier sets (AEJAX_DATA).
 
-python -m benchmarks.outliers [--sets NAME ...] [--seeds N] [--cap ROWS] [--cache FOLDER] [--out FOLDER]
+python -m benchmarks.outliers [--tables] [--sets NAME ...] [--seeds N] [--cap ROWS] [--cache FOLDER] [--out FOLDER]
 
 A random half of the normal rows trains; the other half and all outliers are the test; at most ``--cap`` rows of each
 part. AUROC in %. The settings of the score are measured as well, from distances that are kept in ``--cache``: what each
 set would get with the setting that is best on the mean of the other sets, and how well each setting tells four kinds of
-made anomalies (those of ADBench, Han et al. 2022) from normal rows, for which no label is used.
+made anomalies (those of ADBench, Han et al. 2022) from normal rows, for which no label is used. ``--tables`` takes the
+tables of ``benchmarks.outlier_tables`` in place of the sets.
 """
 
 import argparse
@@ -29,11 +30,13 @@ from aejax.tasks.anomaly.neighbors import nearest
 from aejax.tasks.anomaly.statistics import code_and_residual
 from aejax.tasks.rows import over_rows
 from benchmarks.measuring import environment
+from benchmarks.outlier_tables import TABLES, Table
 
 FOLDER = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("AEJAX_DATA", "../shared/data")) / "adbench"
 PEERS = ("1-NN", "5-NN", "LOF", "isolation forest")
 KINDS = ("local", "global", "dependency", "clustered")
+Source = Callable[[np.random.Generator], Table]
 _NUM_MADE = 250
 _FARTHEST = 10
 
@@ -87,19 +90,27 @@ class Split(NamedTuple):
         }
 
 
-def name_of(path: Path) -> str:
-    return path.stem.split("_")[1].lower()
+def outlier_sets() -> dict[str, Source]:
+    """The sets in AEJAX_DATA, by name; the seed is that of the split alone."""
+
+    def read(path: Path) -> Table:
+        content = np.load(path, allow_pickle=True)
+        x, y = np.asarray(content["X"], float), np.asarray(content["y"], int)
+        return x[y == 0], x[y == 1]
+
+    paths = {path.stem.split("_")[1].lower(): path for path in DATA.glob("*.npz")}
+    return {name: lambda _, path=path: read(path) for name, path in sorted(paths.items())}
 
 
-def split(path: Path, seed: int, cap: int) -> Split:
+def split(source: Source, seed: int, cap: int) -> Split:
     """Random halves, as notebook 11 takes them."""
-    content = np.load(path, allow_pickle=True)
-    x, y = np.asarray(content["X"], float), np.asarray(content["y"], int)
+    normal, outliers = source(np.random.default_rng(1000 + seed))
     rng = np.random.default_rng(seed)
-    rows = rng.permutation(np.flatnonzero(y == 0))
-    half = len(rows) // 2
-    normal, outliers = x[rows[half:][:cap]], x[rng.permutation(np.flatnonzero(y == 1))[:cap]]
-    return Split(x[rows[:half][:cap]], normal, outliers, made_anomalies(normal, np.random.default_rng(100 + seed)))
+    normal = normal[rng.permutation(len(normal))]
+    half = len(normal) // 2
+    outliers = outliers[rng.permutation(len(outliers))][:cap]
+    test = normal[half:][:cap]
+    return Split(normal[:half][:cap], test, outliers, made_anomalies(test, np.random.default_rng(100 + seed)))
 
 
 def made_anomalies(normal: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -168,16 +179,16 @@ def score_of(found: dict[str, np.ndarray], setting: Setting) -> np.ndarray:
 
 
 def before(found: dict[str, np.ndarray]) -> np.ndarray:
-    """The score of version 1.6: the nearest code and the nearest residual."""
+    """The score of earlier versions, with the members of this one: the nearest code and the nearest residual."""
     spaces = sorted(name for name in found if name.endswith("/distances") and not name.startswith("x/"))
     return np.mean([np.log(found[name][:, 0] + 1e-6) for name in spaces], axis=0)
 
 
-def measured(path: Path, seeds: int, cap: int, cache: Path | None) -> Iterator[dict[str, Any]]:
+def measured(name: str, source: Source, seeds: int, cap: int, cache: Path | None) -> Iterator[dict[str, Any]]:
     """One set: areas by method and by setting, for each seed."""
     for seed in range(seeds):
-        parts = split(path, seed, cap)
-        kept = None if cache is None else cache / f"{name_of(path)}-{seed}-{cap}.npz"
+        parts = split(source, seed, cap)
+        kept = None if cache is None else cache / f"{name}-{seed}-{cap}.npz"
         if kept is not None and kept.is_file():
             found = dict(np.load(kept))
         else:
@@ -200,8 +211,8 @@ def measured(path: Path, seeds: int, cap: int, cache: Path | None) -> Iterator[d
 Runs = dict[str, list[dict[str, Any]]]  # of each set, one for each seed
 
 
-def table_of(results: Runs, of: Callable[[dict[str, Any]], list[float]]) -> np.ndarray:
-    """(sets, seeds, values)."""
+def table_of(results: Runs, of: Callable[[dict[str, Any]], list[Any]]) -> np.ndarray:
+    """(sets, seeds, ...)."""
     return np.array([[of(run) for run in runs] for runs in results.values()])
 
 
@@ -210,8 +221,11 @@ def by_method(results: Runs) -> tuple[list[str], np.ndarray]:
     methods = list(next(iter(results.values()))[0]["methods"])
     areas = table_of(results, lambda run: [run["methods"][name]["outliers"] for name in methods])
     settings = table_of(results, lambda run: [areas["outliers"] for areas in run["settings"]])
-    best = [int(np.delete(settings.mean(axis=1), row, axis=0).mean(axis=0).argmax()) for row in range(len(settings))]
-    chosen = np.stack([of_set[:, index] for of_set, index in zip(settings, best, strict=True)])
+    if len(results) > 1:
+        others = [np.delete(settings.mean(axis=1), row, axis=0).mean(axis=0) for row in range(len(settings))]
+        chosen = np.stack([of_set[:, other.argmax()] for of_set, other in zip(settings, others, strict=True)])
+    else:
+        chosen = np.full(settings.shape[:2], np.nan)
     return [*methods, "left out"], np.concatenate([areas, chosen[:, :, None]], axis=2)
 
 
@@ -240,28 +254,53 @@ def lines(results: Runs) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} |"
 
 
+def kept_of(results: Runs) -> dict[str, Any]:
+    """What is written: AUROC against the outliers by seed, and of each setting the mean over seeds, by kind."""
+    methods, areas = by_method(results)
+    kinds = ["outliers", *KINDS]
+    settings = table_of(results, lambda run: [[areas[kind] for kind in kinds] for areas in run["settings"]]).mean(
+        axis=1
+    )
+    return {
+        "kinds": kinds,
+        "areas": {
+            name: dict(zip(methods, of_set.T.round(3).tolist(), strict=True))
+            for name, of_set in zip(results, areas, strict=True)
+        },
+        "settings": [
+            setting._asdict() | dict(zip(results, settings[:, index].round(3).tolist(), strict=True))
+            for index, setting in enumerate(SETTINGS)
+        ],
+        "fit_seconds": {name: [round(run["fit_seconds"], 1) for run in runs] for name, runs in results.items()},
+    }
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", help="names of sets, such as glass; all by default")
+    parser.add_argument("--tables", action="store_true", help="tables that are made, in place of the sets")
+    parser.add_argument("--sets", nargs="+", help="names of sets or tables, such as glass; all by default")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cap", type=int, default=5000, help="rows of each part at most")
     parser.add_argument("--cache", type=Path, help="folder of the distances, so that another call trains nothing")
     parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     where = environment()
-    paths = {name_of(path): path for path in sorted(DATA.glob("*.npz"), key=name_of)}
-    names = arguments.sets or list(paths)
-    if not paths or not set(names) <= set(paths):
-        raise SystemExit(f"--sets: found {', '.join(names)}, expected some of {', '.join(paths)} in {DATA}")
+    sources = TABLES if arguments.tables else outlier_sets()
+    names = arguments.sets or list(sources)
+    if not sources or not set(names) <= set(sources):
+        raise SystemExit(
+            f"--sets: found {', '.join(names)}, expected some of {', '.join(sources)}; the sets are in {DATA}"
+        )
+    path = arguments.out / f"outlier{'-tables' if arguments.tables else 's'}-{where['backend']}-{where['date']}.json"
     if arguments.cache is not None:
         arguments.cache.mkdir(parents=True, exist_ok=True)
     results: Runs = {}
     for name in names:
-        results[name] = list(measured(paths[name], arguments.seeds, arguments.cap, arguments.cache))
+        results[name] = list(measured(name, sources[name], arguments.seeds, arguments.cap, arguments.cache))
         print(name, flush=True)
-        content = {"environment": where, "cap": arguments.cap, "settings": [s._asdict() for s in SETTINGS]}
-        write_json(arguments.out / f"outliers-{where['backend']}-{where['date']}.json", content | {"results": results})
+        # After each, so that a run that is cut keeps what it has measured.
+        write_json(path, {"environment": where, "cap": arguments.cap} | kept_of(results))
     print("\n".join(lines(results)))
 
 
