@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from aejax.base import Batch
 from aejax.data.columns.scalers import scaled_rows
 from aejax.estimators.rows import fitting_rows, key_of, new_rows, row_by_row
-from aejax.tasks.anomaly import Detector, fit_detector, fit_reference, nearest_score, p_values
+from aejax.tasks.anomaly import Detector, fit_detector, fit_reference, p_values
 from aejax.tasks.anomaly.limits import check_rate
+from aejax.tasks.anomaly.novelty import novelty_of_scaled
 from aejax.tasks.anomaly.patterns import comparisons, kept
 
 _FEWEST_ROWS = 5
@@ -158,24 +159,13 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
     def _novelty(self, scaled: np.ndarray) -> np.ndarray:
         """As ``novelty_score``, but that a row of ``fit`` is not compared with itself."""
-        novelty = self._mean_log_distance(scaled, 1)
         known = {row.tobytes() for row in self.reference_rows_}
-        own = np.flatnonzero([row.tobytes() in known for row in scaled])
-        if len(own):  # the nearest is the row itself: of the two nearest the other one is left
-            novelty[own] = 2 * self._mean_log_distance(scaled[own], 2) - novelty[own]
-        return np.where(np.isnan(scaled).all(axis=1), np.nan, novelty)
 
-    def _mean_log_distance(self, scaled: np.ndarray, num_neighbors: int) -> np.ndarray:
-        model, members, references, *_ = self.detector_
+        def of_block(block: np.ndarray) -> np.ndarray:
+            own = np.array([row.tobytes() in known for row in block])
+            return novelty_of_scaled(self.detector_, block, own=own)
 
-        def mean_over_members(block: np.ndarray) -> np.ndarray:
-            scores = [
-                nearest_score(model, variables, reference, block, num_neighbors)
-                for variables, reference in zip(members, references, strict=True)
-            ]
-            return np.asarray(np.mean(scores, axis=0, dtype=np.float64))
-
-        return row_by_row(mean_over_members, scaled)
+        return np.asarray(row_by_row(of_block, scaled))
 
 
 def _warn_if_none_is_flagged(rate: float, num_held_out: int) -> None:

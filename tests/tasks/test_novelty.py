@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import aejax
 from aejax import metrics
 from aejax.models import autoencoder
 from aejax.tasks import anomaly
@@ -20,9 +21,66 @@ def axis_model():
     return model, {"params": {"encoder": encoder, "decoder": decoder}}
 
 
-def test_the_score_is_the_product_of_both_distances():
+def earlier(reference):
+    """As a version without spacing saved it."""
+    return reference._replace(code_spacing=None, residual_spacing=None)
+
+
+def by_definition(v, normal, own=None):
+    """The score in one space, by the distances between all rows."""
+    among = np.linalg.norm(normal[:, None] - normal, axis=2)
+    apart = np.sort(among, axis=1)[:, 1:4].mean(axis=1)
+    usual = np.median(apart)
+    found = []
+    for number, one in enumerate(v):
+        distance = np.linalg.norm(one - normal, axis=1)
+        order = np.argsort(distance)
+        order = order[1:] if own is not None and own[number] else order
+        around = np.log(apart[order[:10]] + usual).mean()
+        found.append(np.log(distance[order[:3]].mean() + usual) - around / 2)
+    return np.array(found)
+
+
+def test_the_score_is_that_of_its_definition():
+    rng = np.random.default_rng(0)
     model, variables = axis_model()
-    reference = anomaly.fit_reference(model, variables, np.array([[0.0, 0.0], [10.0, 1.0], [20.0, 5.0]]))
+    normal, x = rng.standard_normal((40, 2)) ** 3, 3 * rng.standard_normal((20, 2))
+    x[:5] = normal[:5]
+    own = np.arange(20) < 5
+    reference = anomaly.fit_reference(model, variables, normal)
+    for which in (None, own):
+        expected = sum(by_definition(x[:, [i]], normal[:, [i]], which) for i in range(2))
+        found = anomaly.nearest_score(model, variables, reference, x, own=which)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_near_a_dense_cluster_a_small_distance_counts_for_more():
+    rng = np.random.default_rng(0)
+    model, variables = axis_model()
+    dense, sparse = 0.05 * rng.standard_normal((300, 2)), 20 + 4 * rng.standard_normal((60, 2))
+    reference = anomaly.fit_reference(model, variables, np.concatenate([dense, sparse]))
+    x = np.concatenate([[[0.2, 0.2]], 20 + 4 * rng.standard_normal((200, 2))])
+    found, before = (anomaly.nearest_score(model, variables, one, x) for one in (reference, earlier(reference)))
+    assert (found[0] > found[1:]).mean() > 0.9
+    assert (before[0] > before[1:]).mean() < 0.5  # by the distance alone it is nearer than most normal rows
+
+
+def test_equal_rows_do_not_hide_what_the_other_space_says():
+    """Half of the normal codes are 0, and so is the code of a row with an odd residual."""
+    rng = np.random.default_rng(0)
+    model, variables = axis_model()
+    normal = np.stack([np.maximum(rng.standard_normal(400), 0), rng.standard_normal(400)], axis=1)
+    x = np.concatenate([[[0.0, 4.0]], np.stack([rng.uniform(0.2, 1, 50), rng.uniform(-1, 1, 50)], axis=1)])
+    scores = anomaly.nearest_score(model, variables, anomaly.fit_reference(model, variables, normal), x)
+    assert scores.argmax() == 0
+    few = anomaly.fit_reference(model, variables, normal[:1])
+    assert np.isfinite(anomaly.nearest_score(model, variables, few, x)).all()
+
+
+def test_references_of_an_earlier_version_score_as_they_did():
+    """The product of both distances."""
+    model, variables = axis_model()
+    reference = earlier(anomaly.fit_reference(model, variables, np.array([[0.0, 0.0], [10.0, 1.0], [20.0, 5.0]])))
     x = np.array([[3.0, 3.0], [12.0, 9.0]])
     found = anomaly.nearest_score(model, variables, reference, x)
     np.testing.assert_allclose(found, np.log([3.0 * 2.0, 2.0 * 4.0]), rtol=1e-4)
@@ -35,7 +93,7 @@ def test_distances_are_exact_far_from_the_origin():
     rng = np.random.default_rng(0)
     model, variables = axis_model()
     normal = rng.integers(0, 1000, (500, 2)).astype(float)
-    reference = anomaly.fit_reference(model, variables, normal)
+    reference = earlier(anomaly.fit_reference(model, variables, normal))
     x = normal[:50] + 2**-6
     np.testing.assert_allclose(anomaly.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
 
@@ -44,7 +102,7 @@ def test_the_nearer_of_two_rows_is_found_where_rounding_cannot_tell_them_apart()
     rng = np.random.default_rng(0)
     model, variables = axis_model()
     x = np.stack([rng.permutation(1000)[:250] for _ in range(2)], axis=1).astype(float)
-    reference = anomaly.fit_reference(model, variables, np.concatenate([x + 2**-5, x + 2**-6]))
+    reference = earlier(anomaly.fit_reference(model, variables, np.concatenate([x + 2**-5, x + 2**-6])))
     np.testing.assert_allclose(anomaly.nearest_score(model, variables, reference, x), 2 * np.log(2**-6), rtol=1e-3)
 
 
@@ -80,6 +138,15 @@ def detector():
     rng = np.random.default_rng(0)
     found = anomaly.fit_detector(jax.random.key(0), rng.standard_normal((200, 3)), num_steps=20)
     return anomaly.calibrate_detector(found, rng.standard_normal((199, 3)))
+
+
+def test_a_detector_of_an_earlier_version_is_saved_and_scores_as_it_did(detector, tmp_path):
+    before = detector._replace(references=tuple(earlier(one) for one in detector.references))
+    x = np.random.default_rng(1).standard_normal((20, 3))
+    aejax.save(tmp_path, before)
+    scores = [anomaly.novelty_score(one, x) for one in (before, aejax.load(tmp_path), detector)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2], atol=0.1)
 
 
 def test_rows_are_judged_by_the_scores_of_rows_held_out(detector):

@@ -1,6 +1,5 @@
 """Novel rows of a table without order in time: how far code and residual are from those of normal rows."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -15,16 +14,12 @@ from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows
 from aejax.losses import observed
 from aejax.models import denoising_autoencoder
 from aejax.tasks.anomaly.limits import check_rate, is_rare, p_values
+from aejax.tasks.anomaly.neighbors import NUM_NEIGHBORS, local_distance, log_distance, spacing
 from aejax.tasks.anomaly.patterns import comparisons, kept, unless_known
 from aejax.tasks.anomaly.statistics import code_and_residual
 from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.training import FitOptions, Progress, ensemble, sweep
-
-# Rows are compared with references in blocks of at most this many numbers.
-_NUM_DISTANCES = 1 << 23
-# A row among the references is at distance 0, whose logarithm would hide all else.
-_SMALLEST_DISTANCE = 1e-6
 
 
 class Reference(NamedTuple):
@@ -33,10 +28,15 @@ class Reference(NamedTuple):
     Attributes:
         code: (m, d).
         residual: (m, D), flattened.
+        code_spacing: (m,) how far each code is from the nearest others. None in what earlier versions saved, by which
+            rows are scored as they were then.
+        residual_spacing: (m,) likewise.
     """
 
     code: np.ndarray
     residual: np.ndarray
+    code_spacing: np.ndarray | None = None
+    residual_spacing: np.ndarray | None = None
 
 
 class Detector(NamedTuple):
@@ -92,28 +92,38 @@ def fit_reference(model: Model, variables: Variables, x: RowsLike) -> Reference:
         ValueError: rows that do not fit the model, or a GAN, which has no encoder.
     """
     check_encodes(model)
-    return Reference(*over_rows(code_and_residual, model, variables, x))
+    code, residual = over_rows(code_and_residual, model, variables, x)
+    return Reference(code, residual, spacing(code), spacing(residual))
 
 
 def nearest_score(
-    model: Model, variables: Variables, reference: Reference, x: RowsLike, num_neighbors: int = 1
+    model: Model,
+    variables: Variables,
+    reference: Reference,
+    x: RowsLike,
+    num_neighbors: int | None = None,
+    own: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Scores rows by the nearest normal code and the nearest normal residual.
+    """Scores rows by the nearest normal codes and the nearest normal residuals.
 
-    s = log |z - z'| + log |e - e'|, where z' is the nearest of the normal codes and e' the nearest of the normal
-    residuals e = x - decode(z), found apart; of a row with gaps e is compared over what is observed. The first tells a
-    state that the model describes but that is not a normal one, also where normal rows form several clusters
-    (Hotelling's T² has one); the second an error that no normal row has. It is the k-nearest-neighbour outlier score
-    (Ramaswamy, Rastogi & Shim 2000) in the two spaces that a model makes of the data's; in a sum of logarithms their
-    units matter nothing.
+    s = l(z) + l(e) of the code z and the residual e = x - decode(z), each with normal ones of its own:
+    l(v) = log(d(v) + u) - mean log(d(v') + u) / 2, where d is the mean distance to the nearest normal v, the mean is
+    over the ten nearest normal v', and u is the median d of normal ones. Of a row with gaps e is compared over what is
+    observed.
+
+    The code tells a state that the model describes but that is not a normal one, also where normal rows form several
+    clusters (Hotelling's T² has one); the residual an error that no normal row has. d is the k-nearest-neighbour
+    outlier score (Ramaswamy, Rastogi & Shim 2000); in a sum of logarithms the units of the two spaces matter nothing.
+    What is subtracted lies half way between that and the local outlier factor (Breunig et al. 2000): where normal rows
+    lie close, a small distance counts for more. u keeps equal rows, as those of counts, from hiding all else.
 
     Args:
         model: a fitted Model.
         variables: its variables.
         reference: from ``fit_reference`` with normal rows.
         x: (n, *event), NaN where missing, or a Batch.
-        num_neighbors: the mean of the logarithms of the distances to so many neighbours; more than 1 forgives that some
-            of the normal rows are none.
+        num_neighbors: so many nearest; 3 by default, which forgives that some of the normal rows are none.
+        own: (n,) bool, rows that are themselves among the normal ones; they are not compared with themselves.
 
     Returns:
         (n,), higher is more anomalous.
@@ -131,12 +141,15 @@ def nearest_score(
         >>> bool(found[0] > found[1])
         True
     """
-    if not 1 <= num_neighbors <= len(reference.code):
-        raise ValueError(f"num_neighbors: found {num_neighbors}, expected 1 to {len(reference.code)}, the references")
+    most = len(reference.code)
+    if num_neighbors is not None and not 1 <= num_neighbors <= most:
+        raise ValueError(f"num_neighbors: found {num_neighbors}, expected 1 to {most}, the references")
     check_encodes(model)
     code, residual, seen = over_rows(_code_residual_seen, model, variables, x)
-    return _log_distance(code, np.ones_like(code, bool), reference.code, num_neighbors) + _log_distance(
-        residual, seen, reference.residual, num_neighbors
+    own = np.zeros(len(code), bool) if own is None else own
+    seen_code = np.ones_like(code, bool)
+    return _distance(code, seen_code, reference.code, reference.code_spacing, num_neighbors, own) + _distance(
+        residual, seen, reference.residual, reference.residual_spacing, num_neighbors, own
     )
 
 
@@ -149,12 +162,13 @@ def default_model(num_columns: int) -> tuple[Model, dict[str, list[float]]]:
         num_columns: of the table.
 
     Returns:
-        (model, over): the Model, and three noise levels in units of a column's standard deviation to train it with.
+        (model, over): the Model, and two noise levels in units of a column's standard deviation to train it with:
+        little noise keeps what tells dense clusters apart, much noise the coarse shape.
     """
     model = denoising_autoencoder(
         (num_columns,), num_columns, hidden_dims=(128,), noise_level=0.5, activation="tanh", shortcut=False
     )
-    return model, {"noise_level": [0.2, 0.5, 1.0]}
+    return model, {"noise_level": [0.2, 1.0]}
 
 
 def fit_detector(
@@ -174,7 +188,7 @@ def fit_detector(
     """Learns what normal rows of a table look like, where rows have no order in time (see ``fit_monitor`` for those).
 
     The columns are standardised; several models are trained, one for each noise level and key, and the scores of
-    ``nearest_score`` averaged. The defaults were chosen on one split of the outlier sets of docs/results.md.
+    ``nearest_score`` averaged. The defaults were chosen on the outlier sets of docs/results.md and on others.
 
     Args:
         key: PRNG key.
@@ -225,15 +239,19 @@ def fit_detector(
     )
     fitted = sweep(keys, model, scaled, over=over, **options) if over else ensemble(keys, model, scaled, **options)
     num_axes = fitted.state.step.ndim  # members, and settings before them
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[num_axes:]), fitted.variables)
     count = math.prod(fitted.state.step.shape)
-    variables = tuple(jax.tree.map(lambda leaf, index=index: leaf[index], flat) for index in range(count))
-    chosen = np.asarray(jax.random.permutation(choice_key, len(scaled)))[:max_references]
-    references = tuple(fit_reference(model, member, scaled[chosen]) for member in variables)
+    # Cut in NumPy, which compiles nothing.
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[num_axes:]), jax.device_get(fitted.variables))
+    variables = tuple(
+        jax.device_put(jax.tree.map(lambda leaf, index=index: leaf[index], flat)) for index in range(count)
+    )
+    if len(scaled) > max_references:
+        scaled = scaled[np.asarray(jax.random.permutation(choice_key, len(scaled)))[:max_references]]
+    references = tuple(fit_reference(model, member, scaled) for member in variables)
     return Detector(model, variables, references, scaler)
 
 
-def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> np.ndarray:
+def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int | None = None) -> np.ndarray:
     """How novel each row is: ``nearest_score``, averaged over the members.
 
     Args:
@@ -247,15 +265,18 @@ def novelty_score(detector: Detector, x: ArrayLike, num_neighbors: int = 1) -> n
     Raises:
         ValueError: rows with other columns than in training.
     """
-    return _novelty_score(detector, scaled_rows(detector.scaler, x), num_neighbors)
+    return novelty_of_scaled(detector, scaled_rows(detector.scaler, x), num_neighbors)
 
 
-def _novelty_score(detector: Detector, scaled: np.ndarray, num_neighbors: int = 1) -> np.ndarray:
+def novelty_of_scaled(
+    detector: Detector, scaled: np.ndarray, num_neighbors: int | None = None, own: np.ndarray | None = None
+) -> np.ndarray:
+    """``novelty_score`` of rows that are standardised already, (n, c)."""
     scores = [
-        nearest_score(detector.model, variables, reference, scaled, num_neighbors)
+        nearest_score(detector.model, variables, reference, scaled, num_neighbors, own)
         for variables, reference in zip(detector.variables, detector.references, strict=True)
     ]
-    return np.where(np.isnan(scaled).all(axis=1), np.nan, np.mean(scores, axis=0))
+    return np.where(np.isnan(scaled).all(axis=1), np.nan, np.mean(scores, axis=0, dtype=np.float64))
 
 
 def calibrate_detector(detector: Detector, x: ArrayLike) -> Detector:
@@ -306,12 +327,12 @@ def judge(detector: Detector, x: ArrayLike, false_alarm_rate: float = 0.01) -> J
             "calibrate_detector"
         )
     scaled = scaled_rows(detector.scaler, x)
-    score, seen = _novelty_score(detector, scaled), ~np.isnan(scaled)
+    score, seen = novelty_of_scaled(detector, scaled), ~np.isnan(scaled)
     p_value = p_values(detector.held_out, score)
     held_out = None if detector.held_out_rows is None else Batch(detector.held_out_rows)  # type: ignore[arg-type]
     compared_with = unless_known(seen, held_out)
     for rows, normal, gaps in comparisons(seen, held_out, false_alarm_rate):
-        p_value[rows] = p_values(_novelty_score(detector, np.asarray(normal.x)), score[rows])
+        p_value[rows] = p_values(novelty_of_scaled(detector, np.asarray(normal.x)), score[rows])
         compared_with[rows] = gaps
     return Judgement(score, p_value, is_rare(p_value, false_alarm_rate), compared_with)
 
@@ -323,29 +344,14 @@ def _code_residual_seen(model: Model, variables: Variables, batch: Batch) -> tup
     return code, residual, jnp.broadcast_to(seen, residual.shape)
 
 
-def _log_distance(rows: np.ndarray, seen: np.ndarray, normal: np.ndarray, num_neighbors: int) -> np.ndarray:
-    """(n,) mean logarithm of the distances to the nearest normal rows, over what is seen."""
-    size = 1 << max(int(math.log2(max(_NUM_DISTANCES // len(normal), 1))), 5)
-    size = min(size, 1 << max(len(rows) - 1, 1).bit_length())
-    found = []
-    normal = jax.device_put(normal)
-    for begin in range(0, len(rows), size):
-        block = slice(begin, begin + size)
-        is_whole = seen[block].all()
-        padded = [np.resize(values[block], (size, rows.shape[1])) for values in (rows, seen)]
-        arguments = jax.device_put((padded[0], None if is_whole else padded[1]))
-        found.append(np.asarray(_log_distances(*arguments, normal, num_neighbors))[: len(rows[block])])
-    return np.concatenate(found)
-
-
-@functools.partial(jax.jit, static_argnames="num_neighbors")
-def _log_distances(rows: Array, seen: Array | None, normal: Array, num_neighbors: int) -> Array:
-    # Squares by a matrix product are fast but rounded; they choose candidates, whose distances are then exact.
-    size = jnp.square(normal)
-    lengths = jnp.sum(size, axis=1)[None, :] if seen is None else seen.astype(rows.dtype) @ size.T
-    _, nearest = jax.lax.top_k(2 * rows @ normal.T - lengths, min(num_neighbors + 3, len(normal)))
-    difference = rows[:, None] - normal[nearest]
-    difference = difference if seen is None else jnp.where(seen[:, None], difference, 0)
-    exact = jnp.sqrt(jnp.sum(jnp.square(difference), axis=2))
-    exact = jnp.sort(exact, axis=1)[:, :num_neighbors]
-    return jnp.mean(jnp.log(exact + _SMALLEST_DISTANCE), axis=1)
+def _distance(
+    rows: np.ndarray,
+    seen: np.ndarray,
+    normal: np.ndarray,
+    apart: np.ndarray | None,
+    num_neighbors: int | None,
+    own: np.ndarray,
+) -> np.ndarray:
+    if apart is None:
+        return log_distance(rows, seen, normal, num_neighbors or 1, own)
+    return local_distance(rows, seen, normal, apart, num_neighbors or NUM_NEIGHBORS, own)

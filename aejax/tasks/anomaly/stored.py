@@ -64,9 +64,16 @@ MONITOR_SHAPES = {
     "limit/*": "",
 }
 DETECTOR_SETTINGS = {"num_members": whole(1, 10_000)}
-DETECTOR_SHAPES = {"scaler/*": "c", "references/*/code": "md", "references/*/residual": "mD", "held_out": "n"}
+DETECTOR_SHAPES = {
+    "scaler/*": "c",
+    "references/*/code": "md",
+    "references/*/residual": "mD",
+    "references/*_spacing": "m",
+    "held_out": "n",
+}
 DETECTOR_ARRAYS = {
     "variables/*": FINITE,
+    "references/*_spacing": numbers(low=0, least=1),
     "references/*": numbers(least=1),
     "scaler/mean": FINITE,
     "scaler/scale": POSITIVE,
@@ -222,7 +229,7 @@ def unpack_calibration(arrays: Mapping[str, Any]) -> Calibration:
     return Calibration(**{**arrays, "rows": None if rows is None else Batch(**rows)})
 
 
-# Version 1 of a monitor had no moment, version 1 of a detector no rows.
+# Version 1 of a monitor had no moment; version 1 of a detector no rows, version 2 no spacing of its references.
 codecs.register(
     Codec(
         "monitor",
@@ -241,10 +248,10 @@ codecs.register(
     Codec(
         "detector",
         Detector,
-        2,
+        3,
         pack_detector,
         unpack_detector,
-        {1: lambda stored: stored},
+        {1: lambda stored: stored, 2: lambda stored: stored},
         settings=DETECTOR_SETTINGS,
         arrays=DETECTOR_ARRAYS,
         shapes=DETECTOR_SHAPES,
