@@ -1,9 +1,10 @@
 """How many false alarms a monitor gives on new normal rows, where 1 % is asked.
 
-python -m benchmarks.monitor_limits [--limits auto rows blocks] [--seeds N] [--out FOLDER]
+python -m benchmarks.monitor_limits [--limits auto rows] [--seeds N] [--first-seed N] [--out FOLDER]
 
-Twelve sensors show three linear-Gaussian states with noise. A grid over the kind of process, how long it remembers, and how
-many rows the monitor is fitted to. The rate is measured on 20,000 new rows. A refusal counts as one, and has no rate.
+Twelve sensors show three linear-Gaussian states with noise. A grid over the kind of process, how long it remembers, and
+how many rows the monitor is fitted to. The rate is measured on 20,000 new rows. A refusal counts as one, and has no
+rate.
 """
 
 import argparse
@@ -15,9 +16,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.signal import lfilter
 
 from aejax.artefacts.storage import finite, write_json
+from aejax.plots.style import new_figure
 from aejax.tasks import anomaly
 from benchmarks.measuring import environment
 
@@ -84,13 +87,13 @@ def fitted(rows: np.ndarray, seed: int, limits: str) -> anomaly.Monitor:
     )
 
 
-def measured(limits: str, seeds: int) -> Iterator[dict[str, Any]]:
+def measured(limits: str, seeds: range) -> Iterator[dict[str, Any]]:
     """A line for each cell of the grid: rates over seeds, and how often limits were refused."""
     for process, time, size in itertools.product(PROCESSES, TIMES, SIZES):
         if process == "independent" and time > 1:
             continue
         rates, num_warned = [], 0
-        for seed in range(seeds):
+        for seed in seeds:
             rows, new = drawn(process, time, size, seed)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -106,7 +109,7 @@ def measured(limits: str, seeds: int) -> Iterator[dict[str, Any]]:
             "time": time,
             "num_rows": size,
             "rates": rates,
-            "refused": seeds - len(rates),
+            "refused": len(seeds) - len(rates),
             "warned": num_warned,
         }
 
@@ -121,20 +124,43 @@ def line(cell: dict[str, Any]) -> str:
     )
 
 
+def drawn_figure(cells: list[dict[str, Any]]) -> Figure:
+    """Obtained rates over the memory of the process, a panel for each process, a line for each size and way."""
+    figure = new_figure(width=10, height=3.2)
+    panels = figure.subplots(1, len(PROCESSES) - 1, sharey=True)
+    for ax, process in zip(panels, PROCESSES[1:], strict=True):
+        for limits, (color, size) in itertools.product(("auto", "rows"), enumerate(SIZES)):
+            chosen = [
+                cell for cell in cells if (cell["process"], cell["limits"], cell["num_rows"]) == (process, limits, size)
+            ]
+            rates = [100 * np.mean(cell["rates"]) if cell["rates"] else np.nan for cell in chosen]
+            style = "o-" if limits == "auto" else "o:"
+            ax.plot([cell["time"] for cell in chosen], rates, style, ms=3, color=f"C{color}", label=f"{limits}, {size}")
+        ax.axhspan(0, 200 * RATE, color="black", alpha=0.07, lw=0)
+        ax.axhline(100 * RATE, color="black", lw=0.8)
+        ax.set(title=process, xscale="log", yscale="symlog", xlabel="memory, rows", xticks=TIMES, xticklabels=TIMES)
+    panels[0].set_ylabel("false alarms, %, where 1 is asked")
+    panels[-1].legend(frameon=False, fontsize=7)
+    return figure
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limits", nargs="+", default=["rows"])
+    parser.add_argument("--limits", nargs="+", default=["auto", "rows"])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=10, help="0 to 9 are those by which the rule was chosen")
     parser.add_argument("--out", type=Path, default=FOLDER)
     words = parser.parse_args()
     cells = []
     print("limits  process      time   rows  false alarms, 1 % asked")
     for limits in words.limits:
-        for cell in measured(limits, words.seeds):
+        for cell in measured(limits, range(words.first_seed, words.first_seed + words.seeds)):
             cells.append(cell)
             print(line(cell), flush=True)
-    write_json(words.out / "monitor_limits.json", {"environment": environment(), "cells": finite(cells)})
+            content = {"environment": environment(), "first_seed": words.first_seed, "cells": finite(cells)}
+            write_json(words.out / "monitor_limits.json", content)
+    drawn_figure(cells).savefig(words.out / "monitor_limits.png", dpi=110)
 
 
 if __name__ == "__main__":

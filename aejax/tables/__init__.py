@@ -7,7 +7,7 @@ from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
 from aejax.tables.generation import generate
 from aejax.tables.likeness.comparison import Comparison, compare
-from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
+from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, rebase_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
 from aejax.tables.run import Record, Run, record_folder
 from aejax.tables.training import train
@@ -29,6 +29,7 @@ __all__ = [
     "generate",
     "kept_codes",
     "read_table",
+    "rebase_monitor",
     "reconstruct",
     "record_folder",
     "split_rows",
