@@ -86,6 +86,14 @@ def test_a_stream_of_blocks_equals_the_whole_series(plant):
     assert not whole.is_above[40]
 
 
+def test_a_row_that_is_not_judged_has_no_vote_and_moves_no_limit(plant):
+    monitor, none = plant[0]._replace(alarm_rule=(2, 3)), np.zeros(3, bool)
+    gaps = adapted(np.array([1e-4, np.nan, np.nan, 1e-4]), monitor, RATE, none, 0.001)
+    whole = adapted(np.array([1e-4, 1e-4]), monitor, RATE, none, 0.001)
+    assert gaps[1].tolist() == [False, False, False, True]
+    assert float(gaps[2]) == float(whole[2])
+
+
 def test_a_watcher_remembers_the_rate_over_a_restart(plant):
     monitor, new = plant
     rows = new[:30] + 2.0
