@@ -20,7 +20,7 @@ class ProcessMonitor(OutlierMixin, BaseEstimator):
     As it stands each row is judged by itself, in any order. With ``num_lags``, ``smoothing`` below 1 or an
     ``alarm_rule`` of several rows it has a memory: rows must then be in the order of time, each call begins anew, and
     searches must not shuffle them. Slow processes ask for such a memory: (2, 0.2, (2, 3)) suited the Tennessee Eastman
-    process.
+    process. No row of ``fit`` is left out, a start-up neither.
 
     Args:
         false_alarm_rate: the share of normal rows that may be above the limit.
@@ -28,7 +28,7 @@ class ProcessMonitor(OutlierMixin, BaseEstimator):
         num_lags: earlier rows that are judged together with each row.
         smoothing: weight of the newest row in the moving averages; 1 for none.
         alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
-        limits: "rows" or "blocks", as in ``fit_monitor``.
+        limits: "auto", "rows" or "blocks", as in ``fit_monitor``.
         num_folds: blocks of the rows, each of which is judged by a model of the others.
         num_epochs: passes over the rows.
         batch_size: rows a step.
@@ -56,7 +56,7 @@ class ProcessMonitor(OutlierMixin, BaseEstimator):
         num_lags: int = 0,
         smoothing: float = 1.0,
         alarm_rule: tuple[int, int] = (1, 1),
-        limits: str = "rows",
+        limits: str = "auto",
         num_folds: int = 5,
         num_epochs: int = 200,
         batch_size: int = 64,
@@ -90,7 +90,7 @@ class ProcessMonitor(OutlierMixin, BaseEstimator):
         """
         options = self.get_params(deep=False)
         key = key_of(options.pop("random_state"))
-        self.monitor_: Monitor = fit_monitor(key, fitting_rows(self, X), **options)
+        self.monitor_: Monitor = fit_monitor(key, fitting_rows(self, X), keep_transients=True, **options)
         self.offset_ = OFFSET
         return self
 

@@ -27,7 +27,7 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
         found: from ``tables.watch``.
 
     Returns:
-        Four lines, and up to two more where something is missing.
+        Four lines; one more on what the limits rest on, where it is known, and up to two where something is missing.
     """
     rate, (enough, window) = monitor.monitor.rate, monitor.monitor.alarm_rule
     alarms = np.flatnonzero(found.chart.is_alarm)
@@ -44,6 +44,7 @@ def summary(monitor: TableMonitor, found: Watched) -> str:
             f"new rows: {len(found.top_sensor)}; above the limit {found.chart.is_above.mean():.2%}",
             f"rows of alarm ({enough} of {window} above): {len(alarms)}, {first}",
             f"sensors that stand out {where}: {', '.join(top)}",
+            *_about_normal(monitor),
             *_about_gaps(monitor, found),
         ]
     )
@@ -66,6 +67,8 @@ def figures(monitor: TableMonitor, found: Watched) -> dict[str, object]:
         "false_alarm_rate": rate.asked,
         "obtained_rate": rate.obtained,
         "standard_error": rate.standard_error,
+        "independent_stretches": monitor.monitor.num_stretches,
+        "left_out": sum(monitor.monitor.left_out),
         "num_rows": len(found.top_sensor),
         "above_limit": found.chart.is_above.mean(),
         "num_alarms": len(alarms),
@@ -74,6 +77,15 @@ def figures(monitor: TableMonitor, found: Watched) -> dict[str, object]:
         "rows_with_gaps": found.gaps.num_with_gaps,
         "empty_rows": found.gaps.num_empty,
     }
+
+
+def _about_normal(monitor: TableMonitor) -> list[str]:
+    """What the limits rest on; nothing where an earlier version did not say."""
+    found, (begin, end) = monitor.monitor.num_stretches, monitor.monitor.left_out
+    if found is None:
+        return []
+    left_out = f"; left out as start-up or shutdown: the first {begin} and the last {end}" if begin + end else ""
+    return [f"independent stretches among them: about {found:.1f}{left_out}"]
 
 
 def _about_gaps(monitor: TableMonitor, found: Watched) -> list[str]:

@@ -8,7 +8,7 @@ from aejax.tables.codes import fit_codes, kept_codes
 from aejax.tables.files import write_results
 from aejax.tables.generation import generate, generated_blocks
 from aejax.tables.likeness.comparison import Comparison, compare
-from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, table_monitor, watch
+from aejax.tables.monitoring import TableMonitor, Watched, fit_monitor, rebase_monitor, table_monitor, watch
 from aejax.tables.preparation import Split, split_rows
 from aejax.tables.run import Record, Run, record_folder
 from aejax.tables.training import train
@@ -32,6 +32,7 @@ __all__ = [
     "generated_blocks",
     "kept_codes",
     "read_table",
+    "rebase_monitor",
     "reconstruct",
     "record_folder",
     "split_rows",

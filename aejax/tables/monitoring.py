@@ -94,6 +94,41 @@ def fit_monitor(key: Array, normal: Table, notice: Notice = lambda text: None, *
     return table_monitor(anomaly.fit_monitor(key, values, **options), normal._replace(values=values))
 
 
+def rebase_monitor(
+    monitor: TableMonitor,
+    normal: Table,
+    notice: Notice = lambda text: None,  # noqa: ARG005
+    **options: Any,
+) -> TableMonitor:
+    """Accepts the state of a table as normal, without training: ``anomaly.rebase_monitor``.
+
+    Args:
+        monitor: the TableMonitor; it stays as it is.
+        normal: rows of the new normal state in time, with its columns.
+        notice: takes what a user should know, as in ``watch``.
+        **options: as in ``anomaly.rebase_monitor``.
+
+    Returns:
+        The TableMonitor of the new state.
+
+    Raises:
+        ValueError: columns that differ from those of the monitor, or as ``anomaly.rebase_monitor``.
+
+    Example:
+        >>> import jax
+        >>> values = np.random.default_rng(0).standard_normal((600, 2))
+        >>> normal = Table(("flow", "level"), values[:300], True, ())
+        >>> monitor = fit_monitor(jax.random.key(0), normal, num_epochs=1, false_alarm_rate=0.05)
+        >>> again = rebase_monitor(monitor, normal._replace(values=values[300:] + [0, 9]))
+        >>> bool(abs(again.monitor.scaler.mean[1] - 9) < 0.2), again.columns
+        (True, ('flow', 'level'))
+    """
+    rows = _rows_of(monitor, normal, "normal", notice)
+    rebased = anomaly.rebase_monitor(monitor.monitor, rows, **options)
+    table = normal._replace(columns=monitor.columns, values=rows)
+    return table_monitor(rebased, table)._replace(has_header=monitor.has_header, reading=monitor.reading)
+
+
 def _quartiles(values: np.ndarray) -> np.ndarray:
     """(3, c); NaN for a column without a value, which is refused later."""
     with warnings.catch_warnings():
@@ -144,12 +179,7 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     Raises:
         ValueError: columns that differ from those of the monitor.
     """
-    selected = select_columns(table, monitor.columns, monitor.has_header)
-    check_numbers(selected, "a monitor")
-    if selected.note:
-        notice(selected.note)
-    scaler = monitor.monitor.scaler
-    rows = without_sentinels(selected.values, scaler.mean, scaler.scale, monitor.columns, "new", notice)
+    rows = _rows_of(monitor, table, "new", notice)
     _note_constant(monitor, rows, notice)
     _note_still(monitor, rows, notice)
     chart, _ = anomaly.watch(monitor.monitor, rows)
@@ -157,6 +187,16 @@ def watch(monitor: TableMonitor, table: Table, notice: Notice = lambda text: Non
     top = np.array(monitor.columns)[contribution.argmax(axis=1)]
     is_seen = np.isfinite(chart.combined)
     return Watched(chart, contribution, np.where(is_seen, top, ""), find_gaps(rows, monitor.columns))
+
+
+def _rows_of(monitor: TableMonitor, table: Table, which: str, notice: Notice) -> np.ndarray:
+    """The rows of a table in the order of the monitor's columns, with NaN for values such as -999."""
+    selected = select_columns(table, monitor.columns, monitor.has_header)
+    check_numbers(selected, "a monitor")
+    if selected.note:
+        notice(selected.note)
+    scaler = monitor.monitor.scaler
+    return without_sentinels(selected.values, scaler.mean, scaler.scale, monitor.columns, which, notice)
 
 
 def without_sentinels(

@@ -16,7 +16,8 @@ from aejax.tables.monitoring import TableMonitor, without_sentinels
 from aejax.tables.run import Run
 from aejax.tables.survey import rows_of, survey
 from aejax.tasks import anomaly
-from aejax.tasks.anomaly import StreamState
+from aejax.tasks.anomaly import AdaptiveState, Chart, Monitor, StreamState
+from aejax.tasks.anomaly.adaptive import check_step
 
 Verdict = dict[str, Any]
 # Contributions say which columns stand out: more digits say nothing more.
@@ -27,11 +28,11 @@ class Memory(NamedTuple):
     """What a monitor remembers.
 
     Attributes:
-        stream: of its averages and votes.
+        stream: of its averages and votes, and of limits that adapt.
         recent: (num_lags, c) the rows before the next one, the newest last, in their own units.
     """
 
-    stream: StreamState
+    stream: StreamState | AdaptiveState
     recent: np.ndarray
 
 
@@ -57,18 +58,22 @@ class Watcher(NamedTuple):
     levels: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-def watcher_of(thing: Run | TableMonitor, false_alarm_rate: float | None = None) -> Watcher:
+def watcher_of(
+    thing: Run | TableMonitor, false_alarm_rate: float | None = None, adaptive: float | None = None
+) -> Watcher:
     """What judges rows one by one as ``detect`` or ``watch`` judges them together.
 
     Args:
         thing: a Run or a TableMonitor.
         false_alarm_rate: of a run, the share of normal rows that may be flagged; that of its config by default.
+        adaptive: of a monitor, the step by which limits follow a drift, as in ``anomaly.watch_adaptive``; None for
+            limits that stay.
 
     Returns:
         The Watcher.
 
     Raises:
-        ValueError: a rate for a monitor, whose limits are set, or one out of range.
+        ValueError: a rate for a monitor, whose limits are set, a step for a run, or one out of range.
 
     Example:
         >>> from aejax.tables import fit_monitor, watch
@@ -83,13 +88,15 @@ def watcher_of(thing: Run | TableMonitor, false_alarm_rate: float | None = None)
         True
     """
     if isinstance(thing, Run):
+        if adaptive is not None:
+            raise ValueError(f"adaptive: found {adaptive} for a run, expected none: only limits of a monitor adapt")
         return _of_run(thing, thing.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate)
     if false_alarm_rate is not None:
         raise ValueError(
             f"false_alarm_rate: found {false_alarm_rate}, but the limits of a monitor are set; leave it out, or set "
             "them anew by aejax.tasks.anomaly.recalibrate"
         )
-    return _of_monitor(thing)
+    return _of_monitor(thing, adaptive)
 
 
 def _of_run(run: Run, rate: float) -> Watcher:
@@ -122,19 +129,24 @@ def _middle(coding: Coding) -> np.ndarray:
     return decoded(coding, np.zeros((1, len(coding.scaler.mean))))[0]
 
 
-def _of_monitor(monitor: TableMonitor) -> Watcher:
+def _of_monitor(monitor: TableMonitor, step: float | None) -> Watcher:
     inner, columns = monitor.monitor, monitor.columns
     scaler: Scaler = inner.scaler
 
+    if step is not None:
+        check_step(step)
+
     def begin() -> Memory:
-        return Memory(anomaly.start(inner), np.zeros((inner.num_lags, len(columns))))
+        stream = anomaly.start(inner) if step is None else anomaly.start_adaptive(inner)
+        return Memory(stream, np.zeros((inner.num_lags, len(columns))))
 
     def judge(memory: Memory | None, row: np.ndarray) -> tuple[Verdict, Memory]:
         assert memory is not None
         rows = without_sentinels(row[None], scaler.mean, scaler.scale, columns, "new", _say_nothing)
-        is_first = int(memory.stream.num_rows) == 0
+        before = memory.stream
+        is_first = int((before.stream if isinstance(before, AdaptiveState) else before).num_rows) == 0
         past = np.repeat(rows, inner.num_lags, axis=0) if is_first else memory.recent
-        chart, stream = anomaly.watch(inner, rows, memory.stream)
+        chart, stream = _charted(inner, rows, before, step)
         together = np.concatenate([past, rows])
         contribution = anomaly.contributions(inner, together)[-1]
         is_seen = bool(np.isfinite(chart.combined[0]))
@@ -148,9 +160,20 @@ def _of_monitor(monitor: TableMonitor) -> Watcher:
             "top_sensor": columns[int(contribution.argmax())] if is_seen else "",
             "contributions": _contributions(columns, contribution),
         }
+        if isinstance(before, AdaptiveState):
+            verdict["rate"] = float(before.rate)
         return verdict, Memory(stream, together[1:])
 
     return Watcher(columns, monitor.has_header, monitor.reading, scaler.mean, begin, judge)
+
+
+def _charted(
+    monitor: Monitor, rows: np.ndarray, state: StreamState | AdaptiveState, step: float | None
+) -> tuple[Chart, StreamState | AdaptiveState]:
+    if isinstance(state, AdaptiveState):
+        assert step is not None
+        return anomaly.watch_adaptive(monitor, rows, state, step)
+    return anomaly.watch(monitor, rows, state)
 
 
 def packed(memory: Memory | None) -> list[list[float | None]]:

@@ -1,6 +1,7 @@
 """``aejax monitor``: tables in, a table and pictures out."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,69 @@ def test_errors_name_what_is_wrong(tables, tmp_path):
         run(MonitorCommand(tables[0], other, tmp_path / "out", quiet=True))
     with pytest.raises(ValueError, match=r"false_alarm_rate: found 0\.001, but 300 rows"):
         run(MonitorCommand(*tables, tmp_path / "out", false_alarm_rate=0.001, quiet=True))
+
+
+def test_what_trust_in_limits_rests_on_is_said_to_the_quiet_too(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((600, 3))
+    columns = ["flow", "level", "valve"]
+    new = write(tmp_path / "new.csv", rows[500:], columns)
+    started = rows[:500] + np.exp(-np.arange(500) / 20)[:, None] * [20, -20, 20]
+    normal = write(tmp_path / "normal.csv", started, columns)
+    options = {"num_epochs": 30, "num_lags": 0, "false_alarm_rate": 0.05, "quiet": True}
+    run(MonitorCommand(normal, new, tmp_path / "out", **options))
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith("note: x: the first ")
+    assert "rows stand out from the others, as a start-up" in line
+    assert "independent stretches among them: about " in said.out
+    assert "; left out as start-up or shutdown: the first " in said.out
+    # As figures, and of the monitor that was saved.
+    run(MonitorCommand(str(tmp_path / "out"), new, tmp_path / "again", json=True, **options))
+    figures = json.loads(capsys.readouterr().out)
+    assert 40 < figures["left_out"] < 140
+    assert figures["independent_stretches"] > 3
+    run(MonitorCommand(normal, new, tmp_path / "kept", keep_transients=True, json=True, **options))
+    assert json.loads(capsys.readouterr().out)["left_out"] == 0
+    slow = rows[:500].copy()
+    slow[:, 1] = np.repeat(rng.standard_normal(10), 50)
+    run(MonitorCommand(write(tmp_path / "slow.csv", slow, columns), new, tmp_path / "slow", **options))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rows hold only about" in line
+    slow[:, 1] = np.arange(500) + rng.standard_normal(500)  # without noise it would be taken for the row number
+    ramp = write(tmp_path / "ramp.csv", slow, columns)
+    with pytest.raises(ValueError, match=r"column 1, counted from 0, is the slowest\), expected at least 3"):
+        run(MonitorCommand(ramp, new, tmp_path / "ramp", **options))
+
+
+def test_a_monitor_is_rebased_on_rows_of_a_new_state(tables, tmp_path, capsys):
+    """The old monitor alarms for ever, the new one as often as asked, and it finds a fault."""
+    columns = ["flow", "level", "pressure", "temperature", "valve"]
+    rng = np.random.default_rng(1)
+    rows = read_table(tables[0]).values
+    twice = np.concatenate([rows, rows[::-1] + 0.05 * rng.standard_normal(rows.shape)])
+    moved = twice + np.array([0, 20, 0, 0, -20])
+    faulty = moved[400:].copy()
+    faulty[100:, 2] += 4
+    state, new = write(tmp_path / "state.csv", moved[:400], columns), write(tmp_path / "new.csv", faulty, columns)
+    words = ["--num-epochs", "20", "--false-alarm-rate", "0.02", "--quiet", "--json"]
+
+    def alarms(*words):
+        run(tyro.cli(MonitorCommand, args=list(words)))
+        found = read_table(tmp_path / words[words.index("--out") + 1] / "rows.csv", drop_columns=["top_sensor"])
+        return found.values[:, found.columns.index("is_alarm")], json.loads(capsys.readouterr().out)
+
+    old, again = str(tmp_path / "old"), str(tmp_path / "again")
+    is_alarm, _ = alarms(tables[0], new, "--out", old, *words)
+    assert is_alarm[10:].all()
+    is_alarm, figures = alarms(old, new, "--rebase", state, "--out", again, "--quiet", "--json")
+    assert is_alarm[:100].mean() < 0.1
+    assert is_alarm[110:].mean() > 0.9
+    assert figures["false_alarm_rate"] == 0.02
+    assert figures["num_normal"] == 400
+    saved, _ = alarms(again, new, "--out", str(tmp_path / "third"), "--quiet", "--json")
+    np.testing.assert_array_equal(saved, is_alarm)
+    with pytest.raises(
+        ValueError, match=r"rebase: found .* beside the table .*, expected the folder of an earlier call"
+    ):
+        run(MonitorCommand(tables[0], new, tmp_path / "none", rebase=state, quiet=True))

@@ -97,7 +97,7 @@ def test_windows_of_jax_arrays_are_those_of_numpy(x, num_lags):
 
 @pytest.fixture(scope="module")
 def monitor():
-    x = np.random.default_rng(0).standard_normal((120, 3))
+    x = np.random.default_rng(0).standard_normal((600, 3))  # enough independent stretches for no warning
     return fit_monitor(jax.random.key(0), x, num_lags=1, false_alarm_rate=0.1, num_folds=2, num_epochs=1)
 
 

@@ -110,7 +110,8 @@ def test_the_stream_is_smoothed_statistics_of_windows(monitor):
     np.testing.assert_array_equal(chart.is_alarm, anomaly.votes(chart.is_above, monitor.alarm_rule))
 
 
-def test_the_limit_is_where_the_p_value_is_the_rate(monitor):
+def test_the_limit_of_rows_is_where_the_p_value_is_the_rate(monitor):
+    monitor = anomaly.recalibrate(monitor, limits="rows")
     chart, _ = anomaly.watch(monitor, process(3000, seed=7))
     np.testing.assert_array_equal(chart.is_above, chart.p_value <= monitor.rate.asked + 1e-12)
 
@@ -141,7 +142,7 @@ def slow_process(seed, num_rows=1500):
 
 
 def test_few_independent_stretches_of_normal_operation_are_warned_of(key):
-    with pytest.warns(UserWarning, match=r"the 300 rows hold only about 5 independent stretches"):
+    with pytest.warns(UserWarning, match=r"the 300 rows hold only about 4\.1 independent stretches \(column 0, "):
         anomaly.fit_monitor(key, slow_process(1, 300), num_epochs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -267,6 +268,7 @@ def test_conditions_are_counted(tmp_path):
         num_epochs=1,
         num_folds=2,
         false_alarm_rate=0.05,
+        limits="rows",
     )
     aejax.save(tmp_path, monitor)
     chart, _ = anomaly.watch(aejax.load(tmp_path), Batch(x, cond=cond))
@@ -338,7 +340,7 @@ def test_blocks_without_a_row_do_not_count(key):
     held_out = np.full(3000, np.nan)
     held_out[:1200] = np.random.default_rng(0).standard_normal(1200) ** 2
     with pytest.raises(ValueError, match="blocks of held-out normal operation are too few"):
-        set_limits(anomaly.Statistics(*[held_out] * 3), 0.0012, "blocks")
+        set_limits(anomaly.Statistics(*[held_out] * 3), 0.0012, "blocks", 1100.0)
 
 
 def test_the_rate_that_block_limits_give_is_theirs():

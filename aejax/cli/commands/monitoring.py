@@ -5,7 +5,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from aejax.cli.commands.notes import note, warnings_noted
 from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading, flags_that_differ
@@ -16,9 +16,11 @@ from aejax.data.formats.options import ReadOptions, told_last
 if TYPE_CHECKING:
     from aejax.tables import TableMonitor
 
+_OF_LIMITS = ("false_alarm_rate", "limits")
 _OF_TRAINING = (
     "false_alarm_rate",
     "limits",
+    "keep_transients",
     "num_lags",
     "smoothing",
     "alarm_rule",
@@ -42,8 +44,14 @@ class MonitorCommand:
     are replaced."""
     false_alarm_rate: float = 0.01
     """Share of normal rows that may be above the limit."""
-    limits: Literal["rows", "blocks"] = "rows"
-    """Whether rows or whole blocks of rows are taken to be exchangeable; blocks need many more rows."""
+    limits: Literal["auto", "rows", "blocks"] = "auto"
+    """By the rows, and wider where they hold few independent stretches; by the rows alone; or by whole blocks of them,
+    which need many more rows."""
+    keep_transients: FlagCreatePairsOff[bool] = False
+    """Keep first and last normal rows that stand out as a start-up does."""
+    rebase: str | None = None
+    """File with rows of a new state that is normal from now on: the monitor of an earlier call is centred on them, and
+    its limits are set anew, without training. --false-alarm-rate and --limits hold for them."""
     num_lags: int = 2
     """Earlier rows that are judged together with each row."""
     smoothing: float = 0.2
@@ -80,7 +88,8 @@ def run(command: MonitorCommand) -> None:
     from aejax.data.formats.tables import write_table
     from aejax.reports import monitoring as report
 
-    storage.check_no_input(command.out / "rows.csv", command.normal, command.new)
+    inputs = [command.normal, command.new, *filter(None, [command.rebase])]
+    storage.check_no_input(command.out / "rows.csv", *inputs)
     codecs.check_folder(command.out, tables.TableMonitor, ("rows.csv", *report.PICTURES))
     monitor = _monitor(command)
     notice = functools.partial(note, quiet=command.quiet)
@@ -106,14 +115,20 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
     from aejax import tables
     from aejax.artefacts import codecs
 
-    if (Path(command.normal) / codecs.MANIFEST).is_file() or command.normal.endswith(".safetensors"):
-        if ignored := flags_that_differ(command, _OF_TRAINING, MonitorCommand):
-            note(f"{ignored}: ignored, those of {command.normal} hold; give the table to learn anew", command.quiet)
-        monitor: TableMonitor = aejax.load(command.normal, tables.TableMonitor)
-        return monitor
     notice = functools.partial(note, quiet=command.quiet)
+    if (Path(command.normal) / codecs.MANIFEST).is_file() or command.normal.endswith(".safetensors"):
+        of_training = [name for name in _OF_TRAINING if not (command.rebase and name in _OF_LIMITS)]
+        if ignored := flags_that_differ(command, of_training, MonitorCommand):
+            notice(f"{ignored}: ignored, those of {command.normal} hold; give the table to learn anew")
+        monitor: TableMonitor = aejax.load(command.normal, tables.TableMonitor)
+        return _rebased(command, monitor) if command.rebase else monitor
+    if command.rebase:
+        raise ValueError(
+            f"rebase: found {command.rebase} beside the table {command.normal}, expected the folder of an earlier "
+            "call; to learn from both, put their rows into one table"
+        )
     normal = read_table(command.normal, command.reading, command.drop_columns, notice=notice)
-    with warnings_noted(command.quiet):
+    with warnings_noted(quiet=False):  # what trust in the limits rests on
         fitted = tables.fit_monitor(
             jax.random.key(command.seed),
             normal,
@@ -124,7 +139,27 @@ def _monitor(command: MonitorCommand) -> "TableMonitor":
             alarm_rule=command.alarm_rule,
             false_alarm_rate=command.false_alarm_rate,
             limits=command.limits,
+            keep_transients=command.keep_transients,
             num_epochs=command.num_epochs,
             progress=not command.quiet,
         )
     return fitted._replace(reading=told_last(command.reading, fitted.reading))
+
+
+def _rebased(command: MonitorCommand, monitor: "TableMonitor") -> "TableMonitor":
+    """The monitor of an earlier call, with the rows of ``--rebase`` as its normal state."""
+    from aejax import tables
+
+    assert command.rebase is not None
+    notice = functools.partial(note, quiet=command.quiet)
+    reading = told_last(command.reading, monitor.reading)
+    normal = read_table(command.rebase, reading, command.drop_columns, monitor.columns, notice=notice)
+    differs = command.false_alarm_rate != MonitorCommand.false_alarm_rate
+    with warnings_noted(quiet=False):
+        return tables.rebase_monitor(
+            monitor,
+            normal,
+            notice,
+            limits=command.limits,
+            false_alarm_rate=command.false_alarm_rate if differs else None,
+        )

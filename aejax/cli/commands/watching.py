@@ -39,6 +39,8 @@ class WatchCommand:
     """File that keeps what must be remembered over a restart."""
     false_alarm_rate: float | None = None
     """Share of normal rows that may be flagged; that of the run by default. A monitor has its own."""
+    adaptive: float | None = None
+    """Of a monitor: the step, such as 0.001, by which its limits follow a drift; a long fault raises them too."""
     stop_at_end: FlagCreatePairsOff[bool] = False
     """Stop at the end of the file, and wait for no more rows."""
     reading: Reading = ReadOptions()
@@ -91,7 +93,7 @@ def run(command: WatchCommand) -> int:
             f"RUN: {command.run} holds a {type(thing).__name__}, expected a run of aejax train or a monitor of "
             "aejax monitor"
         )
-    watcher = watcher_of(thing, command.false_alarm_rate)
+    watcher = watcher_of(thing, command.false_alarm_rate, command.adaptive)
     options = told_last(command.reading, watcher.reading)
     kept = _Kept(command, watcher)
     _warm_up(watcher)
@@ -155,6 +157,7 @@ class _Kept:
             "format": _FORMAT,
             "run": file_digest(manifest) if manifest.is_file() else "",
             "data": command.data if command.data == "-" else str(Path(command.data).resolve()),
+            "adaptive": command.adaptive,
         }
         self.progress = self._written = self._read(watcher)
         self._next = time.monotonic() + _SECONDS_BETWEEN_STATES
@@ -185,8 +188,8 @@ class _Kept:
         found = storage.read_json(self._path)
         if not isinstance(found, dict) or any(found.get(name) != value for name, value in self._of.items()):
             raise ValueError(
-                f"state: {self._path} was not written for this RUN and this DATA, or by another version; name another "
-                "file, or remove it to begin anew"
+                f"state: {self._path} was not written for this RUN and this DATA with this --adaptive, or by another "
+                "version; name another file, or remove it to begin anew"
             )
         try:
             layout = found["layout"] and Layout(found["layout"][0] and tuple(found["layout"][0]), *found["layout"][1:])

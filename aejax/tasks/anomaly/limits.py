@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from aejax.base import ArrayLike
 
@@ -96,37 +97,70 @@ def is_rare(p_value: ArrayLike, false_alarm_rate: float) -> np.ndarray:
     return np.nan_to_num(np.asarray(p_value, np.float64), nan=1.0) <= false_alarm_rate + ROUNDING_OF_RATES
 
 
-def block_length(score: np.ndarray) -> int:
-    """The length of blocks that are nearly independent: twice the integrated autocorrelation time.
+def tail_threshold(normal: ArrayLike, num_stretches: float, false_alarm_rate: float) -> float:
+    """A limit where rows hold few independent stretches: a prediction interval of the logarithm of the score.
 
-    The time is 1 + 2 * sum of the autocorrelations up to the first below 0.05, as in the analysis of Markov chains
-    (Geyer 1992, initial positive sequence).
+    Logarithms of T² and SPE are nearly normal. Of as many independent ones as there are stretches the next one is above
+    mean + t * deviation * sqrt(1 + 1 / stretches) at the rate, t being the quantile of Student's distribution: the
+    fewer they are, the less mean and deviation are known, and the higher is the limit (Hahn 1969).
 
     Args:
-        score: (n,) scores of rows in time.
+        normal: (m,) scores of normal rows in time, on which no model was trained; those that are not positive are left
+            out, and so is NaN.
+        num_stretches: how many independent stretches they hold, see ``num_stretches``.
+        false_alarm_rate: the share of normal rows that may be above, on average over such tables.
 
     Returns:
-        At least 1 and at most n / 5, so that there are some blocks.
+        The limit; infinite where there are no 2 stretches.
+
+    Raises:
+        ValueError: a rate outside (0, 1), or scores that are not (m,).
 
     Example:
-        >>> rows = np.random.default_rng(0).standard_normal(1000)
-        >>> block_length(rows), block_length(np.repeat(rows, 10)) > 15
-        (2, True)
+        >>> scores = np.exp(np.random.default_rng(0).standard_normal(400))
+        >>> [round(tail_threshold(scores, stretches, 0.01)) for stretches in (400, 10, 4)]
+        [10, 21, 329]
     """
-    values = np.asarray(score, np.float64)
-    values = values[np.isfinite(values)]
-    deviation = values - values.mean() if len(values) else values
-    power = float(deviation @ deviation)
-    longest = max(len(values) // 5, 1)
-    if power == 0:
-        return 1
-    time = 1.0
-    for lag in range(1, longest):
-        correlation = float(deviation[lag:] @ deviation[:-lag]) / power
-        if correlation < 0.05:
-            break
-        time += 2 * correlation
-    return min(math.ceil(2 * time), longest)
+    check_rate(false_alarm_rate)
+    scores = _ordered(normal)
+    scores = np.log(scores[scores > 0])
+    if num_stretches < 2 or not len(scores):
+        return math.inf
+    deviation = scores.std() * math.sqrt(num_stretches / (num_stretches - 1))
+    quantile = float(special.stdtrit(num_stretches - 1, 1 - false_alarm_rate))
+    return math.exp(scores.mean() + quantile * deviation * math.sqrt(1 + 1 / num_stretches))
+
+
+def limit_on(
+    score: ArrayLike, false_alarm_rate: float, limits: str = "rows", length: int = 1, num_stretches: float = math.inf
+) -> float:
+    """The limit on a score, in one of the three ways.
+
+    Args:
+        score: (m,) scores of normal rows in time.
+        false_alarm_rate: the share of normal rows that may be above.
+        limits: "rows" for ``threshold``; "blocks" for ``block_threshold``; "auto" for that of rows where there are
+            1 / rate - 1 independent stretches, else for the higher one of that and ``tail_threshold``.
+        length: rows a block.
+        num_stretches: how many independent stretches the rows hold.
+
+    Returns:
+        The limit.
+
+    Raises:
+        ValueError: as these do.
+    """
+    if limits == "blocks":
+        return block_threshold(np.asarray(score), length, false_alarm_rate)
+    by_rows = threshold(score, false_alarm_rate)
+    if limits == "rows" or is_many(num_stretches, false_alarm_rate):
+        return by_rows
+    return max(by_rows, tail_threshold(score, num_stretches, false_alarm_rate))
+
+
+def is_many(num_stretches: float, false_alarm_rate: float) -> bool:
+    """Whether independent stretches are enough for a rate, each taken as one row: 1 / rate - 1."""
+    return false_alarm_rate * (num_stretches + 1) >= 1 - 1e-9
 
 
 def block_threshold(score: np.ndarray, length: int, false_alarm_rate: float) -> float:
@@ -184,7 +218,9 @@ def _block_limit(blocks: list[np.ndarray], false_alarm_rate: float) -> float:
     return float(ordered[np.flatnonzero(above[first] <= allowed)[-1]])
 
 
-def obtained_rate(score: np.ndarray, length: int, false_alarm_rate: float, limits: str = "rows") -> ObtainedRate:
+def obtained_rate(
+    score: np.ndarray, length: int, false_alarm_rate: float, limits: str = "rows", num_stretches: float = math.inf
+) -> ObtainedRate:
     """The false alarm rate that limits from normal rows really give on other normal rows.
 
     Each block in turn is judged by the limit that the others give, and the shares above are averaged.
@@ -193,7 +229,8 @@ def obtained_rate(score: np.ndarray, length: int, false_alarm_rate: float, limit
         score: (m,) scores of normal rows in time, on which no model was fitted.
         length: rows a block, see ``block_length``; more where there would be above 200 blocks.
         false_alarm_rate: the rate asked for.
-        limits: "rows" for a limit by ``threshold``, "blocks" for one by ``block_threshold``.
+        limits: as in ``limit_on``.
+        num_stretches: as there, of all rows.
 
     Returns:
         The ObtainedRate.
@@ -213,11 +250,11 @@ def obtained_rate(score: np.ndarray, length: int, false_alarm_rate: float, limit
     shares = []
     for index, block in enumerate(blocks):
         others = blocks[:index] + blocks[index + 1 :]
-        limit = (
-            _block_limit(others, false_alarm_rate)
-            if limits == "blocks"
-            else threshold(np.concatenate(others), false_alarm_rate)
-        )
+        if limits == "blocks":
+            limit = _block_limit(others, false_alarm_rate)
+        else:
+            left = num_stretches * len(others) / len(blocks)
+            limit = limit_on(np.concatenate(others), false_alarm_rate, limits, num_stretches=left)
         shares.append(np.mean(block > limit))
     obtained = float(np.average(shares, weights=[len(block) for block in blocks]))
     return ObtainedRate(false_alarm_rate, obtained, float(np.std(shares, ddof=1) / math.sqrt(len(shares))))

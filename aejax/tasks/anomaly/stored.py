@@ -43,6 +43,8 @@ MONITOR_SETTINGS = {
     "alarm_rule": each(whole(1, 1_000_000), 2, 2),
     "rate": fields({name: number(0, 1) for name in ObtainedRate._fields}),
     "num_conditions": optional(whole(0, 100_000)),
+    "num_stretches": optional(number(0, 1e12)),
+    "left_out": each(whole(0, 10**12), 2, 2),
 }
 # numbers that must be there: limits of nothing would call everything normal.
 _SCORES = numbers(nan=True, infinite=True, least=1)
@@ -98,6 +100,8 @@ def pack_monitor(monitor: Monitor) -> Stored:
         "alarm_rule": list(monitor.alarm_rule),
         "rate": monitor.rate._asdict(),
         "num_conditions": monitor.num_conditions,
+        "num_stretches": monitor.num_stretches,
+        "left_out": list(monitor.left_out),
     }
     return Stored(settings, {name: getattr(monitor, name) for name in arrays}, monitor.model)
 
@@ -133,6 +137,8 @@ def unpack_monitor(stored: Stored) -> Monitor:
         Statistics(**arrays["limit"]),
         ObtainedRate(**settings["rate"]),
         num_conditions,
+        settings.get("num_stretches"),
+        tuple(settings.get("left_out", (0, 0))),
     )
 
 
