@@ -95,8 +95,8 @@ def with_smote(train: Sample, seed: int) -> Sample:
 
     place = train.names.index(TARGET)
     others = np.arange(len(train.names)) != place
-    categories = np.flatnonzero(train.is_category[others])
-    sampler = SMOTENC(categories, random_state=seed) if len(categories) else SMOTE(random_state=seed)
+    categories = np.flatnonzero(train.is_category[others]).tolist()
+    sampler = SMOTENC(categories, random_state=seed) if categories else SMOTE(random_state=seed)
     x, label = sampler.fit_resample(train.values[:, others], train.values[:, place])
     values = np.empty((len(x), len(train.names)))
     values[:, others], values[:, place] = x, label
