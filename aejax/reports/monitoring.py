@@ -1,6 +1,7 @@
 """What a monitor makes of a table: a few lines for the terminal, a control chart, and the sensors that stand out."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from aejax import plots
 from aejax.artefacts import storage
 from aejax.plots.monitoring import control_chart
 from aejax.reports import pages
+from aejax.reports.charts import control_chart as control_chart_of_page
+from aejax.reports.pages import Panel
 from aejax.tables.gaps import describe
 from aejax.tables.monitoring import TableMonitor, Watched
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURES = ("control_chart.png", "contributions.png")
+PAGE = "report.html"
 
 
 def summary(monitor: TableMonitor, found: Watched) -> str:
@@ -126,6 +130,53 @@ def write_pictures(folder: str | Path, monitor: TableMonitor, found: Watched) ->
         else:
             drawn.append(name)
     return tuple(drawn)
+
+
+def write_report(path: str | Path, monitor: TableMonitor, found: Watched, labels: Sequence[str] | None = None) -> None:
+    """Writes a self-contained page: what was found, a chart that can be pointed at, what the sensors contribute.
+
+    Args:
+        path: of the HTML file.
+        monitor: the TableMonitor.
+        found: from ``tables.watch``.
+        labels: what each row is called, such as its time; its number, counted from 0, if None.
+    """
+    num_rows = len(found.top_sensor)
+    names = [f"row {row}" for row in range(num_rows)] if labels is None else list(labels)
+    panels = [Panel("What was found", table=[("figure", "value"), *_figures_shown(monitor, found)])]
+    if np.isfinite(found.chart.combined).any():
+        chart = control_chart_of_page(
+            found.chart.excess, found.chart.is_alarm, names, found.contribution, monitor.columns
+        )
+        panels += [
+            Panel("Control chart", markup=chart),
+            Panel("What stands out", text=_where(found), figure=_contributions(monitor, found)),
+        ]
+    pages.write_page(path, "Process monitor", panels, subtitle=f"{len(monitor.columns)} columns, {num_rows} new rows")
+
+
+def _figures_shown(monitor: TableMonitor, found: Watched) -> list[tuple[str, object]]:
+    """The figures in words."""
+    words = {
+        "num_normal": "normal rows, held out in turn",
+        "independent_stretches": "independent stretches among them",
+        "left_out": "left out as start-up or shutdown, rows",
+        "false_alarm_rate": "false alarms asked for",
+        "obtained_rate": "false alarms obtained",
+        "standard_error": "its standard error",
+        "num_rows": "new rows",
+        "above_limit": "share above the limit",
+        "num_alarms": "rows of alarm",
+        "first_alarm": "the first one, counted from 0",
+        "rows_with_gaps": "rows with gaps",
+        "empty_rows": "rows without a value",
+    }
+    values = figures(monitor, found)
+    return [(text, values[name]) for name, text in words.items()]
+
+
+def _where(found: Watched) -> str:
+    return "Over the rows of alarm." if found.chart.is_alarm.any() else "Over all rows, none of which is an alarm."
 
 
 def _chart(monitor: TableMonitor, found: Watched) -> "Figure":

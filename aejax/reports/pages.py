@@ -28,6 +28,7 @@ class Panel(NamedTuple):
         table: rows of cells, the first of them the header.
         figure: a matplotlib Figure.
         caption: below the figure.
+        markup: HTML that this package made, such as a chart; it is written as it is.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Panel(NamedTuple):
     table: Rows | None = None
     figure: Any = None
     caption: str = ""
+    markup: str = ""
 
 
 def write_page(path: str | Path, title: str, panels: Sequence[Panel], subtitle: str = "") -> None:
@@ -106,6 +108,8 @@ def _panel(panel: Panel) -> str:
         parts.append(_html_table(panel.table))
     if panel.figure is not None:
         parts.append(_figure(panel))
+    if panel.markup:
+        parts.append(panel.markup)
     return "".join([*parts, "</section>"])
 
 
@@ -179,6 +183,10 @@ th, td {{ padding: 0.25rem 1rem 0.25rem 0; text-align: left; border-bottom: 1px 
 figure {{ margin: 1rem 0; }}
 img {{ max-width: 100%; background: white; border-radius: 6px; }}
 figcaption {{ opacity: 0.7; }}
+pre {{ white-space: pre-wrap; }}
+.chart svg {{ width: 100%; height: 15rem; border: 1px solid var(--line); cursor: crosshair; touch-action: none; }}
+.chart output {{ display: block; min-height: 1.5em; font-variant-numeric: tabular-nums; }}
+@media print {{ .chart output {{ display: none; }} section {{ break-inside: avoid; }} }}
 </style>
 </head>
 <body>

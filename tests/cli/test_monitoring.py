@@ -47,7 +47,7 @@ def test_it_writes_rows_and_pictures_and_says_both_rates(tables, tmp_path, capsy
     assert np.mean([row["is_alarm"] == "True" for row in found[60:]]) > 0.9
     files = sorted(path.name for path in (tmp_path / "a/b").iterdir())
     assert files[0].startswith("arrays-")
-    assert files[1:] == ["artefact.json", "contributions.png", "control_chart.png", "rows.csv"]
+    assert files[1:] == ["artefact.json", "contributions.png", "control_chart.png", "report.html", "rows.csv"]
     # The saved monitor judges the same rows the same way, without the normal table.
     run(MonitorCommand(str(tmp_path / "a/b"), tables[1], tmp_path / "again", quiet=True))
     assert (tmp_path / "again/rows.csv").read_bytes() == (tmp_path / "a/b/rows.csv").read_bytes()

@@ -40,7 +40,7 @@ class MonitorCommand:
     new: Positional[str]
     """File with the rows to judge, of the same columns."""
     out: Path = Path("runs/monitor")
-    """Folder to write the monitor, rows.csv, control_chart.png and contributions.png to; those of an earlier call there
+    """Folder to write the monitor, rows.csv, report.html and pictures to; those of an earlier call there
     are replaced."""
     false_alarm_rate: float = 0.01
     """Share of normal rows that may be above the limit."""
@@ -90,7 +90,7 @@ def run(command: MonitorCommand) -> None:
 
     inputs = [command.normal, command.new, *filter(None, [command.rebase])]
     storage.check_no_input(command.out / "rows.csv", *inputs)
-    codecs.check_folder(command.out, tables.TableMonitor, ("rows.csv", *report.PICTURES))
+    codecs.check_folder(command.out, tables.TableMonitor, ("rows.csv", report.PAGE, *report.PICTURES))
     monitor = _monitor(command)
     notice = functools.partial(note, quiet=command.quiet)
     reading = told_last(command.reading, monitor.reading)
@@ -100,9 +100,11 @@ def run(command: MonitorCommand) -> None:
     columns = {**new.labels, **found.chart._asdict(), "top_sensor": found.top_sensor}
     write_table(command.out / "rows.csv", columns, keep_formulas=command.keep_formulas)
     pictures = report.write_pictures(command.out, monitor, found)
+    labels = next(iter(new.labels.values()), None)
+    report.write_report(command.out / report.PAGE, monitor, found, None if labels is None else list(map(str, labels)))
     lines = [
         report.summary(monitor, found),
-        f"written to {command.out}: the monitor, rows.csv, {', '.join(pictures)}",
+        f"written to {command.out}: the monitor, rows.csv, {report.PAGE}, {', '.join(pictures)}",
     ]
     say(report.figures(monitor, found) | {"written": str(command.out)}, lines, command.json)
 
