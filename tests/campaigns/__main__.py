@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.campaigns import cuts, edits, environment, fuzz, good, kills, races, soak
+from tests.campaigns import cuts, edits, elastic, environment, fuzz, good, kills, races, soak
 
 
 def _patched(function):
@@ -32,6 +32,7 @@ CAMPAIGNS = {
     "trainings-at-once": (races.trainings, 2, 200),
     "trainings-killed": (kills.trainings, 2, 160),
     "monitors-killed": (kills.monitors, 1, 40),
+    "devices-changed": (elastic.elastic, 2, 50),
 }
 
 

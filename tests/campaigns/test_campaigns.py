@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns import cuts, edits, environment, fuzz, good, races, soak
+from tests.campaigns import cuts, edits, elastic, environment, fuzz, good, races, soak
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +59,7 @@ def test_saves_at_once():
 
 def test_trainings_at_once():
     assert_no_faults(races.trainings(3))
+
+
+def test_runs_go_on_with_other_devices():
+    assert_no_faults(elastic.elastic(2))

@@ -84,6 +84,14 @@ def whole(folder):
     return curve(fit(X, **{**OPTIONS, "num_epochs": 6}))
 
 
+def elastic(folder):
+    """Begun or gone on with, on whatever devices there are."""
+    devices = aejax.mesh(data=jax.device_count()) if jax.device_count() > 1 else None
+    model = models.vae((6,), 2, hidden_dims=(16,))
+    checkpoints = {"checkpoint_dir": folder, "checkpoint_seconds": 0.1, "resume": True}
+    return curve(aejax.fit(jax.random.key(1), model, X, mesh=devices, **{**OPTIONS, "num_epochs": 300}, **checkpoints))
+
+
 def refused(folder):
     """Begun with other data: the first process sees it, and both are told."""
     try:
