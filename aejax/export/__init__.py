@@ -2,5 +2,6 @@
 
 from aejax.export.checking import Difference
 from aejax.export.folder import FORMATS, export_run
+from aejax.export.monitors import export_monitor
 
-__all__ = ["FORMATS", "Difference", "export_run"]
+__all__ = ["FORMATS", "Difference", "export_monitor", "export_run"]

@@ -10,7 +10,7 @@ from aejax.data.formats.libraries import library
 from aejax.export.graphs import Graph, raw_rows
 
 # Of one export; those that a machine does not have cost it nothing.
-_PLATFORMS = ("cpu", "cuda")
+PLATFORMS = ("cpu", "cuda")
 
 
 def write(graph: Graph, num_columns: int, path: Path) -> None:
@@ -26,7 +26,7 @@ def write(graph: Graph, num_columns: int, path: Path) -> None:
     """
     library("flatbuffers", "StableHLO", "stablehlo")  # with which JAX writes and reads the file
     with jax.enable_x64(True):
-        exported = export.export(jax.jit(graph.whole), platforms=_PLATFORMS)(raw_rows(num_columns))
+        exported = export.export(jax.jit(graph.whole), platforms=PLATFORMS)(raw_rows(num_columns))
         path.write_bytes(exported.serialize())
 
 

@@ -41,7 +41,7 @@ def compare(run: Run) -> Callable[[Batch], Compared]:
     def compared(batch: Batch) -> Compared:
         score, seen = _score(run, batch), batch.mask
         assert seen is not None
-        num_as_high = len(of_whole) - _num_below(of_whole, score)
+        num_as_high = len(of_whole) - num_below(of_whole, score)
         has_gaps = ~jnp.all(seen, axis=1) & jnp.any(seen, axis=1)
 
         def of_row(row: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -103,8 +103,16 @@ def _scores_of_whole_rows(run: Run, normal: Batch) -> np.ndarray:
     return np.sort(score[~np.isnan(score)]).astype(np.float32)
 
 
-def _num_below(in_order: np.ndarray, score: Array) -> Array:
-    """(n,) how many of the numbers are below each score: ``jnp.searchsorted`` compares in a way that ONNX has not."""
+def num_below(in_order: np.ndarray, score: Array) -> Array:
+    """How many numbers are below each score: ``jnp.searchsorted`` compares in a way that ONNX has not.
+
+    Args:
+        in_order: (m,) the numbers, the smallest first.
+        score: (n,).
+
+    Returns:
+        (n,) whole numbers.
+    """
     size = 1 << len(in_order).bit_length()
     padded = jnp.asarray(np.append(in_order, np.full(size - len(in_order), np.inf, np.float32)))
     count = jnp.zeros(score.shape, jnp.int32)

@@ -2,21 +2,24 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from aejax.cli.commands.notes import note
-from aejax.cli.commands.options import Json, Quiet
+from aejax.cli.commands.options import Json, Quiet, flags_that_differ
 from aejax.cli.commands.results import say
+
+if TYPE_CHECKING:
+    from aejax.tables import TableMonitor
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportCommand:
-    """Write a run as StableHLO or ONNX: raw rows in, codes, rows or scores, p-values and alarms out."""
+    """Write a run or a monitor as StableHLO, a run as ONNX too: raw rows in, codes, rows or verdicts out."""
 
     run: Positional[Annotated[Path, arg(metavar="RUN")]]
-    """Run folder."""
+    """Folder of a run or of a monitor."""
     format: str
     """onnx or stablehlo."""
     out: Path | None = None
@@ -56,10 +59,15 @@ def run(command: ExportCommand) -> None:
     """
     import aejax
     from aejax.export import export_run
+    from aejax.tables import TableMonitor
     from aejax.tables.columns import say_divergence
 
     folder = folder_of(command)
-    fitted = aejax.load(command.run, aejax.Run)
+    fitted = aejax.load(command.run)
+    if isinstance(fitted, TableMonitor):
+        _export_monitor(command, fitted, folder)
+        return
+    fitted = aejax.load(command.run, aejax.Run)  # which says what else it found
     say_divergence(fitted, lambda text: note(text, command.quiet))
     found = export_run(fitted, folder, command.format, command.tasks, command.false_alarm_rate)
     columns = fitted.source.columns
@@ -70,3 +78,20 @@ def run(command: ExportCommand) -> None:
     lines.append(f"written to {folder}; the differences are those to aejax on the calibration rows of the run")
     differences = [each._asdict() for each in found]
     say({"columns": columns, "differences": differences, "written": str(folder)}, lines, command.json)
+
+
+def _export_monitor(command: ExportCommand, monitor: "TableMonitor", folder: Path) -> None:
+    from aejax.export import export_monitor
+
+    if command.format != "stablehlo":
+        raise ValueError(f"format: found {command.format!r} for a monitor, expected stablehlo")
+    if ignored := flags_that_differ(command, ("tasks", "false_alarm_rate"), ExportCommand):
+        raise ValueError(f"{ignored}: found for a monitor, whose step has all outputs and its own rate; expected none")
+    largest = export_monitor(monitor, folder)
+    columns = monitor.columns
+    lines = [
+        f"row: ({len(columns)},) float64, NaN where missing: {', '.join(columns)}",
+        f"step.stablehlo: a row and a state in, a verdict and the next state out; largest difference {largest:.2g}",
+        f"written to {folder}; export.json says what the state begins with",
+    ]
+    say({"columns": columns, "largest_difference": largest, "written": str(folder)}, lines, command.json)

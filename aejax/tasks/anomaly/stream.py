@@ -71,7 +71,7 @@ def watch(monitor: Monitor, x: RowsLike, state: StreamState | None = None) -> tu
         )
         arguments = (monitor.variables, monitor.whitening, monitor.smoothing, monitor.limit)
         arrays = jax.device_put((arguments, state, piece, piece_cond, piece_given, is_row))
-        result, state = _scan(monitor.model, monitor.num_lags, monitor.alarm_rule, *arrays)
+        result, state = _scan(monitor.model, monitor.alarm_rule, *arrays)
         parts.append([np.asarray(array)[:length] for array in result])
         begin += length
     averages, is_above, is_alarm = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -99,10 +99,9 @@ def start(monitor: Monitor) -> StreamState:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("model", "num_lags", "alarm_rule"))
+@functools.partial(jax.jit, static_argnames=("model", "alarm_rule"))
 def _scan(
     model: Model,
-    num_lags: int,
     alarm_rule: tuple[int, int],
     arguments: tuple[Variables, Whitening, float, Statistics],
     state: StreamState,
@@ -117,22 +116,51 @@ def _scan(
         state: StreamState, inputs: tuple[Array, Array | None, Array, Array]
     ) -> tuple[StreamState, tuple[Array, Array, Array]]:
         row, row_cond, given, is_row = inputs
-        past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
-        window = jnp.concatenate([row[None], past])
+        window = window_of(state, row)
         batch = Batch(jnp.nan_to_num(window).reshape(1, -1), cond=None if row_cond is None else row_cond[None])
         values = jnp.where(jnp.isnan(given), sizes_of(*whitened(model, variables, whitening, batch)), given)
-        is_seen = ~jnp.all(jnp.isnan(row))
-        average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
-        is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
-        # A row of which nothing is observed has no vote.
-        above = jnp.where(is_seen, jnp.concatenate([is_above[None], state.above[:-1]]), state.above)
-        is_alarm = is_seen & (jnp.sum(above) >= alarm_rule[0])
-        after = StreamState(window[:num_lags], average, above, state.num_rows + 1)
-        after = jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state)
-        return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
+        after, result = advance(state, window, values, smoothing, limit, alarm_rule)
+        return jax.tree.map(lambda new, old: jnp.where(is_row, new, old), after, state), result
 
     state, result = jax.lax.scan(step, state, (rows, cond, given, is_row))
     return result, state
+
+
+def window_of(state: StreamState, row: Array) -> Array:
+    """(num_lags + 1, c): a scaled row and those before it, the newest first; at the first row the plant stood."""
+    past = jnp.where(state.num_rows == 0, jnp.broadcast_to(row[None], state.past.shape), state.past)
+    return jnp.concatenate([row[None], past])
+
+
+def advance(
+    state: StreamState,
+    window: Array,
+    values: Array,
+    smoothing: float | Array,
+    limit: Statistics,
+    alarm_rule: tuple[int, int],
+) -> tuple[StreamState, tuple[Array, Array, Array]]:
+    """One row's part in averages and votes.
+
+    Args:
+        state: the StreamState before it.
+        window: (num_lags + 1, c), from ``window_of``.
+        values: (3,) the statistics of the window.
+        smoothing: weight of the row in the averages.
+        limit: of each statistic.
+        alarm_rule: as the Monitor's.
+
+    Returns:
+        The StreamState after it, and (averages, is_above, is_alarm).
+    """
+    is_seen = ~jnp.all(jnp.isnan(window[0]))
+    average = jnp.where(is_seen, (1 - smoothing) * state.average + smoothing * values, state.average)
+    is_above = is_seen & ((average[1] > limit.spe) | (average[2] > limit.combined))
+    # A row of which nothing is observed has no vote.
+    above = jnp.where(is_seen, jnp.concatenate([is_above[None], state.above[:-1]]), state.above)
+    is_alarm = is_seen & (jnp.sum(above) >= alarm_rule[0])
+    after = StreamState(window[:-1], average, above, state.num_rows + 1)
+    return after, (jnp.where(is_seen, average, jnp.nan), is_above, is_alarm)
 
 
 def _of_windows_with_gaps(
