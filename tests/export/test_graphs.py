@@ -135,7 +135,7 @@ def test_normal_scores_are_counted_as_searchsorted_does():
     for size in (0, 1, 2, 7, 8, 100):
         in_order = np.sort(rng.integers(0, 9, size)).astype(np.float32)
         score = np.array([*range(-1, 10), 3.5, np.inf], np.float32)
-        found = verdicts._num_below(in_order, jnp.asarray(score))
+        found = verdicts.num_below(in_order, jnp.asarray(score))
         np.testing.assert_array_equal(found, np.searchsorted(in_order, score))
 
 
