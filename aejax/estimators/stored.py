@@ -61,8 +61,12 @@ def _register(
     pack: Callable[[Any], Stored],
     unpack: Callable[[Stored], dict[str, Any]],
     rules: tuple[dict[str, Rule], dict[str, Rule], dict[str, str]],
+    version: int = 1,
 ) -> None:
-    """Registers an estimator; ``unpack`` gives what ``fit`` has learned, by the names of the attributes."""
+    """Registers an estimator; ``unpack`` gives what ``fit`` has learned, by the names of the attributes.
+
+    What earlier versions saved has less in it; ``unpack`` knows what to do without.
+    """
 
     def packed(thing: Any) -> Stored:
         check_is_fitted(thing)
@@ -88,8 +92,10 @@ def _register(
     kind = f"{estimator.__name__} of aejax.estimators"  # says what to import, where it is not known
     settings, arrays, shapes = rules
     own = {"params": fields({name: _PARAMS[name] for name in estimator().get_params()})}
+    before: dict[int, Callable[[Stored], Stored]] = {number: lambda stored: stored for number in range(1, version)}
+    known = _SETTINGS | own | settings
     codecs.register(
-        Codec(kind, estimator, 1, packed, unpacked, settings=_SETTINGS | own | settings, arrays=arrays, shapes=shapes)
+        Codec(kind, estimator, version, packed, unpacked, before, settings=known, arrays=arrays, shapes=shapes)
     )
 
 
@@ -138,5 +144,5 @@ _OF_PROCESS = (MONITOR_SETTINGS, MONITOR_ARRAYS, MONITOR_SHAPES)
 
 for _transformer in (AutoencoderTransformer, VAETransformer, DenoisingTransformer):
     _register(_transformer, _pack_transformer, _unpack_transformer, _OF_TRANSFORMER)
-_register(OutlierDetector, _pack_outliers, _unpack_outliers, _OF_OUTLIERS)
-_register(ProcessMonitor, lambda thing: pack_monitor(thing.monitor_), _unpack_process, _OF_PROCESS)
+_register(OutlierDetector, _pack_outliers, _unpack_outliers, _OF_OUTLIERS, version=2)
+_register(ProcessMonitor, lambda thing: pack_monitor(thing.monitor_), _unpack_process, _OF_PROCESS, version=2)
