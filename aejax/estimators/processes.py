@@ -28,7 +28,8 @@ class ProcessMonitor(OutlierMixin, BaseEstimator):
         num_lags: earlier rows that are judged together with each row.
         smoothing: weight of the newest row in the moving averages; 1 for none.
         alarm_rule: (k, n), an alarm where k of the last n rows are above the limit.
-        limits: "auto", "rows" or "blocks", as in ``fit_monitor``.
+        limits: "rows", which takes rows as independent, "auto" or "blocks", as in ``fit_monitor``. For a process in
+            time give "auto": it widens limits where few rows are independent, and refuses tables that hold too few.
         num_folds: blocks of the rows, each of which is judged by a model of the others.
         num_epochs: passes over the rows.
         batch_size: rows a step.
@@ -56,7 +57,7 @@ class ProcessMonitor(OutlierMixin, BaseEstimator):
         num_lags: int = 0,
         smoothing: float = 1.0,
         alarm_rule: tuple[int, int] = (1, 1),
-        limits: str = "auto",
+        limits: str = "rows",
         num_folds: int = 5,
         num_epochs: int = 200,
         batch_size: int = 64,

@@ -89,7 +89,7 @@ def elastic(folder):
     devices = aejax.mesh(data=jax.device_count()) if jax.device_count() > 1 else None
     model = models.vae((6,), 2, hidden_dims=(16,))
     checkpoints = {"checkpoint_dir": folder, "checkpoint_seconds": 0.1, "resume": True}
-    return curve(aejax.fit(jax.random.key(1), model, X, mesh=devices, **{**OPTIONS, "num_epochs": 300}, **checkpoints))
+    return curve(aejax.fit(jax.random.key(1), model, X, mesh=devices, **{**OPTIONS, "num_epochs": 800}, **checkpoints))
 
 
 def refused(folder):
