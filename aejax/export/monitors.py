@@ -14,6 +14,7 @@ from aejax.artefacts.writing import atomic_path
 from aejax.base import Array
 from aejax.data.columns.scalers import scale
 from aejax.data.formats.libraries import library
+from aejax.export.folder import MANIFEST
 from aejax.export.stablehlo import PLATFORMS
 from aejax.export.verdicts import num_below
 from aejax.tables.monitoring import TableMonitor
@@ -22,7 +23,7 @@ from aejax.tasks.anomaly.monitor import Monitor, excess
 from aejax.tasks.anomaly.statistics import row_statistics
 from aejax.tasks.anomaly.stream import StreamState, advance, window_of
 
-FILE, MANIFEST = "step.stablehlo", "export.json"
+FILE = "step.stablehlo"
 OUTPUTS = ("t2", "spe", "combined", "excess", "p_value", "is_above", "is_alarm")
 # Beyond this a difference is no rounding.
 _LARGEST = 1e-4

@@ -61,21 +61,19 @@ def run(command: AugmentCommand) -> None:
     """
     from aejax.artefacts import storage
     from aejax.data.formats.tables import write_table
-    from aejax.tables.augmentation import augment, wanted_rows
+    from aejax.tables.augmentation import augment
 
     notice = functools.partial(note, quiet=command.quiet)
     if command.out != "-":
         storage.check_no_input(Path(command.out), command.data)
     told = dataclasses.replace(command.reading, kinds=(*command.reading.kinds, f"{command.target}=category"))
     table = read_table(command.data, told, command.drop_columns, notice=notice)
-    levels = command.levels or None
-    wanted_rows(table, command.target, levels)
     with tempfile.TemporaryDirectory() as folder:
         rows = augment(
             table,
             command.target,
             command.run or Path(folder) / "run",
-            levels=levels,
+            levels=command.levels or None,
             seed=command.seed,
             num_steps=command.flow_steps,
             progress=not command.quiet,

@@ -67,7 +67,8 @@ def run(command: ExportCommand) -> None:
     if isinstance(fitted, TableMonitor):
         _export_monitor(command, fitted, folder)
         return
-    fitted = aejax.load(command.run, aejax.Run)  # which says what else it found
+    if not isinstance(fitted, aejax.Run):
+        fitted = aejax.load(command.run, aejax.Run)  # which says what it found
     say_divergence(fitted, lambda text: note(text, command.quiet))
     found = export_run(fitted, folder, command.format, command.tasks, command.false_alarm_rate)
     columns = fitted.source.columns

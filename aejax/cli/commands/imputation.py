@@ -73,8 +73,10 @@ def run(command: ImputeCommand) -> None:
     test, train = np.split(order, [max(1, round(command.test_share * len(order)))])
     imputer = fit_imputer(fit_key, table.values[train], num_steps=command.num_steps, progress=not command.quiet)
     figures = evaluate_imputer(test_key, imputer, table.values[test])
-    found = impute(draw_key, imputer, table.values)
-    results = {command.out: columns_of(table, found.x)}
+    results = {}
+    if command.draws is None or command.spread:
+        found = impute(draw_key, imputer, table.values)
+        results[command.out] = columns_of(table, found.x)
     if command.spread:
         results[command.spread] = columns_of(table, found.std)
     if command.draws is not None:

@@ -17,7 +17,7 @@ _EXPERIMENT = "aejax"
 _LONGEST_VALUE, _MOST_METRICS = 6000, 1000
 # A training does not wait for a server that is away: it is asked again after so many seconds.
 _PATIENCE = 60.0
-_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+_RETRIES = "2"
 
 
 def mlflow(place: str) -> Tracker:
@@ -48,8 +48,7 @@ def mlflow(place: str) -> Tracker:
         from mlflow.entities import Metric, Param
     except ImportError as error:
         raise ImportError('mlflow needs MLflow: pip install "aejax[mlflow]"') from error
-    for variable, value in _RETRIES.items():
-        os.environ.setdefault(variable, value)  # the client takes them from nowhere else
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)  # the client takes it from nowhere else
     client = MlflowClient(address)
     with _errors_of(address):
         identity, known, last = _begun(client, name)
