@@ -83,6 +83,7 @@ def test_the_command_writes_new_rows_and_says_what_they_give(tmp_path, capsys, s
     data, held_out = (written(tmp_path / f"{seed}.csv", frame(300, seed)) for seed in (0, 1))
     out = tmp_path / "new.csv"
     words = ["augment", data, "--target", "valve", "--out", out, "--held-out", held_out, "--flow-steps", 50, "--quiet"]
+    words += ["--kinds", "valve=category"]  # which is told already
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
     assert ended.value.code == 0

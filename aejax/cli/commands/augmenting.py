@@ -66,7 +66,7 @@ def run(command: AugmentCommand) -> None:
     notice = functools.partial(note, quiet=command.quiet)
     if command.out != "-":
         storage.check_no_input(Path(command.out), command.data)
-    told = dataclasses.replace(command.reading, kinds=(*command.reading.kinds, f"{command.target}=category"))
+    told = with_categories(command.reading, [command.target])
     table = read_table(command.data, told, command.drop_columns, notice=notice)
     with tempfile.TemporaryDirectory() as folder:
         rows = augment(
