@@ -14,6 +14,7 @@ from aejax.artefacts.rules import FINITE, POSITIVE
 from aejax.base import Array, ArrayLike, Batch, Model, PyTree, Variables, required
 from aejax.data.columns.scalers import Scaler, fit_scaler, scaled_rows, unscale
 from aejax.models import vae
+from aejax.tasks.codes import draw
 from aejax.tasks.reduction import check_encodes, suggest_latent_dim
 from aejax.tasks.rows import over_rows
 from aejax.training import Progress, fit
@@ -169,12 +170,12 @@ def impute_draws(
     scaled, rows = scaled_rows(imputer.scaler, x), np.asarray(x, np.float64)
     is_missing = np.isnan(rows)
 
-    def draw(number: int) -> np.ndarray:
+    def filled(number: int) -> np.ndarray:
         arguments = (jax.random.fold_in(key, number), imputer.variables)
         drawn = over_rows(_last_sweep, imputer.model, arguments, scaled, num_sweeps=num_sweeps)
         return np.where(is_missing, unscale(imputer.scaler, drawn.astype(np.float64)), rows)
 
-    return np.stack([draw(number) for number in range(num_draws)])
+    return np.stack([filled(number) for number in range(num_draws)])
 
 
 def evaluate_imputer(key: Array, imputer: Imputer, x: ArrayLike, *, share: float = 0.1) -> dict[str, float]:
@@ -205,13 +206,13 @@ def evaluate_imputer(key: Array, imputer: Imputer, x: ArrayLike, *, share: float
     found = impute(draw_key, imputer, np.where(hidden, np.nan, rows))
     error = ((found.x - rows) / imputer.scaler.scale)[hidden]
     guess = ((imputer.scaler.mean - rows) / imputer.scaler.scale)[hidden]
-    spread = np.maximum(found.std / imputer.scaler.scale, _LEAST_SPREAD)[hidden]
+    spread = (found.std / imputer.scaler.scale)[hidden]
     return {
         "num_hidden": float(hidden.sum()),
         "rmse": float(np.sqrt(np.mean(error**2))),
         "rmse_of_column_means": float(np.sqrt(np.mean(guess**2))),
         "coverage_90": float((np.abs(error) <= _Z_90 * spread).mean()),
-        "log_density": _log_density(error, spread),
+        "log_density": _log_density(error, np.maximum(spread, _LEAST_SPREAD)),
         "log_density_of_columns": _log_density(guess, np.ones_like(guess)),
     }
 
@@ -268,10 +269,7 @@ def _drawn(key: Array, model: Model, variables: Variables, x: Array, cond: Array
     """Codes drawn given rows, and rows drawn given these."""
     encode, sample = (required(getattr(model, name), name) for name in ("encode", "sample"))
     code_key, draw_key = jax.random.split(key)
-    latent = encode(variables, x, cond)
-    z = latent.mean
-    if latent.log_var is not None:
-        z = z + jnp.exp(0.5 * latent.log_var) * jax.random.normal(code_key, z.shape, z.dtype)
+    z = draw(code_key, encode(variables, x, cond))
     return z, sample(draw_key, variables, x.shape[0], cond, z)
 
 
