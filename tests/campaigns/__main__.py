@@ -31,7 +31,9 @@ CAMPAIGNS = {
     "saves-at-once": (races.saves, 5, 300),
     "trainings-at-once": (races.trainings, 2, 200),
     "trainings-killed": (kills.trainings, 2, 160),
+    "streams-killed": (kills.streams, 2, 40),
     "monitors-killed": (kills.monitors, 1, 40),
+    "denoisers-killed": (kills.denoisers, 1, 20),
     "devices-changed": (elastic.elastic, 2, 50),
 }
 

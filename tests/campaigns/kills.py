@@ -10,15 +10,24 @@ import time
 from pathlib import Path
 
 from tests.campaigns.figures import Figures
-from tests.campaigns.runs import assert_whole, options, state_of, table_file, words_to_end
+from tests.campaigns.runs import (
+    assert_whole,
+    catalogue_file,
+    options,
+    options_of_stream,
+    state_of,
+    stored_file,
+    table_file,
+    words_to_end,
+)
 
 MODELS = ("vae", "autoencoder", "gan", "vq_autoencoder")
 _NUM_EPOCHS = 60
 
 
-def _process(*words):
+def _process(*words, place=None):
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-m", "aejax", *map(str, words)], **silent)
+    return subprocess.Popen([sys.executable, "-m", "aejax", *map(str, words)], cwd=place, **silent)
 
 
 def _ended(process):
@@ -26,10 +35,10 @@ def _ended(process):
     assert process.returncode == 0, said[-500:]
 
 
-def _killed_until_done(first, again, moments, kills, ready, least):
+def _killed_until_done(first, again, moments, kills, ready, least, place=None):
     """Runs words again and again, killed each time, until ``kills`` are done; then lets them end."""
     done = 0
-    process = _process(*first())
+    process = _process(*first(), place=place)
     while done < kills:
         begun = time.monotonic()
         while process.poll() is None and not ready() and time.monotonic() - begun < 120:
@@ -40,18 +49,27 @@ def _killed_until_done(first, again, moments, kills, ready, least):
         process.send_signal(signal.SIGKILL)
         process.communicate()
         done += 1
-        process = _process(*again())
+        process = _process(*again(), place=place)
     _ended(process)
     return done
 
 
-def trainings(count, models=MODELS):
+def trainings(count):
     """Trainings of several models, each killed several times and resumed."""
-    figures, moments = Figures("trainings killed"), random.Random(0)
+    return _trainings(Figures("trainings killed"), count, table_file, options, MODELS)
+
+
+def streams(count):
+    """The same with a table that stays in its file."""
+    return _trainings(Figures("streams killed"), count, stored_file, options_of_stream, ("vae",))
+
+
+def _trainings(figures, count, write, options, models):
+    moments = random.Random(0)
     kills = 0
     with tempfile.TemporaryDirectory() as top:
         os.environ["AEJAX_CACHE"] = str(Path(top) / "cache")
-        data = table_file(Path(top))
+        data = write(Path(top))
         wholes = {}
         number = 0
         while kills < count:
@@ -92,28 +110,46 @@ def trainings(count, models=MODELS):
 
 def monitors(count):
     """``aejax monitor``, killed and begun again."""
-    figures, moments = Figures("monitors killed"), random.Random(1)
+
+    def words(folder):
+        data = table_file(folder)
+        return ("monitor", data, data, "--num-epochs", 3, "--num-lags", 0, "--false-alarm-rate", 0.05, "--quiet")
+
+    return _begun_again(Figures("monitors killed"), count, words)
+
+
+def denoisers(count):
+    """``aejax denoise-train``, killed and begun again."""
+
+    def words(folder):
+        data = catalogue_file(folder)
+        return ("denoise-train", data, "--num-samples", 256, "--num-rounds", 2, "--test-share", 0.5, "--quiet")
+
+    return _begun_again(Figures("denoisers killed"), count, words)
+
+
+def _begun_again(figures, count, words_of):
+    """What cannot be resumed is begun anew; its folder is named alike each time, as some files hold its name."""
+    moments = random.Random(1)
     with tempfile.TemporaryDirectory() as top:
         os.environ["AEJAX_CACHE"] = str(Path(top) / "cache")
-        data = table_file(Path(top))
-        words = ("monitor", data, data, "--num-epochs", 3, "--num-lags", 0, "--false-alarm-rate", 0.05, "--quiet")
-        begun = time.monotonic()
-        whole = Path(top) / "whole"
-        _ended(_process(*words, "--out", whole))
-        seconds = time.monotonic() - begun
-        _ended(_process(*words, "--out", Path(top) / "warm"))
-        expected = {path.name: path.read_bytes() for path in whole.iterdir() if path.suffix != ".png"}
+        words = (*words_of(Path(top)), "--out", "result")
+        for place in ("cold", "warm"):
+            begun = time.monotonic()
+            _ended(_process(*words, place=_made(top, place)))
+            seconds = time.monotonic() - begun
+        expected = _contents(Path(top) / "warm" / "result")
         number = kills = 0
         while kills < count:
-            folder = Path(top) / f"monitor{number}"
+            place = _made(top, str(number))
 
-            def command(folder=folder):
-                return (*words, "--out", folder)
+            def command(place=place):
+                return ("verify", "result") if (place / "result" / "artefact.json").exists() else words
 
             try:
-                done = _killed_until_done(command, command, moments, 1, lambda: True, seconds)
-                found = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}
+                done = _killed_until_done(command, command, moments, 1, lambda: True, seconds, place)
                 kills += done
+                found = _contents(place / "result")
                 assert found == expected, sorted(found.keys() ^ expected.keys()) or "other bytes"
                 for _ in range(done):
                     figures.add("the same bytes")
@@ -122,3 +158,13 @@ def monitors(count):
                 figures.fault(f"run {number}: {error}")
             number += 1
     return figures
+
+
+def _made(top, name):
+    place = Path(top) / name
+    place.mkdir()
+    return place
+
+
+def _contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".png"}

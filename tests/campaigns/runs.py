@@ -21,11 +21,34 @@ def table_file(folder):
     return path
 
 
+def stored_file(folder):
+    """A table of the size from which on rows stay in their file."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(1_100_000, 2)) @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(1_100_000, 4))
+    path = folder / "table.npy"
+    np.save(path, values)
+    return path
+
+
+def catalogue_file(folder):
+    """Records of four stations, with noise before each event."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((8, 1000)) * np.where(np.arange(1000) < 300, 0.05, 1)
+    path = folder / "events.npz"
+    np.savez(path, x=x, arrival=np.full(8, 300), group=list("AABBCCDD"))
+    return path
+
+
 def options(model, num_epochs, seed=0):
     """Words of ``aejax train`` for a training of few seconds."""
     words = ["--model", model, "--num-epochs", num_epochs, "--patience", num_epochs, "--latent-dim", 2]
     words += ["--hidden-dims", 4, "--seed", seed, "--checkpoint-seconds", 0, "--quiet"]
     return list(map(str, words))
+
+
+def options_of_stream(model, num_epochs):
+    """The same for a table that stays in its file: an epoch of it has 200 steps."""
+    return [*options(model, num_epochs // 20), "--batch-size", "4096"]
 
 
 def state_of(folder):

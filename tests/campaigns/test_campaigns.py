@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.campaigns import cuts, edits, elastic, environment, fuzz, good, races, soak
+from tests.campaigns import cuts, edits, elastic, environment, fuzz, good, kills, races, soak
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +59,11 @@ def test_saves_at_once():
 
 def test_trainings_at_once():
     assert_no_faults(races.trainings(3))
+
+
+@pytest.mark.parametrize("campaign", [kills.trainings, kills.streams, kills.monitors, kills.denoisers])
+def test_processes_killed(campaign):
+    assert_no_faults(campaign(1))
 
 
 def test_runs_go_on_with_other_devices():
