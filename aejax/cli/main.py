@@ -245,7 +245,7 @@ def _reconstruct(command: ReconstructCommand) -> None:
 
 
 def _detect(command: DetectCommand) -> None:
-    from aejax.reports.run import DetectionCounts
+    from aejax.reports.detections import DetectionCounts
 
     counts = DetectionCounts()
     _transform(command, "detect", note=counts.add, false_alarm_rate=command.false_alarm_rate)
@@ -315,7 +315,7 @@ def _training_table(command: GenerateCommand, run: "aejax.Run") -> "Table":
 def _evaluate(command: EvaluateCommand) -> None:
     import aejax
     from aejax import tables
-    from aejax.reports.run import evaluation_table
+    from aejax.reports.results import evaluation_table
 
     run = aejax.load(command.run, aejax.Run)
     table = _table(command, run)

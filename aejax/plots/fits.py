@@ -383,10 +383,22 @@ def _facts(measure: str, value: float, beyond: np.ndarray) -> list[str]:
     return [*goodness, f"{beyond.sum()} beyond"] if beyond.any() else goodness
 
 
+def _with_margins(height: float, num_rows: int) -> Figure:
+    """A figure with room of fixed sizes around its panels: to measure their labels takes as long as to draw them."""
+    figure = new_figure(height, is_laid_out=False)
+    width = figure.get_figwidth()
+    panel = (height - 1.35 - 0.85 * (num_rows - 1)) / num_rows
+    figure.subplots_adjust(
+        left=0.75 / width, right=1 - 0.15 / width, bottom=0.55 / height, top=1 - 0.8 / height, wspace=0.3,
+        hspace=0.85 / panel,
+    )  # fmt: skip
+    return figure
+
+
 def _grid(num_panels: int, figure: Figure | None) -> np.ndarray:
     """(num_panels,) Axes in rows of three, with ticks so few and short that the labels of 100000 do not touch."""
     num_rows = math.ceil(num_panels / 3)
-    figure = figure or new_figure(height=0.6 + 2.0 * num_rows)
+    figure = figure or _with_margins(0.7 + 2.1 * num_rows, num_rows)
     grid = np.ravel(figure.subplots(num_rows, min(num_panels, 3), squeeze=False))
     for ax in grid[num_panels:]:
         ax.remove()

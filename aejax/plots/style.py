@@ -12,9 +12,9 @@ from aejax.base import ArrayLike
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 
 
-def new_figure(height: float = 3.2, width: float = 8.0) -> Figure:
-    """An empty figure, sizes in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def new_figure(height: float = 3.2, width: float = 8.0, *, is_laid_out: bool = True) -> Figure:
+    """An empty figure, sizes in inches; unless told otherwise, what stands in it decides on its margins."""
+    return Figure(figsize=(width, height), layout="constrained" if is_laid_out else None)
 
 
 def tidy(ax: Axes) -> Axes:

@@ -9,7 +9,7 @@ import numpy as np
 from aejax.plots.style import new_figure, tidy
 from aejax.reports import pages
 from aejax.reports.pages import Panel, Rows
-from aejax.reports.run import figures
+from aejax.reports.results import figures
 from aejax.tables.run import Record, Run
 
 # Columns that are listed: those in which the runs differ most.

@@ -1,21 +1,20 @@
-"""What a run looks like: a short table for the terminal, and a page with its pictures."""
+"""What a run looks like: a page with its pictures."""
 
 import functools
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from aejax import metrics, plots, tasks
+from aejax import metrics, plots
 from aejax.base import Model
 from aejax.data.columns.kinds import CATEGORY, KINDS
 from aejax.plots.style import BLUE, new_figure, tidy
 from aejax.reports import pages
 from aejax.reports.pages import Panel
+from aejax.reports.results import alarm_threshold, divergence, results
 from aejax.tables.generation import draw_rows, scaled_conditions
 from aejax.tables.run import HeldOut, Record, Run
 
@@ -26,125 +25,6 @@ if TYPE_CHECKING:
 # Bars that a picture can hold, and how many of the worst are shown where there are more.
 _MOST_BARS, _NUM_WORST = 60, 20
 _MOST_CATEGORIES = 8  # of a column, that are listed
-
-
-def summary(run: Run, record: Record) -> str:
-    """The held-out results of a run as aligned text.
-
-    Args:
-        run: the Run.
-        record: of the same run.
-
-    Returns:
-        A table of two columns, after a line that says so where training diverged.
-    """
-    table = pages.format_table([("held-out result", "value"), *_results(run, record)])
-    return "\n\n".join([*_divergence(run), table])
-
-
-def figures(run: Run, record: Record) -> dict[str, object]:
-    """The same figures by name.
-
-    Args:
-        run: the Run.
-        record: of the same run.
-
-    Returns:
-        The figures; NaN where one is not known.
-    """
-    return dict(_results(run, record))
-
-
-def detection_summary(found: Mapping[str, np.ndarray]) -> str:
-    """How many rows are anomalies, and which columns stand out in them.
-
-    Args:
-        found: from ``tables.detect``.
-
-    Returns:
-        A line of text.
-
-    Example:
-        >>> detection_summary({"is_anomaly": np.array([True, False]), "top_sensor": np.array(["flow", "level"])})
-        '1 of 2 rows are anomalies; what stands out in them: flow (1)'
-    """
-    counts = DetectionCounts()
-    counts.add(found)
-    return counts.sentence()
-
-
-class DetectionCounts:
-    """The same of rows that are judged block by block.
-
-    Example:
-        >>> counts = DetectionCounts()
-        >>> for name in ("flow", "level"):
-        ...     counts.add({"is_anomaly": np.array([True, False]), "top_sensor": np.array([name, ""])})
-        >>> counts.sentence()
-        '2 of 4 rows are anomalies; what stands out in them: flow (1), level (1)'
-    """
-
-    def __init__(self) -> None:
-        self._num_rows = self._num_judged = self._num_flagged = 0
-        self._sensors: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-
-    def add(self, found: Mapping[str, np.ndarray]) -> None:
-        """Counts what was found in some rows."""
-        flagged = found["is_anomaly"]
-        self._num_rows += len(flagged)
-        self._num_flagged += int(flagged.sum())
-        self._num_judged += int(np.isfinite(found["score"]).sum()) if "score" in found else len(flagged)
-        self._sensors.update(found["top_sensor"][flagged].tolist())
-        reasons = found.get("reason", np.array([], str))
-        told = (part for text in reasons[reasons != ""].tolist() for part in text.split("; "))
-        self._reasons.update(part for part in told if part != "score")
-
-    def sentence(self) -> str:
-        """A line of text."""
-        if not self._num_judged and not self._num_flagged:
-            return f"none of the {self._num_rows} rows could be judged: they hold no value in the columns of the run"
-        without = self._num_rows - self._num_judged
-        often = ", ".join(f"{name} ({count})" for name, count in self._sensors.most_common(3) if name)
-        return "; ".join(
-            [
-                f"{self._num_flagged} of {self._num_rows} rows are anomalies",
-                *([f"{without} without a verdict"] if without else []),
-                *([f"what stands out in them: {often}"] if often else []),
-                *(f"{what} ({count} rows)" for what, count in self._reasons.most_common(3)),
-            ]
-        )
-
-
-def evaluation_table(result: Mapping[str, Any]) -> str:
-    """The result of ``tables.evaluate`` as aligned text.
-
-    Args:
-        result: the result.
-
-    Returns:
-        A table of two columns: the overall figures, then those of each column.
-    """
-    overall = {
-        "num_rows": "rows",
-        "mean_score": "mean score",
-        "flagged": f"share flagged at a false alarm rate of {result['false_alarm_rate']:g}",
-        "mse": "mean squared error, in units of the training variance",
-        "explained_variance": "explained variance, mean over columns",
-        "ks_distance": "KS distance of generated rows, mean over columns",
-    }
-    by_column = {"explained_variance_by_column": "explained variance", "ks_distance_by_column": "KS distance"}
-    return pages.format_table(
-        [
-            ("result", "value"),
-            *((words, result[name]) for name, words in overall.items() if name in result),
-            *(
-                (f"{words} of {column}", value)
-                for name, words in by_column.items()
-                for column, value in result.get(name, {}).items()
-            ),
-        ]
-    )
 
 
 def write_report(path: str | Path, run: Run, record: Record, extra: list[Panel] | None = None) -> None:
@@ -162,7 +42,7 @@ def write_report(path: str | Path, run: Run, record: Record, extra: list[Panel] 
         path,
         title=f"{run.config.model} of {Path(run.source.path).name or 'a table'}",
         panels=[
-            *(Panel("Warning", text=text) for text in _divergence(run)),
+            *(Panel("Warning", text=text) for text in divergence(run)),
             _overview(run, record),
             *(extra or []),
             *_columns(run),
@@ -172,44 +52,11 @@ def write_report(path: str | Path, run: Run, record: Record, extra: list[Panel] 
     )
 
 
-def _divergence(run: Run) -> list[str]:
-    if run.diverged is None:
-        return []
-    return [f"training diverged: {run.diverged.rstrip('.')}; the figures below are those of the last good variables"]
-
-
-def _results(run: Run, record: Record) -> list[tuple[str, object]]:
-    loss = record.history.get("val_loss", np.array([np.nan]))
-    chosen: list[tuple[str, object]] = []
-    if np.isfinite(loss).any():  # not where training diverged in its first epoch
-        best = int(np.nanargmin(loss))
-        chosen = [("validation loss, best epoch", float(loss[best])), ("best epoch", f"{best + 1} of {len(loss)}")]
-    explained_variance = record.held_out.explained_variance
-    varying = explained_variance[~np.isnan(explained_variance)]
-    num_gross = int(run.profile.num_gross.sum())
-    without = f", without {num_gross} gross errors" if num_gross else ""
-    explained = [
-        (f"explained variance, mean over columns{without}", float(varying.mean()) if varying.size else math.nan),
-        (f"explained variance, worst column{without}", float(varying.min()) if varying.size else math.nan),
-    ]
-    return [
-        ("rows held out", len(run.calibration.score)),
-        *(explained if isinstance(run.model, Model) else []),
-        *chosen,
-        ("size of the code", run.config.latent_dim),
-        (f"alarm threshold at a rate of {run.config.false_alarm_rate:g}", _threshold(run)),
-    ]
-
-
-def _threshold(run: Run) -> float:
-    return tasks.threshold(run.calibration.score, run.config.false_alarm_rate)
-
-
 def _overview(run: Run, record: Record) -> Panel:
     return Panel(
         "Held-out results",
         text="Measured on rows that neither training nor the choice of the best epoch has seen.",
-        table=[("result", "value"), *_results(run, record)],
+        table=[("result", "value"), *results(run, record)],
     )
 
 
@@ -273,7 +120,7 @@ def _training(history: Mapping[str, np.ndarray]) -> Panel:
 def _scores(run: Run) -> Panel:
     return Panel(
         "Anomaly scores",
-        figure=_figure(plots.score_histogram(run.calibration.score, _threshold(run))),
+        figure=_figure(plots.score_histogram(run.calibration.score, alarm_threshold(run))),
         caption="Scores of held-out normal rows. A row above the threshold is called an anomaly; "
         "scores beyond the axis are counted in the legend.",
     )

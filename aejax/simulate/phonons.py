@@ -1,5 +1,6 @@
 """Powder maps S(Q, E) of coherent one-phonon neutron scattering, computed from force constants."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,9 @@ _MEV_PER_KELVIN = 0.0861733326
 _HBAR_SQUARED = 4.1801593  # meV Å² amu
 _LEAST_ENERGY = 1.0  # meV: softer modes, and those of imaginary frequency, scatter into the elastic line or not at all
 _NUM_ZONE_POINTS = 300
+_PLACE = re.compile(r"coordinates:\s*\[([^\]]*)\]")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_FARTHEST = 1e3  # shares of an edge of the cell
 
 
 class Modes(NamedTuple):
@@ -71,6 +75,7 @@ def read_force_constants(path: str | Path, calculator: str | None = None) -> "Ph
     if calculator is not None and calculator not in calculator_info:
         raise ValueError(f"calculator: found {calculator!r}, expected one of {', '.join(sorted(calculator_info))}")
     with reading(path):
+        _check_places(path)
         try:
             crystal = phonopy.load(str(path), log_level=0, calculator=calculator)
         except ValueError as error:
@@ -84,6 +89,21 @@ def read_force_constants(path: str | Path, calculator: str | None = None) -> "Ph
             raise ValueError(f"{path}: found no force constants, expected them or displacements with forces")
     crystal.nac_params = None
     return crystal
+
+
+def _check_places(path: str | Path) -> None:
+    """Refuses atoms far outside their cell, on which the search for symmetries takes a minute before it gives up."""
+    from phonopy.file_IO import get_io_module_to_decompress
+
+    with get_io_module_to_decompress(path).open(path, "rt") as file:
+        for line in file:
+            if found := _PLACE.search(line):
+                farthest = max((abs(float(number)) for number in _NUMBER.findall(found[1])), default=0.0)
+                if not farthest <= _FARTHEST:
+                    raise ValueError(
+                        f"{path}: coordinates: found {found[1].strip()}, expected shares of the edges of the cell, at "
+                        f"most {_FARTHEST:g}"
+                    )
 
 
 def phonon_modes(

@@ -16,7 +16,7 @@ from aejax.cli.commands.monitoring import MonitorCommand
 from aejax.cli.commands.monitoring import run as run_monitor
 from aejax.data.formats.tables import Table, read_table
 from aejax.models import conditional_vae
-from aejax.reports.run import summary
+from aejax.reports.results import summary
 from aejax.tables import Record, Run, TableMonitor
 from aejax.tables import run as runs
 from aejax.tasks import anomaly

@@ -8,7 +8,8 @@ import pytest
 import aejax
 from aejax import tables
 from aejax.data.formats.tables import read_table
-from aejax.reports.run import detection_summary, summary
+from aejax.reports.detections import detection_summary
+from aejax.reports.results import summary
 from aejax.tables.config import TrainConfig
 
 

@@ -9,7 +9,7 @@ import aejax
 from aejax import tables
 from aejax.data.columns.kinds import PLAIN
 from aejax.data.formats.tables import Table
-from aejax.reports import pages
+from aejax.reports import detections, pages, results
 from aejax.reports import run as report
 from aejax.tables.config import TrainConfig
 
@@ -69,7 +69,7 @@ def test_a_caption_says_how_many_columns_are_left_out(run, record, panels_of):
 
 
 def test_an_evaluation_is_told_in_words_with_units(run, record):
-    lines = report.evaluation_table(
+    lines = results.evaluation_table(
         tables.evaluate(run, Table(tuple("abcdef"), record.held_out.x, True, ()))
     ).splitlines()
     assert [line.rsplit("  ", 1)[0].strip() for line in lines[2:9]] == [
@@ -89,7 +89,7 @@ def test_every_figure_of_an_evaluation_is_told(run, record):
     result = tables.evaluate(run, Table(tuple("abcdef"), record.held_out.x, True, ()))
     num_values = sum(len(value) if isinstance(value, dict) else 1 for value in result.values())
     # The false alarm rate is told beside the share that is flagged at it.
-    assert len(report.evaluation_table(result).splitlines()) - 2 == num_values - 1
+    assert len(results.evaluation_table(result).splitlines()) - 2 == num_values - 1
 
 
 def test_a_run_that_diverged_says_so_first(run, record, panels_of):
@@ -104,17 +104,17 @@ def test_a_run_that_diverged_says_so_first(run, record, panels_of):
     assert written["Warning"].text == sentence
     assert "Training" not in written
     assert "best epoch" not in [name for name, _ in written["Held-out results"].table]
-    text = report.summary(diverged, without_losses)
+    text = results.summary(diverged, without_losses)
     assert text.startswith(sentence)
     assert "best epoch" not in text
     assert next(iter(panels_of(run))) == "Held-out results"
-    assert "best epoch" in report.summary(run, record)
-    assert "diverged" not in report.summary(run, record)
+    assert "best epoch" in results.summary(run, record)
+    assert "diverged" not in results.summary(run, record)
 
 
 def test_rows_without_a_verdict_are_not_called_normal():
     nothing = np.array([np.nan, np.nan])
     found = {"score": nothing, "is_anomaly": np.zeros(2, bool), "top_sensor": np.array(["", ""])}
-    assert report.detection_summary(found).startswith("none of the 2 rows could be judged")
+    assert detections.detection_summary(found).startswith("none of the 2 rows could be judged")
     some = found | {"score": np.array([np.nan, 1.0])}
-    assert report.detection_summary(some) == "0 of 2 rows are anomalies; 1 without a verdict"
+    assert detections.detection_summary(some) == "0 of 2 rows are anomalies; 1 without a verdict"

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,15 @@ def test_units_without_their_calculator_are_refused(tmp_path):
     assert modes.properties["volume_per_atom"] == pytest.approx(5.698, abs=1e-3)
     with pytest.raises(ValueError, match="calculator: found 'espresso', expected one of abacus, "):
         read_force_constants(path, "espresso")
+
+
+def test_atoms_far_outside_their_cell_are_refused_before_symmetries_are_sought(tmp_path):
+    """The search took a minute and said nothing of the number."""
+    path = saved_as(real("C2_diamond"), "vasp", tmp_path / "phonopy.yaml")
+    text = re.sub(r"coordinates: \[[^,]*,", "coordinates: [ -1e+308,", path.read_text(), count=1)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"coordinates: found -1e\+308, .*, expected shares of the edges of the cell"):
+        read_force_constants(path)
 
 
 def test_isotopes_scatter_and_weigh_as_themselves():

@@ -262,7 +262,8 @@ def _write_report(folder: Path, out: Path | None = None) -> tuple[str, dict[str,
     """Writes the report of a run, and returns its summary as text and as figures."""
     import aejax
     from aejax.artefacts import manifest
-    from aejax.reports.run import figures, summary, write_report
+    from aejax.reports.results import figures, summary
+    from aejax.reports.run import write_report
     from aejax.tables import run as runs
 
     run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)

@@ -135,14 +135,17 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
     """The files of a table; none where it is small, or where all of one is read at once anyway."""
     if not isinstance(source, str | os.PathLike) or str(source) == "-":
         return []
-    files, marks = [], []
+    opened = []
     for path in files_of(source):
         stamp = stamp_of(path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
-        table_format = format_of(head) if not head.startswith(b"PK") else None
-        known = table_format or CSV
         is_packed = head.startswith((b"PK", b"\x1f\x8b"))
+        opened.append((path, stamp, head, (format_of(head) if not is_packed else None) or CSV, is_packed))
+    if all(known is CSV for *_, known, _ in opened) and sum(stamp.size for _, stamp, *_ in opened) < size:
+        return []
+    files, marks = [], []
+    for path, stamp, head, known, is_packed in opened:
         parts = known.parts(path, options, size) if known.parts and not is_packed else None
         mark = UNSEEN
         if known is CSV and parts is not None:

@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from aejax.base import ArrayLike
 
@@ -127,6 +126,8 @@ def tail_threshold(normal: ArrayLike, num_stretches: float, false_alarm_rate: fl
     if num_stretches < 2 or not len(scores):
         return math.inf
     deviation = scores.std() * math.sqrt(num_stretches / (num_stretches - 1))
+    from scipy import special
+
     quantile = float(special.stdtrit(num_stretches - 1, 1 - false_alarm_rate))
     return math.exp(scores.mean() + quantile * deviation * math.sqrt(1 + 1 / num_stretches))
 

@@ -1,7 +1,6 @@
 """Rows at the beginning or the end of normal operation that are none: a start-up that settles, a shutdown."""
 
 import numpy as np
-from scipy import special
 
 from aejax.tasks.anomaly.correlation import num_stretches
 
@@ -69,6 +68,8 @@ def _run(logs: np.ndarray, rows: np.ndarray) -> int:
     variance = others.var() * stretches / (stretches - 1)
     distance = (means - others.mean()) / np.sqrt(variance * (1 / independent + 1 / stretches))
     farthest = int(distance.argmax())
+    from scipy import special
+
     is_chance = special.stdtr(stretches - 1, -distance[farthest]) > _LEVEL
     spread = np.std([part.mean() for part in np.array_split(others, _PARTS)], ddof=1)
     is_usual = means[farthest] - others.mean() < max(_DEVIATIONS * spread, others.std())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aejax.artefacts import sizes
+from aejax.data.formats.arrow_numbers import as_float64
 from aejax.data.formats.options import ReadOptions, categories_told
 from aejax.data.formats.table_files.registry import Column, Content, Parts, WholeError
 from aejax.data.formats.text.cells import Rules, columns_of_text
@@ -231,7 +232,7 @@ def _column(name: str, cells: Any) -> Column:
     are_numbers = (kinds.is_boolean, kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_null)
     if any(is_kind(cells.type) for is_kind in are_numbers):
         # A count above 2^53 loses its last digits: that is what float64 holds.
-        return Column(name, np.array(cells.cast(arrow.float64(), safe=False).to_numpy(), np.float64))
+        return Column(name, as_float64(cells))
     row = next((i for i, cell in enumerate(cells) if cell.is_valid), 0)
     found = repr(cells[row].as_py()) if len(cells) else f"no value of type {cells.type}"
     return Column(name, missing, problem=f"found {found} in row {row + 1}, expected a number")

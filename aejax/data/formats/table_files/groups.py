@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aejax.artefacts import sizes
+from aejax.data.formats.arrow_numbers import as_float64
 from aejax.data.formats.stamps import Stamp, stamp_of, unchanged
 from aejax.data.formats.table_files.registry import WholeError
 from aejax.data.stored import Stored, even_groups, rows_of_group
@@ -51,7 +52,7 @@ def parquet_groups(path: Path, columns: Sequence[str]) -> Stored:
             for batch in file.iter_batches(_PIECE_ROWS, **options):
                 values = np.empty((len(columns), batch.num_rows))
                 for row, name in zip(values, columns, strict=True):
-                    row[:] = batch.column(name).cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False)
+                    row[:] = as_float64(batch.column(name))
                 yield values.T
         arrow.default_memory_pool().release_unused()  # which would be held beside the next group's otherwise
 

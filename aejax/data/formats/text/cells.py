@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.data.formats.arrow_numbers import as_float64
 from aejax.data.formats.table_files.registry import Column
 from aejax.data.formats.text import marks as of_marks
 from aejax.data.formats.text.marks import Marks
@@ -148,7 +149,7 @@ def _numbers(cells: Any, marks: Marks) -> np.ndarray | None:
         values = plain.cast(arrow.float64())
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError):
         return _by_python(plain.to_pylist())
-    return np.array(values.to_numpy(), np.float64)
+    return as_float64(values)
 
 
 def _by_python(cells: list[str | None]) -> np.ndarray | None:

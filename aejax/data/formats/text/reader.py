@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aejax.data.formats.arrow_numbers import as_float64
 from aejax.data.formats.options import ReadOptions, categories_told
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, names, shown
 from aejax.data.formats.text import marks as of_marks
@@ -294,7 +295,7 @@ def _by_arrow(rows: _Span, dialect: Dialect, options: ReadOptions, are_numbers: 
     del table  # whose columns go one by one, as each is copied
     for place, is_number in enumerate(are_numbers):
         if is_number:
-            columns[place] = columns[place].to_numpy()
+            columns[place] = as_float64(columns[place])
     return list(columns)
 
 
