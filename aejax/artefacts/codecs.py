@@ -278,10 +278,11 @@ def fitted_variables(stored: Stored, model: Model | Adversary, batch: Any, name:
     Raises:
         ValueError: other names, shapes or types than those of the model.
     """
-    expected = jax.eval_shape(model.init, jax.random.key(0), batch)
+    expected = jax.eval_shape(model.init, jax.eval_shape(jax.random.key, 0), batch)
     found = storage.flatten(stored.arrays.get(name, {}))
     storage.check_same(name, found, storage.flatten(expected))
-    return jax.tree_util.tree_map_with_path(lambda path, _: jax.numpy.asarray(found[storage.name_of(path)]), expected)
+    placed = jax.tree_util.tree_map_with_path(lambda path, _: found[storage.name_of(path)], expected)
+    return jax.device_put(placed)  # at once: each shape is compiled for otherwise
 
 
 def _read(folder: Path, model: Model | Adversary | None) -> tuple[Codec, Stored]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from aejax.artefacts import codecs, storage
@@ -239,7 +239,8 @@ def source_of(values: Mapping[str, Any]) -> Source:
 def empty_row(scaler: Scaler, cond_scaler: Scaler) -> Batch:
     """A row of zeros, with the shapes that the model of a run is made for."""
     num_features, num_conditions = len(scaler.mean), len(cond_scaler.mean)
-    return Batch(jnp.zeros((1, num_features)), cond=jnp.zeros((1, num_conditions)) if num_conditions else None)
+    cond = np.zeros((1, num_conditions), np.float32) if num_conditions else None
+    return jax.device_put(Batch(np.zeros((1, num_features), np.float32), cond=cond))  # type: ignore[arg-type]
 
 
 def _config_file(folder: str | Path) -> Path:

@@ -139,8 +139,8 @@ def train(command: TrainCommand) -> None:
     if not is_first():
         _train_along(command, config, path, table)
         return
-    _train(command, folder, config, path, table)
-    text, figures = _write_report(folder)
+    run = _train(command, folder, config, path, table)
+    text, figures = _write_report(folder, run)
     written = f"\nwritten to {folder}, pictures in {folder / 'report.html'}"
     say({"figures": figures, "written": str(folder)}, [text, written], command.json)
 
@@ -160,7 +160,7 @@ def _train_along(command: TrainCommand, config: TrainConfig, path: str, table: "
         _train(dataclasses.replace(command, quiet=True, track=()), Path(folder), config, path, table)
 
 
-def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table | LargeTable") -> None:
+def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table | LargeTable") -> "Run":
     """Trains, and says what to do where that comes to no end."""
     import jax
 
@@ -171,7 +171,7 @@ def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, 
     notice = functools.partial(note, quiet=command.quiet)
     try:
         with tracking.tracked(command.track, config, folder, command.quiet) as progress:
-            tables.train(
+            return tables.train(
                 table,
                 config,
                 folder,
@@ -235,7 +235,7 @@ def report(command: ReportCommand) -> None:
         print(_write_comparison(command, command.against))
         return
     out = command.out or command.run / "report.html"
-    _write_report(command.run, out)
+    _write_report(command.run, out=out)
     print(out)
 
 
@@ -258,15 +258,15 @@ def _write_comparison(command: ReportCommand, other: Path) -> Path:
     return out
 
 
-def _write_report(folder: Path, out: Path | None = None) -> tuple[str, dict[str, object]]:
-    """Writes the report of a run, and returns its summary as text and as figures."""
+def _write_report(folder: Path, run: "Run | None" = None, out: Path | None = None) -> tuple[str, dict[str, object]]:
+    """Writes the report of a run, which is in the folder, and returns its summary as text and as figures."""
     import aejax
     from aejax.artefacts import manifest
     from aejax.reports.results import figures, summary
     from aejax.reports.run import write_report
     from aejax.tables import run as runs
 
-    run, record = aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
+    run, record = run or aejax.load(folder, runs.Run), aejax.load(runs.record_folder(folder), runs.Record)
     write_report(out or folder / "report.html", run, record, _parts_of_a_demo(folder, run))
     if out is None and (folder / manifest.MANIFEST).is_file():  # a folder of an earlier version has none
         manifest.note_files(folder, BESIDE)
