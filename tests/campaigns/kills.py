@@ -27,12 +27,12 @@ _NUM_EPOCHS = 60
 
 def _process(*words, place=None):
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-m", "aejax", *map(str, words)], cwd=place, **silent)
+    return subprocess.Popen([sys.executable, "-m", "aejax", "--debug", *map(str, words)], cwd=place, **silent)
 
 
 def _ended(process):
     said = process.communicate()[1].decode()
-    assert process.returncode == 0, said[-500:]
+    assert process.returncode == 0, said[-3000:]
 
 
 def _killed_until_done(first, again, moments, kills, ready, least, place=None):
