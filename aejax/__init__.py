@@ -1,123 +1,29 @@
 """Compressed and generative representations of scientific and industrial data, as pure functions in JAX."""
 
-from aejax import exchange, losses, metrics, models, nets
-from aejax.artefacts.codecs import load, save
-from aejax.base import Adversary, Algorithm, Aux, Batch, Fitted, Latent, Model, Objective, TrainState
-from aejax.data.batches import as_batch
-from aejax.tables.run import Run
-from aejax.tasks import (
-    Calibration,
-    Detection,
-    Flow,
-    Mixture,
-    Sensitivity,
-    calibrate,
-    dead_units,
-    detect,
-    encode,
-    fit_flow,
-    fit_mixture,
-    generate,
-    interpolate,
-    log_likelihood,
-    name_units,
-    p_values,
-    reconstruct,
-    sample_flow,
-    sample_mixture,
-    score,
-    sensitivity,
-    threshold,
-    traverse,
-    two_sample_auroc,
-)
-from aejax.training import (
-    DivergenceError,
-    DivergenceWarning,
-    Interrupted,
-    ProcessLostError,
-    Progress,
-    ProgressBar,
-    drawn,
-    ensemble,
-    fit,
-    member,
-    mesh,
-    pretrain,
-    rows,
-    stream,
-    sweep,
-    train,
-)
-from aejax.training.algorithms import adversarial, contrastive_divergence, minimise
-from aejax.training.contracts import check
-from aejax.training.optimizers import adam, warm_up
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aejax.names import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Adversary",
-    "Algorithm",
-    "Aux",
-    "Batch",
-    "Calibration",
-    "Detection",
-    "DivergenceError",
-    "DivergenceWarning",
-    "Fitted",
-    "Flow",
-    "Interrupted",
-    "Latent",
-    "Mixture",
-    "Model",
-    "Objective",
-    "ProcessLostError",
-    "Progress",
-    "ProgressBar",
-    "Run",
-    "Sensitivity",
-    "TrainState",
-    "adam",
-    "adversarial",
-    "as_batch",
-    "calibrate",
-    "check",
-    "contrastive_divergence",
-    "dead_units",
-    "detect",
-    "drawn",
-    "encode",
-    "ensemble",
-    "exchange",
-    "fit",
-    "fit_flow",
-    "fit_mixture",
-    "generate",
-    "interpolate",
-    "load",
-    "log_likelihood",
-    "losses",
-    "member",
-    "mesh",
-    "metrics",
-    "minimise",
-    "models",
-    "name_units",
-    "nets",
-    "p_values",
-    "pretrain",
-    "reconstruct",
-    "rows",
-    "sample_flow",
-    "sample_mixture",
-    "save",
-    "score",
-    "sensitivity",
-    "stream",
-    "sweep",
-    "threshold",
-    "train",
-    "traverse",
-    "two_sample_auroc",
-    "warm_up",
-]
+_ROOMS = frozenset(module.name for module in pkgutil.iter_modules(__path__))  # noqa: F405
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, so that a command which needs little of the library does not wait for all of it."""
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    names = importlib.import_module(f"{__name__}.names")
+    if not hasattr(names, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = getattr(names, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__"), *_ROOMS})

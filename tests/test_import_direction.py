@@ -29,6 +29,7 @@ RANKS = {
     "export": 9,
     "reports": 9,
     "cli": 10,
+    "names": 10,
     "__main__": 11,
     "__init__": 11,
 }
@@ -68,13 +69,30 @@ def test_linen_stays_in_nets():
     assert offenders == []
 
 
+def test_the_library_is_loaded_as_its_names_are_used():
+    """A command that prints its help should not wait for JAX."""
+    import subprocess
+    import sys
+
+    code = "import sys, aejax; assert 'jax' not in sys.modules; aejax.fit; print('jax' in sys.modules, aejax.tables)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("True <module 'aejax.tables'")
+
+
+def test_names_are_those_that_the_library_says_it_has():
+    assert set(aejax.__all__) <= set(dir(aejax))
+    for name in aejax.__all__:
+        assert getattr(aejax, name) is not None
+    with pytest.raises(AttributeError, match="module 'aejax' has no attribute 'no_such_name'"):
+        aejax.no_such_name  # noqa: B018
+
+
 def test_importing_the_library_leaves_the_heavy_parts_alone():
     """Orbax, Matplotlib and the command line are imported where they are used, not by ``import aejax``."""
     import subprocess
     import sys
 
-    code = (
-        "import sys, aejax; print([m for m in ('orbax', 'matplotlib.pyplot', 'tyro', 'pyarrow') if m in sys.modules])"
-    )
+    heavy = ("orbax", "matplotlib.pyplot", "tyro", "pyarrow")
+    code = f"import sys, aejax; aejax.fit; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

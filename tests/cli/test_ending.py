@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import aejax
 from aejax.cli.ending import exit_code
 
 
@@ -82,3 +84,10 @@ def test_streams_that_are_closed_or_full(streams, code, said, length):
         assert done.stderr.startswith("note: careful\naejax: error: ") or not said
         assert "Traceback" not in done.stderr
         assert done.stderr.count("\n") <= 2
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_no_traceback(tmp_path):
+    (tmp_path / "tyro.py").write_text("raise KeyboardInterrupt")
+    surroundings = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(aejax.__file__).parents[1])])}
+    ended = subprocess.run([sys.executable, "-m", "aejax", "--help"], env=surroundings, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "aejax: interrupted\n")
