@@ -125,11 +125,18 @@ def denoisers(count):
         data = catalogue_file(folder)
         return ("denoise-train", data, "--num-samples", 256, "--num-rounds", 2, "--test-share", 0.5, "--quiet")
 
-    return _begun_again(Figures("denoisers killed"), count, words)
+    return _begun_again(Figures("denoisers killed"), count, words, is_kept=True)
 
 
-def _begun_again(figures, count, words_of):
-    """What cannot be resumed is begun anew; its folder is named alike each time, as some files hold its name."""
+def _begun_again(figures, count, words_of, is_kept=False):
+    """What cannot be resumed is begun anew; its folder is named alike each time, as some files hold its name.
+
+    Args:
+        figures: to add to.
+        count: of kills.
+        words_of: a folder for the data -> the words of the command.
+        is_kept: whether the command refuses a folder that holds its result; that result is verified then.
+    """
     moments = random.Random(1)
     with tempfile.TemporaryDirectory() as top:
         os.environ["AEJAX_CACHE"] = str(Path(top) / "cache")
@@ -144,7 +151,8 @@ def _begun_again(figures, count, words_of):
             place = _made(top, str(number))
 
             def command(place=place):
-                return ("verify", "result") if (place / "result" / "artefact.json").exists() else words
+                is_whole = is_kept and (place / "result" / "artefact.json").exists()
+                return ("verify", "result") if is_whole else words
 
             try:
                 done = _killed_until_done(command, command, moments, 1, lambda: True, seconds, place)
