@@ -256,8 +256,11 @@ class Blocks:
         self._then: PyTree = None
 
     def at(self, step: int) -> tuple[PyTree, int]:
-        """What the engine reads from at a step, and the step at which it ends."""
-        if step == self._first + self._length:
+        """What the engine reads from at a step, and the step at which it ends.
+
+        Behind the last step validation rows may be left to evaluate; the last block stays then.
+        """
+        if step == self._first + self._length and step < self._last:
             self.prepare()
             self._first, self._now, self._then = step, self._then, None
         return self._now, self._first + self._length

@@ -114,6 +114,15 @@ def test_validation_rows_choose_the_best_of_any_source(rows, key):
     assert fitted.history["val_loss"].shape == (3,)
 
 
+def test_validation_rows_that_are_left_after_the_last_step_of_a_stream_are_evaluated(key, monkeypatch):
+    """Where they take long they are evaluated in parts, of which the last ones begin behind the last block of steps."""
+    options = OPTIONS | {"validation": np.random.default_rng(0).normal(size=(9000, 6))}
+    whole = fit(key, VAE, sources.stream(batches), **options)
+    one_step_at_a_time(monkeypatch)
+    cut = fit(key, VAE, sources.stream(batches), **options)
+    np.testing.assert_array_equal(cut.history["val_loss"], whole.history["val_loss"])
+
+
 def test_a_stream_is_read_no_further_than_it_is_needed(key):
     """Exactly as many batches as steps; a step more has no batch to train on."""
     enough = itertools.islice(batches(0), 21)
