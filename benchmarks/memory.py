@@ -2,7 +2,8 @@
 
 python -m benchmarks.memory detect npy 10000000 10
 python -m benchmarks.memory detect csv 5000000 20
-python -m benchmarks.memory encode parquet 20000000 20 --out parquet
+python -m benchmarks.memory detect encode parquet 20000000 20 --out parquet
+python -m benchmarks.memory evaluate parquet 10000000 20
 """
 
 import argparse
@@ -99,7 +100,7 @@ def measured(code: str, words: list[str | Path]) -> dict[str, float]:
 def main() -> None:
     """Prints a line for the command, and one for pyarrow's copy of the same file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["detect", "encode", "reconstruct"])
+    parser.add_argument("tasks", nargs="+", choices=["detect", "encode", "reconstruct", "evaluate"])
     parser.add_argument("kind", choices=["npy", "csv", "parquet"])
     parser.add_argument("num_rows", type=int)
     parser.add_argument("num_columns", type=int)
@@ -119,8 +120,10 @@ def main() -> None:
         if not data.exists():
             write(data, given.num_rows, given.num_columns, given.missing)
         out = folder / f"out.{given.out}"
-        _show(given.task, data, measured(_MEASURED, [given.task, run, data, "--out", out]))
-        if given.kind != "npy":
+        for task in given.tasks:
+            to = [] if task == "evaluate" else ["--out", out]
+            _show(task, data, measured(_MEASURED, [task, run, data, *to]))
+        if given.kind != "npy" and given.tasks != ["evaluate"]:
             _show("pyarrow's copy", data, measured(_COPY, [data, folder / f"copy.{given.kind}"]))
 
 

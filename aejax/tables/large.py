@@ -149,7 +149,7 @@ def read_large(
         stored = stored_files(blocks.stamps, names)
     except WholeError:
         return None
-    how = blocks.empty.reading._replace(sha256=_sha256(stamp.path for stamp in blocks.stamps))
+    how = blocks.empty.reading._replace(sha256=sha256_of(stamp.path for stamp in blocks.stamps))
     excerpt = blocks.empty._replace(values=taken.values(names), labels={}, reading=how)
     held_out = np.concatenate(taken.split[1:])
     split = Split(*(np.searchsorted(taken.rows, part) for part in taken.split))
@@ -249,10 +249,18 @@ def _split(config: TrainConfig, num_rows: int, most: int) -> Split:
     return Split(sample, np.sort(held_out[:num_validation]), np.sort(held_out[num_validation:]))
 
 
-def _sha256(paths: Iterable[Path]) -> str:
+def sha256_of(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """The SHA-256 of files, one after the other, of which no more than a mebibyte is held.
+
+    Args:
+        paths: of the files.
+
+    Returns:
+        It, in hexadecimal.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             while part := file.read(_HASHED):
                 digest.update(part)
     return digest.hexdigest()
