@@ -12,6 +12,8 @@ import numpy as np
 
 import aejax
 from aejax import models
+from aejax.data.stored import Stored
+from aejax.training.sources import stored_rows
 
 X = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
 OPTIONS = {"num_epochs": 4, "batch_size": 48}
@@ -47,6 +49,19 @@ def streamed(folder):
 
     options = {"num_epochs": 2, "steps_per_epoch": 5, "validation": X[:60]}
     return curve(fit(aejax.stream(batches), **options))
+
+
+def stored(folder):
+    """Each process reads the groups that its share of each batch comes from, in 20 passes."""
+    num_read = []
+
+    def read(group):
+        num_read.append(10)
+        yield X[10 * group : 10 * group + 10]
+
+    source = stored_rows(jax.random.key(3), Stored(np.full(len(X) // 10, 10), read), 20, window_bytes=6 * 5 * 40)
+    found = curve(fit(source, num_epochs=20, validation=X[:60]))
+    return found | {"num_read": sum(num_read)}
 
 
 def large(folder):
