@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from aejax.data.formats.table_files.groups import npy_groups, parquet_groups
 from aejax.data.formats.table_files.registry import WholeError
-from aejax.data.stored import Stored, joined, leaving_out, stored_array
+from aejax.data.stored import Stored, joined, leaving_out, stored_array, stored_records
 from aejax.training import fit, windows
 from aejax.training.sources import stored_rows
 from tests.conftest import REGISTRY
@@ -169,6 +169,42 @@ def test_files_give_the_rows_that_were_written(tmp_path, rows):
     assert rest.num_rows == len(rows) - 5
     for group, size in enumerate(rest.sizes):
         assert sum(map(len, rest.read(group))) == size
+
+
+def decoded(record):
+    return np.frombuffer(record, np.float32)
+
+
+def test_records_are_read_a_group_at_a_time(rows):
+    class Records(list):
+        def __getitems__(self, numbers):
+            asked.append(numbers)
+            return [self[number] for number in numbers]
+
+    asked = []
+    records = [row.tobytes() for row in rows.astype(np.float32)]
+    for held in (records, Records(records)):
+        stored = stored_records(held, decoded, group_rows=70)
+        np.testing.assert_array_equal(np.concatenate(list(stored.rows())), rows.astype(np.float32))
+    assert asked == [list(range(begin, min(begin + 70, len(rows)))) for begin in range(0, len(rows), 70)]
+    assert stored_records(records, decoded).sizes.tolist() == [len(rows)]
+    assert stored_records([], decoded).num_rows == 0
+
+
+def test_an_array_record_is_trained_on_by_way_of_grain(tmp_path, key, rows):
+    sources = pytest.importorskip("grain.sources")
+    writers = pytest.importorskip("array_record.python.array_record_module")
+    rows, path = rows.astype(np.float32), str(tmp_path / "rows.array_record")
+    writer = writers.ArrayRecordWriter(path)
+    for row in rows:
+        writer.write(row.tobytes())
+    writer.close()
+    stored = stored_records(sources.ArrayRecordDataSource(path), decoded, group_rows=40)
+    runs = [
+        fit(key, VAE, stored_rows(key, each, 50), num_epochs=3, validation=0)
+        for each in (stored, stored_array(rows, group_rows=40))
+    ]
+    chex.assert_trees_all_equal(runs[0].variables, runs[1].variables)
 
 
 def test_of_parquet_only_columns_of_numbers_are_read(tmp_path):
