@@ -10,7 +10,7 @@ from aejax.data.formats.table_files.registry import WholeError, format_of
 from aejax.data.stored import Stored, joined
 
 # Of a row group that is written: several of them fit into a window of rows that are shuffled together.
-_GROUP_NUMBERS = 1 << 20
+_GROUP_NUMBERS = 1 << 19
 HEAD = 64  # bytes, by which a format is known
 
 
