@@ -13,6 +13,7 @@ import numpy as np
 import aejax
 from aejax import models
 from aejax.data.stored import Stored
+from aejax.training.checkpoint import Checkpoints
 from aejax.training.sources import stored_rows
 
 X = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
@@ -82,6 +83,8 @@ def killed(folder):
 
     if jax.process_index() == jax.process_count() - 1:
         threading.Thread(target=end, daemon=True).start()
+    # Each part waits for its checkpoint: few epochs are done when the process ends.
+    Checkpoints.is_ready = lambda self: self.wait() is None
     options = {**OPTIONS, "num_epochs": 10**6}
     try:
         fit(X, checkpoint_dir=folder, checkpoint_seconds=0, **options)
