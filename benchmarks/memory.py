@@ -2,7 +2,9 @@
 
 python -m benchmarks.memory detect npy 10000000 10
 python -m benchmarks.memory detect csv 5000000 20
-python -m benchmarks.memory encode parquet 20000000 20 --out parquet
+python -m benchmarks.memory detect encode parquet 20000000 20 --out parquet
+python -m benchmarks.memory evaluate parquet 10000000 20
+python -m benchmarks.memory train csv 5000000 20
 """
 
 import argparse
@@ -21,6 +23,7 @@ import pyarrow.parquet
 
 _BLOCK = 250_000
 _NUM_FACTORS = 4
+_TRAINING = ("--batch-size", "1024", "--quiet")
 # What a process has held at most is told by the system; of a child it would be that of its parent as well.
 _MEASURED = """
 import sys, time
@@ -96,10 +99,17 @@ def measured(code: str, words: list[str | Path]) -> dict[str, float]:
     return {"peak_mb": int(peak[1]) * 1024 / 1e6, "seconds": seconds, "cpu_seconds": float(cpu[1])}
 
 
+def words_of(task: str, run: Path, data: Path, results: Path, ending: str) -> list[str | Path]:
+    """The command line of a task; training is one pass over the rows."""
+    if task == "train":
+        return ["train", data, "--out", results / "run", "--num-epochs", "1", "--latent-dim", "4", *_TRAINING]
+    return [task, run, data, *([] if task == "evaluate" else ["--out", results / f"out.{ending}"])]
+
+
 def main() -> None:
     """Prints a line for the command, and one for pyarrow's copy of the same file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["detect", "encode", "reconstruct"])
+    parser.add_argument("tasks", nargs="+", choices=["detect", "encode", "reconstruct", "evaluate", "train"])
     parser.add_argument("kind", choices=["npy", "csv", "parquet"])
     parser.add_argument("num_rows", type=int)
     parser.add_argument("num_columns", type=int)
@@ -118,9 +128,10 @@ def main() -> None:
         data = folder / f"new-{given.num_rows}-{given.num_columns}-{given.missing:g}.{given.kind}"
         if not data.exists():
             write(data, given.num_rows, given.num_columns, given.missing)
-        out = folder / f"out.{given.out}"
-        _show(given.task, data, measured(_MEASURED, [given.task, run, data, "--out", out]))
-        if given.kind != "npy":
+        for task in given.tasks:
+            with tempfile.TemporaryDirectory(dir=folder) as results:
+                _show(task, data, measured(_MEASURED, words_of(task, run, data, Path(results), given.out)))
+        if given.kind != "npy" and not {"evaluate", "train"} & set(given.tasks):
             _show("pyarrow's copy", data, measured(_COPY, [data, folder / f"copy.{given.kind}"]))
 
 

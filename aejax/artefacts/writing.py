@@ -67,6 +67,34 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def passing_path(folder: str | os.PathLike[str], ending: str) -> Iterator[Path]:
+    """A file in a folder that is needed no longer than the block.
+
+    That of a killed process is removed by the next one that holds the folder's lock.
+
+    Args:
+        folder: which is there.
+        ending: of the name, with the dot.
+
+    Yields:
+        The path of an empty file.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with passing_path(folder, ".parquet") as path:
+        ...     _ = path.write_bytes(b"rows")
+        >>> list(folder.iterdir())
+        []
+    """
+    partial = _begun(Path(folder) / f"rows{ending}", 0o600)
+    try:
+        yield partial
+    finally:
+        _being_written.discard(partial.name)
+        partial.unlink(missing_ok=True)
+
+
 def make_folder(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Makes a folder that stays there after a power cut.
 

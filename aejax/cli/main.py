@@ -34,7 +34,7 @@ from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading
 from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
 from aejax.cli.ending import exit_code
-from aejax.data.formats.options import ReadOptions, told_last
+from aejax.data.formats.options import ReadOptions
 
 if TYPE_CHECKING:
     import aejax
@@ -266,12 +266,6 @@ def _transform(command: EncodeCommand | ReconstructCommand | DetectCommand, task
     )
 
 
-def _table(command: EvaluateCommand, run: "aejax.Run") -> "Table":
-    """The rows of a new table, read as that of the training was, unless the command says otherwise."""
-    options = told_last(command.reading, run.config.reading)
-    return read_table(command.data, options, run.config.drop_columns, run.source.columns, notice=_notice(command))
-
-
 def _generate(command: GenerateCommand) -> None:
     import aejax
     from aejax import tables
@@ -318,11 +312,7 @@ def _evaluate(command: EvaluateCommand) -> None:
     from aejax.reports.results import evaluation_table
 
     run = aejax.load(command.run, aejax.Run)
-    table = _table(command, run)
-    notice = _notice(command)
-    if table.reading.sha256 == run.source.sha256:
-        notice("these rows include those that the run was trained on: the figures are not those of new rows")
-    result = tables.evaluate(run, table, notice)
+    result = tables.evaluate_files(run, command.data, command.reading, _notice(command))
     say(result, [evaluation_table(result)], command.json)
 
 

@@ -1,7 +1,7 @@
 """Rows that lie elsewhere than in memory, read a group at a time: what files, memory maps and tables in parts share."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -53,6 +53,49 @@ def stored_array(array: np.ndarray, group_rows: int | None = None) -> Stored:
         yield np.array(array[group * size : (group + 1) * size])
 
     return Stored(even_groups(len(array), size), read)
+
+
+class Records(Protocol):
+    """Records that are found by their number, such as a list or a source of Grain."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """The record of a number."""
+        ...
+
+
+def stored_records(records: Records, decode: Callable[[Any], np.ndarray], group_rows: int | None = None) -> Stored:
+    """Rows that are found one by one, such as the records of an ArrayRecord file by Grain.
+
+    Args:
+        records: such as ``grain.sources.ArrayRecordDataSource(path)``. Where they have ``__getitems__``, as those of
+            Grain do, a group is read at once.
+        decode: a record -> its row, an (*event) array.
+        group_rows: rows of a group; about a mebibyte if None.
+
+    Returns:
+        The Stored.
+
+    Example:
+        >>> records = [np.full(3, number, np.float32).tobytes() for number in range(5)]
+        >>> stored = stored_records(records, lambda record: np.frombuffer(record, np.float32), group_rows=2)
+        >>> stored.sizes.tolist(), next(stored.read(1)).tolist()
+        ([2, 2, 1], [[2.0, 2.0, 2.0], [3.0, 3.0, 3.0]])
+    """
+    num_rows = len(records)
+    size = group_rows or rows_of_group(np.asarray(decode(records[0])).nbytes if num_rows else 1)
+    sizes = even_groups(num_rows, size)
+    several = getattr(records, "__getitems__", None)
+
+    def read(group: int) -> Iterator[np.ndarray]:
+        numbers = range(group * size, group * size + int(sizes[group]))
+        found = several(list(numbers)) if several else map(records.__getitem__, numbers)
+        yield np.stack([decode(record) for record in found])
+
+    return Stored(sizes, read)
 
 
 def rows_of_group(row_bytes: int) -> int:

@@ -2,9 +2,10 @@
 
 import aejax.tables.stored  # noqa: F401, makes runs known to aejax.save
 from aejax.data.formats.tables import as_table, read_table
-from aejax.tables.application import detect, encode, evaluate, reconstruct
+from aejax.tables.application import detect, encode, reconstruct
 from aejax.tables.augmentation import augment
 from aejax.tables.codes import fit_codes, kept_codes
+from aejax.tables.evaluation import evaluate, evaluate_files
 from aejax.tables.files import write_results
 from aejax.tables.generation import generate, generated_blocks
 from aejax.tables.likeness.comparison import Comparison, compare
@@ -26,6 +27,7 @@ __all__ = [
     "detect",
     "encode",
     "evaluate",
+    "evaluate_files",
     "fit_codes",
     "fit_monitor",
     "generate",

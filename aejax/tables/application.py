@@ -1,27 +1,22 @@
-"""Using a run on a table: codes, clean rows, anomalies, and how well the run represents rows."""
+"""Using a run on a table: codes, clean rows, anomalies."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from aejax import tasks
-from aejax.base import Batch, Model
+from aejax.base import Batch
 from aejax.data.columns import kinds
 from aejax.data.columns.conditions import find_unknown
-from aejax.data.columns.features import decoded, pooled, spread, summed
-from aejax.data.columns.gross import gross_errors
+from aejax.data.columns.features import decoded, pooled, summed
 from aejax.data.formats.tables import Table, select_columns
-from aejax.tables import quality
 from aejax.tables.columns import Notice, as_columns, say_divergence, say_rate, say_skipped, scaled_batch
 from aejax.tables.gaps import say_gaps
-from aejax.tables.generation import draw_rows
 from aejax.tables.profiles import changes, pinned
 from aejax.tables.run import Run
 from aejax.tables.survey import Rows, Survey, rows_of, survey
-from aejax.tasks.anomaly.detection import detect_block, refer
+from aejax.tasks.anomaly.detection import Detection, References, detect_block, refer
 from aejax.tasks.anomaly.gap_counts import is_compared
 
 Columns = dict[str, np.ndarray]
@@ -43,7 +38,7 @@ def encode(run: Run, table: Table, notice: Notice = lambda text: None) -> Column
     Raises:
         ValueError: columns that differ from the training columns.
     """
-    return in_place(encoding(run, _surveyed(run, table, notice), notice), rows_of(run, table))
+    return in_place(encoding(run, surveyed(run, table, notice), notice), rows_of(run, table))
 
 
 def reconstruct(run: Run, table: Table, notice: Notice = lambda text: None) -> Columns:  # noqa: ARG005
@@ -60,7 +55,7 @@ def reconstruct(run: Run, table: Table, notice: Notice = lambda text: None) -> C
     Raises:
         ValueError: columns that differ from the training columns.
     """
-    return in_place(reconstruction(run, _surveyed(run, table, notice), notice), rows_of(run, table))
+    return in_place(reconstruction(run, surveyed(run, table, notice), notice), rows_of(run, table))
 
 
 def detect(
@@ -85,7 +80,7 @@ def detect(
     Raises:
         ValueError: columns that differ from the training columns, or a rate out of range.
     """
-    return in_place(detection(run, _surveyed(run, table, notice), notice, false_alarm_rate), rows_of(run, table))
+    return in_place(detection(run, surveyed(run, table, notice), notice, false_alarm_rate), rows_of(run, table))
 
 
 def encoding(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa: ARG001
@@ -102,7 +97,7 @@ def encoding(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa: ARG00
     """
 
     def encode(rows: Rows) -> Columns:
-        codes = tasks.encode(run.model, run.variables, _batch(run, rows)).mean
+        codes = tasks.encode(run.model, run.variables, batch_of(run, rows)).mean
         return {f"z{index + 1}": code for index, code in enumerate(codes.T)}
 
     return encode
@@ -113,7 +108,7 @@ def reconstruction(run: Run, found: Survey, notice: Notice) -> Applied:  # noqa:
     constant = kinds.constants(run.profile.columns)
 
     def reconstruct(rows: Rows) -> Columns:
-        batch = _batch(run, rows)
+        batch = batch_of(run, rows)
         clean = decoded(run.coding, tasks.reconstruct(run.model, run.variables, batch))
         clean = np.where(np.isnan(constant), clean, constant)
         return as_columns(run, clean, None if batch.cond is None else rows.cond)
@@ -132,9 +127,8 @@ def judging(
 ) -> Callable[[Rows], tuple[Columns, np.ndarray]]:
     """The same, with (n, c) how much each column contributed, 1 on average in normal rows."""
     rate = run.config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-    key = jax.random.key(run.config.seed)
     columns = run.profile.columns
-    references = refer(key, run.model, run.variables, found.patterns, run.calibration, rate)
+    references = references_of(run, found, rate)
     pooled_groups = (
         group._replace(residual_scale=pooled(columns, group.residual_scale)) for group in references.groups
     )
@@ -145,13 +139,10 @@ def judging(
     _say_new_levels(run, found.new_levels, notice)
     for what, count in found.changed.counts.items():
         notice(f"{count} rows: {what}")
-    names, num_before = np.array(run.columns, object), 0
+    names, detected = np.array(run.columns, object), in_turn(run, references)
 
     def judge(rows: Rows) -> tuple[Columns, np.ndarray]:
-        nonlocal num_before
-        batch = _batch(run, rows)
-        judged = detect_block(key, run.model, run.variables, batch, references, num_before)
-        num_before += int(is_compared(~np.isnan(np.asarray(batch.x)), run.calibration.rows).sum())
+        judged = detected(batch_of(run, rows))
         contribution = _of_varying(run, summed(columns, judged.contribution))
         top = names[np.argmax(contribution, axis=1)]
         top[~contribution.any(axis=1)] = ""
@@ -173,6 +164,42 @@ def judging(
         return verdict, contribution
 
     return judge
+
+
+def references_of(run: Run, found: Survey, false_alarm_rate: float) -> References:
+    """What the rows of a table are compared with.
+
+    Args:
+        run: the Run.
+        found: of all rows.
+        false_alarm_rate: the share of normal rows that may be flagged.
+
+    Returns:
+        The References.
+    """
+    key = jax.random.key(run.config.seed)
+    return refer(key, run.model, run.variables, found.patterns, run.calibration, false_alarm_rate)
+
+
+def in_turn(run: Run, references: References) -> Callable[[Batch], Detection]:
+    """Compares blocks of rows, in their order.
+
+    Args:
+        run: the Run.
+        references: of all rows.
+
+    Returns:
+        A function of the blocks, as ``encoding`` takes them.
+    """
+    key, num_before = jax.random.key(run.config.seed), 0
+
+    def detected(batch: Batch) -> Detection:
+        nonlocal num_before
+        judged = detect_block(key, run.model, run.variables, batch, references, num_before)
+        num_before += int(is_compared(~np.isnan(np.asarray(batch.x)), run.calibration.rows).sum())
+        return judged
+
+    return detected
 
 
 def say_columns(run: Run, table: Table, notice: Notice) -> None:
@@ -227,76 +254,42 @@ def in_place(function: Applied, rows: Rows) -> Columns:
     return {name: _spread(values, rows.is_known) for name, values in columns.items()}
 
 
-def evaluate(run: Run, table: Table, notice: Notice = lambda text: None) -> dict[str, Any]:  # noqa: ARG005
-    """How well the model represents rows.
+def surveyed(run: Run, table: Table, notice: Notice) -> Survey:
+    """What is to be known of a table that is there in one piece; it is said.
 
     Args:
         run: the Run.
-        table: rows with the run's columns.
+        table: all rows.
         notice: takes what a user should know.
 
     Returns:
-        ``num_rows``; ``mean_score``; ``flagged``, the share of rows that detection flags at ``false_alarm_rate``. Of a
-        model that reconstructs: ``mse`` per observed element of scaled columns: in units of the training variance,
-        or of the range or of counts, as the likelihood scales them; ``explained_variance``,
-        its mean over the columns that vary; ``explained_variance_by_column``. Of one that generates: ``ks_distance`` of
-        as many new rows, at the same conditions, to those of the table, its mean over columns;
-        ``ks_distance_by_column``.
+        The Survey.
 
     Raises:
-        ValueError: columns that differ from the training columns.
+        ValueError: columns that differ from the training columns, or no row has all its conditions.
     """
-    _surveyed(run, table, notice)
-    rows = rows_of(run, table).known()
-    batch = _batch(run, rows)
-    key, rate = jax.random.key(run.config.seed), run.config.false_alarm_rate
-    found = tasks.detect(key, run.model, run.variables, batch, run.calibration, rate)
-    is_gross = gross_errors(run.profile.limits, rows.x)
-    if is_gross.any():
-        notice(f"all figures but the share flagged are without {is_gross.sum()} gross errors")
-    columns = run.profile.columns
-    batch = batch._replace(x=jnp.where(spread(columns, is_gross), np.float32(np.nan), batch.x))
-    result: dict[str, Any] = {
-        "num_rows": len(batch.x),
-        "mean_score": float(np.nanmean(found.score[~is_gross.any(axis=1)])),
-        "flagged": float(found.is_anomaly.mean()),
-        "false_alarm_rate": rate,
-    }
-    if isinstance(run.model, Model):
-        reconstruction = tasks.reconstruct(run.model, run.variables, batch)
-        result["mse"] = float(np.nanmean(np.square(batch.x - reconstruction)))
-        explained = quality.explained_variance(columns, np.asarray(batch.x), reconstruction)
-        result |= _by_column(run, "explained_variance", explained)
-    if run.model.sample is not None:
-        drawn = draw_rows(run, jax.random.key(run.config.seed), len(batch.x), batch.cond)
-        result |= _by_column(run, "ks_distance", quality.distances(columns, drawn, np.where(is_gross, np.nan, rows.x)))
-    return result
-
-
-def _surveyed(run: Run, table: Table, notice: Notice) -> Survey:
-    """What is to be known of a table that is there in one piece."""
     say_columns(run, table, notice)
     found = survey(run, table)
     say_conditions(run, found, notice)
     return found
 
 
-def _batch(run: Run, rows: Rows) -> Batch:
-    """Rows as the model takes them: scaled, NaN where missing; constant columns are what they always were."""
+def batch_of(run: Run, rows: Rows) -> Batch:
+    """Rows as the model takes them: scaled, NaN where missing; constant columns are what they always were.
+
+    Args:
+        run: the Run.
+        rows: whose conditions are known.
+
+    Returns:
+        The Batch.
+    """
     return scaled_batch(pinned(run.profile, rows.x), rows.cond, run.coding, run.cond_coding)
 
 
 def _of_varying(run: Run, contribution: np.ndarray) -> np.ndarray:
     """Contributions without those of constant columns: what a model makes of these says nothing of the row."""
     return np.where(~np.isnan(kinds.constants(run.profile.columns)), 0, contribution)
-
-
-def _by_column(run: Run, name: str, values: np.ndarray) -> dict[str, Any]:
-    finite = values[np.isfinite(values)]
-    by_column = {
-        column: float(value) if np.isfinite(value) else None for column, value in zip(run.columns, values, strict=True)
-    }
-    return {name: float(finite.mean()) if finite.size else None, f"{name}_by_column": by_column}
 
 
 def _say_new_levels(run: Run, new_levels: Sequence[tuple[int, np.ndarray]], notice: Notice) -> None:

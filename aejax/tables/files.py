@@ -4,19 +4,20 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from aejax.data.formats.blocks import PART, read_blocks
 from aejax.data.formats.options import ReadOptions, told_last
+from aejax.data.formats.reading import Reading
 from aejax.data.formats.tables import Table, read_table, write_blocks
 from aejax.tables import application
 from aejax.tables import survey as surveys
 from aejax.tables.application import Columns, in_place, say_columns, say_conditions
 from aejax.tables.columns import Notice
 from aejax.tables.run import Run
-from aejax.tables.survey import rows_of
+from aejax.tables.survey import Survey, rows_of
 from aejax.tasks.rows import rows_at_once
 
 _TASKS: dict[str, Callable[..., application.Applied]] = {
@@ -25,6 +26,20 @@ _TASKS: dict[str, Callable[..., application.Applied]] = {
     "detect": application.detection,
 }
 _NUMBERS_ONLY = (".npy", ".npz")
+
+
+class NewRows(NamedTuple):
+    """Rows of files, for a run.
+
+    Attributes:
+        survey: of all of them.
+        tables: gives them, some in each Table, from the first on each time it is called.
+        reading: how they were read.
+    """
+
+    survey: Survey
+    tables: Callable[[], Iterator[Table]]
+    reading: Reading
 
 
 def write_results(
@@ -73,9 +88,45 @@ def write_results(
         >>> (folder / "scores.csv").read_text().splitlines()[0]
         'score,p_value,is_anomaly,top_sensor,reason'
     """
+    found = read_new(run, source, reading, notice, size)
+    apply = _TASKS[task](run, found.survey, notice, **options)
+    with_labels = Path(out).suffix.lower() not in _NUMBERS_ONLY
+
+    def results() -> Iterator[Columns]:
+        for block in aligned(found.tables(), run, rows_a_block(run)):
+            result = in_place(apply, rows_of(run, block))
+            note(result)
+            yield {**block.labels, **result} if with_labels else result
+
+    write_blocks(out, results(), keep_formulas=keep_formulas)
+
+
+def read_new(
+    run: Run,
+    source: str | os.PathLike[str],
+    reading: ReadOptions,
+    notice: Notice,
+    size: int = PART,
+) -> NewRows:
+    """Reads the rows of files once, and says what is to be known of them.
+
+    Args:
+        run: the Run.
+        source: as in ``write_results``, and so are the others.
+        reading: how the files are read.
+        notice: takes what a user should know, a line each.
+        size: bytes that are read at a time, about.
+
+    Returns:
+        The NewRows.
+
+    Raises:
+        ValueError: as ``write_results``.
+        FileNotFoundError: there is no such file.
+    """
     told = told_last(reading, run.config.reading)
     columns, dropped = run.source.columns, run.config.drop_columns
-    parts: list[surveys.Survey] = []
+    parts: list[Survey] = []
     blocks = read_blocks(source, told, columns, dropped, lambda table: parts.append(surveys.survey(run, table)), size)
     if blocks is None:
         table = read_table(source, told, columns, dropped)
@@ -87,21 +138,21 @@ def write_results(
     say_columns(run, empty, notice)
     found = surveys.added(run, parts) if blocks else surveys.survey(run, empty)
     say_conditions(run, found, notice)
-    apply = _TASKS[task](run, found, notice, **options)
-    with_labels = Path(out).suffix.lower() not in _NUMBERS_ONLY
-
-    def results() -> Iterator[Columns]:
-        for block in aligned(tables(), run, _rows_a_block(run, len(columns))):
-            result = in_place(apply, rows_of(run, block))
-            note(result)
-            yield {**block.labels, **result} if with_labels else result
-
-    write_blocks(out, results(), keep_formulas=keep_formulas)
+    return NewRows(found, tables, empty.reading)
 
 
-def _rows_a_block(run: Run, num_columns: int) -> int:
-    unit = rows_at_once(len(run.profile.columns))
-    return unit * max(1, PART // (8 * num_columns * unit))
+def rows_a_block(run: Run, least: int = 1) -> int:
+    """Rows that are judged at a time: about as many as are read at a time.
+
+    Args:
+        run: the Run.
+        least: a power of two, of which they are a multiple.
+
+    Returns:
+        A number for ``aligned``.
+    """
+    unit = max(rows_at_once(len(run.profile.columns)), least)
+    return unit * max(1, PART // (8 * len(run.source.columns) * unit))
 
 
 def aligned(tables: Iterator[Table], run: Run, num_rows: int) -> Iterator[Table]:

@@ -18,7 +18,7 @@ from aejax.tables.columns import Notice, as_columns, say_divergence
 from aejax.tables.run import Run
 
 # So many are drawn at a time, each block by a key of its own.
-_ROWS_A_BLOCK = 65_536
+ROWS_A_BLOCK = 65_536
 
 
 def generate(
@@ -93,11 +93,24 @@ def generated_blocks(
     key = jax.random.key(seed)
 
     def block(number: int) -> dict[str, np.ndarray]:
-        size = min(num_samples - number * _ROWS_A_BLOCK, _ROWS_A_BLOCK)
-        rows = draw_rows(run, jax.random.fold_in(key, number) if number else key, size, cond, codes)
+        size = min(num_samples - number * ROWS_A_BLOCK, ROWS_A_BLOCK)
+        rows = draw_rows(run, key_of_block(key, number), size, cond, codes)
         return as_columns(run, rows, np.broadcast_to(given, (size, len(expected))) if expected else None)
 
-    return map(block, range(max(math.ceil(num_samples / _ROWS_A_BLOCK), 1)))
+    return map(block, range(max(math.ceil(num_samples / ROWS_A_BLOCK), 1)))
+
+
+def key_of_block(key: jax.Array, number: int) -> jax.Array:
+    """The key by which a block of rows is drawn, of which each but the last has ``ROWS_A_BLOCK`` rows.
+
+    Args:
+        key: of all rows.
+        number: of the block, from 0.
+
+    Returns:
+        The key.
+    """
+    return jax.random.fold_in(key, number) if number else key
 
 
 def scaled_conditions(run: Run, cond: np.ndarray) -> np.ndarray | None:

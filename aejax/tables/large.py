@@ -7,7 +7,7 @@ the others, from which follows what is known of the columns. A second one measur
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +19,12 @@ from aejax.base import Array, Batch, Stream
 from aejax.data.columns.conditions import Conditions
 from aejax.data.columns.gross import fit_limits, no_limits
 from aejax.data.columns.scalers import Scaler
-from aejax.data.formats.blocks import PART, read_blocks
+from aejax.data.formats.blocks import PART, Blocks, read_blocks
 from aejax.data.formats.contents import files_of
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.stamps import stamp_of
-from aejax.data.formats.stored_files import HEAD, stored_files
+from aejax.data.formats.stored_files import HEAD, stored_files, write_rows
 from aejax.data.formats.table_files.registry import WholeError, format_of
 from aejax.data.formats.tables import Table
 from aejax.data.orders import chosen, seed_of
@@ -106,8 +106,12 @@ def read_large(
     columns: Sequence[str] | None = None,
     size: int = PART,
     most_rows: int = _MOST_ROWS,
+    copy: Callable[[], Path] | None = None,
 ) -> LargeTable | None:
-    """Reads a table to train on once, and leaves most of its rows where they are.
+    """Reads a table to train on, and leaves most of its rows where they are.
+
+    Parquet and NPY files are read once here. Of others, such as CSV, rows are not found at once by their number: they
+    are read twice here, and their numbers written to a Parquet file, from which the model is then trained.
 
     Args:
         source: a path, a folder or a pattern.
@@ -115,12 +119,15 @@ def read_large(
         columns: those of a run that is resumed.
         size: bytes that are read at a time, about; held rows of a part take half as many at most.
         most_rows: to hold of each part.
+        copy: gives the path of the Parquet file to write, where one is needed; the caller deletes it after training.
+            Tables that need one are not read if None.
 
     Returns:
         The LargeTable; None where the table is small, or has to be read whole.
 
     Raises:
         FileNotFoundError, ValueError: a file has gone or has changed meanwhile.
+        OSError: the copy cannot be written.
 
     Example:
         >>> import tempfile
@@ -130,27 +137,64 @@ def read_large(
         >>> [len(part) for part in table.split], table.training.num_rows
         ([50, 50, 50], 900)
     """
-    try:
-        stamps = [stamp_of(path) for path in files_of(source)] if str(source) != "-" else []
-        num_rows = stored_files(stamps, ()).num_rows if stamps else 0
-    except (WholeError, OSError, ValueError):  # what is wrong is said where the table is read whole
-        return None
-    if stamps:
-        _refuse_text(stamps[0].path, config, columns, size)
-    taken = _Taken(lambda num_columns: _split(config, num_rows, min(most_rows, size // (_SHARE * 8 * num_columns))))
     # A condition is kept though it behaves as a clock does, such as the hour.
     kept = (*config.reading.keep_columns, *config.condition_columns)
     options = dataclasses.replace(config.reading, keep_columns=kept)
-    blocks = read_blocks(source, options, columns, config.drop_columns, taken.add, size)
+
+    def read(note: Callable[[Table], None]) -> Blocks | None:
+        return read_blocks(source, options, columns, config.drop_columns, note, size)
+
+    def taken_of(num_rows: int) -> _Taken:
+        return _Taken(lambda width: _split(config, num_rows, min(most_rows, size // (_SHARE * 8 * width))))
+
+    num_rows = _num_rows(source)
+    if num_rows is None:
+        return None if copy is None else _read_by_copy(read, taken_of, copy)
+    _refuse_text(files_of(source)[0], config, columns, size)
+    taken = taken_of(num_rows)
+    blocks = read(taken.add)
     if blocks is None or taken.num_rows != num_rows:
         return None
-    names = blocks.empty.columns
     try:
-        stored = stored_files(blocks.stamps, names)
+        stored = stored_files(blocks.stamps, blocks.empty.columns)
     except WholeError:
         return None
-    how = blocks.empty.reading._replace(sha256=_sha256(stamp.path for stamp in blocks.stamps))
-    excerpt = blocks.empty._replace(values=taken.values(names), labels={}, reading=how)
+    return _large(blocks, taken, stored)
+
+
+def _num_rows(source: str | os.PathLike[str]) -> int | None:
+    """The rows of files that tell it; None where they do not, or where there are none."""
+    try:
+        stamps = [stamp_of(path) for path in files_of(source)] if str(source) != "-" else []
+        return stored_files(stamps, ()).num_rows if stamps else None
+    except (WholeError, OSError, ValueError):  # what is wrong is said where the table is read whole
+        return None
+
+
+def _read_by_copy(
+    read: Callable[[Callable[[Table], None]], Blocks | None],
+    taken_of: Callable[[int], "_Taken"],
+    copy: Callable[[], Path],
+) -> LargeTable | None:
+    """The first reading says how many rows there are, and the second one copies them."""
+    counts: list[int] = []
+    blocks = read(lambda table: counts.append(len(table.values)))
+    if blocks is None:
+        return None
+    taken, path = taken_of(sum(counts)), copy()
+
+    def noted() -> Iterator[np.ndarray]:
+        for table in blocks.tables():
+            taken.add(table)
+            yield table.values
+
+    write_rows(path, blocks.empty.columns, noted())
+    return _large(blocks, taken, stored_files([stamp_of(path)], blocks.empty.columns))
+
+
+def _large(blocks: Blocks, taken: "_Taken", stored: Stored) -> LargeTable:
+    how = blocks.empty.reading._replace(sha256=sha256_of(stamp.path for stamp in blocks.stamps))
+    excerpt = blocks.empty._replace(values=taken.values(blocks.empty.columns), labels={}, reading=how)
     held_out = np.concatenate(taken.split[1:])
     split = Split(*(np.searchsorted(taken.rows, part) for part in taken.split))
     return LargeTable(excerpt, split, leaving_out(stored, held_out))
@@ -249,10 +293,18 @@ def _split(config: TrainConfig, num_rows: int, most: int) -> Split:
     return Split(sample, np.sort(held_out[:num_validation]), np.sort(held_out[num_validation:]))
 
 
-def _sha256(paths: Iterable[Path]) -> str:
+def sha256_of(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """The SHA-256 of files, one after the other, of which no more than a mebibyte is held.
+
+    Args:
+        paths: of the files.
+
+    Returns:
+        It, in hexadecimal.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             while part := file.read(_HASHED):
                 digest.update(part)
     return digest.hexdigest()

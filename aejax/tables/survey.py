@@ -7,6 +7,7 @@ import numpy as np
 
 from aejax.data.columns.conditions import find_unknown
 from aejax.data.columns.features import check_features, encode, observed
+from aejax.data.columns.gross import beyond
 from aejax.data.formats.tables import Table, select_columns
 from aejax.tables import config as configs
 from aejax.tables.columns import select, with_known_levels
@@ -62,6 +63,7 @@ class Survey(NamedTuple):
         new_levels: (count, the smallest ones) of values not seen in training, of each column.
         gaps: what is not observed.
         patterns: of the gaps.
+        num_beyond: (c,) values beyond the limits of gross errors.
     """
 
     num_rows: int
@@ -71,6 +73,7 @@ class Survey(NamedTuple):
     new_levels: tuple[tuple[int, np.ndarray], ...]
     gaps: Gaps
     patterns: Patterns
+    num_beyond: np.ndarray
 
 
 def rows_of(run: Run, table: Table) -> Rows:
@@ -119,6 +122,7 @@ def survey(run: Run, table: Table) -> Survey:
         tuple(_new_levels(run, known.x)),
         find_gaps(np.where(observed(run.profile.columns, known.x), 0.0, np.nan), run.columns),
         gap_counts.count_patterns(~np.isnan(features), run.calibration.rows),
+        beyond(run.profile.limits, known.x).sum(axis=0),
     )
 
 
@@ -150,6 +154,7 @@ def added(run: Run, parts: Sequence[Survey]) -> Survey:
         ),
         _gaps_together(run, [part.gaps for part in parts]),
         gap_counts.added([part.patterns for part in parts]),
+        np.sum([part.num_beyond for part in parts], axis=0),
     )
 
 

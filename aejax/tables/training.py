@@ -199,7 +199,7 @@ def _held_out(model: Model | Adversary, variables: Variables, ready: Prepared, b
         features = unscale(ready.scaler, tasks.reconstruct(model, variables, batch).astype(float))
         reconstruction = decode(columns, features)
         code = np.asarray(tasks.encode(model, variables, batch).mean)
-        explained_variance = quality.explained_variance(columns, encode(columns, x), features)
+        explained_variance = quality.explained_variance(columns, quality.residuals(encode(columns, x), features))
     shown = slice(_HELD_OUT_SHOWN)
     return HeldOut(x[shown], cond[shown], reconstruction[shown], code[shown], explained_variance)
 

@@ -1,9 +1,10 @@
-"""Checkpoints between the parts of a run, written atomically by Orbax."""
+"""Checkpoints between the parts of a run, written atomically by Orbax beside the steps that follow."""
 
 import contextlib
 import shutil
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ from aejax.base import Array, PyTree
 from aejax.training.engine import RunState
 from aejax.training.fingerprints import Fingerprint, differences
 from aejax.training.plans import Keys
+from aejax.training.snapshots import Snapshot
 
 _FINGERPRINT = "begun_with.json"
 # The SHA-256 of each file of each checkpoint, written once they are on the disk.
@@ -26,6 +28,8 @@ _OF_ORBAX = "_CHECKPOINT_METADATA"
 _UNFINISHED = "*.orbax-checkpoint-tmp*"
 # Fields of a RunState whose structure is the algorithm's: they are stored leaf by leaf.
 _TREES = ("state", "kept", "best")
+# Those that only the end of an epoch changes.
+_OF_AN_EPOCH = ("kept", "best")
 
 
 class Checkpoints:
@@ -49,6 +53,8 @@ class Checkpoints:
         self._ocp = ocp
         self._damaged: set[int] = set()
         self._closing = contextlib.ExitStack()
+        self._snapshot = Snapshot(of_an_epoch=_OF_AN_EPOCH)
+        self._coming: Future[None] | None = None
         # Others wait for nothing here: see SharedCheckpoints.
         alone = ocp.options.MultiprocessingOptions(
             primary_host=jax.process_index(), active_processes={jax.process_index()}
@@ -61,10 +67,13 @@ class Checkpoints:
                 options=ocp.CheckpointManagerOptions(
                     max_to_keep=2, enable_async_checkpointing=False, multiprocessing_options=alone, create=False
                 ),
-                # Without it the shapes are not known before a save.
-                item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+                # Without it the shapes are not known before a save. Packing makes numbers of training hardly smaller,
+                # and takes four times the processor's time.
+                item_handlers=ocp.PyTreeCheckpointHandler(use_compression=False, multiprocessing_options=alone),
             )
             opened.callback(self._manager.close)
+            # One thread: a checkpoint is on the disk, and noted, before the next one is begun.
+            self._thread = opened.enter_context(ThreadPoolExecutor(1, "aejax-checkpoints"))
             self._closing = opened.pop_all()
 
     def begin(self, fingerprint: Fingerprint) -> None:
@@ -93,24 +102,46 @@ class Checkpoints:
             )
 
     def save(self, run: RunState) -> None:
-        """Writes a run; a checkpoint of the same step is kept."""
-        # The end of an epoch's steps and the end of its validation are two places of one step.
-        step, epoch = jax.device_get((run.state.step, run.epoch))
-        number = int(np.max(step)) + int(np.max(epoch))
+        """Copies a run, and begins to write it beside what follows; a checkpoint of the same step is kept.
+
+        Args:
+            run: its buffers may be given up afterwards.
+
+        Raises:
+            OSError: the one before could not be written.
+        """
+        self.wait()
         # Orbax writes nothing below its newest checkpoint, and counts the damaged ones among those that it keeps.
         while self._damaged:
             self._manager.delete(self._damaged.pop())
+        # The end of an epoch's steps and the end of its validation are two places of one step.
+        step, epoch = jax.device_get((run.state.step, run.epoch))
+        number = int(np.max(step)) + int(np.max(epoch))
         if number not in self._manager.all_steps():
-            arrays = to_arrays(run)
-            # Of an array of JAX Orbax would have each process write its part.
-            arrays = jax.device_get(arrays) if jax.process_count() > 1 else arrays
-            self._manager.save(number, args=self._ocp.args.StandardSave(arrays))
-            sync_tree(self.directory / str(number))
-            sync(self.directory)
-            noted = _noted(self.directory) or {}
-            digests = {str(kept): noted.get(str(kept)) for kept in self._manager.all_steps()}
-            digests[str(number)] = _digests(self.directory / str(number))
-            storage.write_json(self.directory / _FILES, {kept: files for kept, files in digests.items() if files})
+            self._coming = self._thread.submit(self._write, number, self._snapshot.taken(to_arrays(run)))
+
+    def is_ready(self) -> bool:
+        """Whether nothing is being written, so that ``save`` waits for nothing."""
+        return self._coming is None or self._coming.done()
+
+    def wait(self) -> None:
+        """Waits until what is being written is on the disk.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._coming is not None:
+            coming, self._coming = self._coming, None
+            coming.result()
+
+    def _write(self, number: int, arrays: dict[str, PyTree]) -> None:
+        self._manager.save(number, args=self._ocp.args.PyTreeSave(arrays))
+        sync_tree(self.directory / str(number))
+        sync(self.directory)
+        noted = _noted(self.directory) or {}
+        digests = {str(kept): noted.get(str(kept)) for kept in self._manager.all_steps()}
+        digests[str(number)] = _digests(self.directory / str(number))
+        storage.write_json(self.directory / _FILES, {kept: files for kept, files in digests.items() if files})
 
     def restore(self, template: RunState, num_epochs: int) -> RunState | None:
         """The newest run that can be read whole.
@@ -137,7 +168,8 @@ class Checkpoints:
                 if noted is not None:
                     _compare(self.directory, str(number), noted)
                 shapes = _shapes(self._manager.item_metadata(number).tree)
-                restored = self._manager.restore(number, args=self._ocp.args.StandardRestore(shapes))
+                how = self._ocp.checkpoint_utils.construct_restore_args(shapes)
+                restored = self._manager.restore(number, args=self._ocp.args.PyTreeRestore(shapes, restore_args=how))
             # Whatever Orbax raises for a file that is cut or missing: no other error can come from here.
             except Exception as error:
                 warnings.warn(
@@ -181,7 +213,7 @@ class Checkpoints:
         return not self._manager.all_steps()
 
     def close(self) -> None:
-        """Waits for what is being written, and lets others write."""
+        """Waits for what is being written, whether or not that succeeds, and lets others write."""
         self._closing.close()
 
 

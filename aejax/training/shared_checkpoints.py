@@ -43,6 +43,14 @@ class SharedCheckpoints:
         put_together = whole(run)
         self._by_the_first(lambda own: own.save(put_together))
 
+    def is_ready(self) -> bool:
+        """As ``Checkpoints.is_ready`` in the first process, which writes; False in the others."""
+        return self._own is not None and self._own.is_ready()
+
+    def wait(self) -> None:
+        """As ``Checkpoints.wait``."""
+        self._by_the_first(lambda own: own.wait())
+
     def restore(self, template: RunState, num_epochs: int) -> RunState | None:
         """As ``Checkpoints.restore``."""
         put_together = whole(template)

@@ -3,7 +3,8 @@
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from aejax.data.batches import RowsLike, as_batch
 from aejax.data.orders import seed_of
 from aejax.data.stored import Stored, stored_array
 from aejax.training.meshes import placed, placed_block
-from aejax.training.windows import Window, ahead, read_window, windows_from
+from aejax.training.windows import Window, ahead, lanes, read_window, windows_from
 
 
 def rows(x: RowsLike) -> Rows:
@@ -105,6 +106,9 @@ def stored_rows(
     So what step t sees follows from the key and t, and a run that is resumed reads the window in which it stood.
     The next window is read in a thread while steps on the last one are computed.
 
+    The rows of a batch come from up to eight parts of the pass, each with a window of its own, where as many groups fit
+    into ``window_bytes``. Each of several processes reads the parts that its share of the batch comes from.
+
     Args:
         key: PRNG key of the order.
         rows: a ``Stored``, as ``aejax.data.stored`` makes of arrays and of parts, or an (n, *event) array that is
@@ -154,9 +158,20 @@ def stored_rows(
         return jax.tree.map(lambda field: field[first:], batch)
 
     def batches(step: int) -> Iterator[Batch]:
-        places = windows_from(seed, stored.sizes, step * batch_size, most_rows())
-        for batch in rebatched(ahead(places, read), batch_size):
-            yield jax.tree.map(lambda field: field[share], batch)
+        all_lanes = lanes(batch_size, stored.sizes, most_rows())
+        own = [lane for lane in all_lanes if lane.begin < share.stop and lane.end > share.start]
+        is_over = threading.Event()
+        with ThreadPoolExecutor(1, "aejax-rows") as thread:
+            try:
+                filled = []
+                for lane in own:
+                    places = windows_from(seed, stored.sizes, lane, step, max(1, most_rows() // len(all_lanes)))
+                    filled.append(rebatched(ahead(places, read, thread, is_over), lane.end - lane.begin))
+                here = slice(share.start - own[0].begin, share.stop - own[0].begin)
+                for parts in zip(*filled, strict=True):
+                    yield jax.tree.map(lambda *fields: _joined(fields)[here], *parts)
+            finally:
+                is_over.set()
 
     return Stream(
         batches,
@@ -199,6 +214,10 @@ def take(arrays: Batch, rows: Array) -> Batch:
     """The rows of a Batch by number."""
     # They are known to be in range; "clip" spares the default mode's check against it.
     return jax.tree.map(lambda array: jnp.take(array, rows, axis=0, mode="clip"), arrays)
+
+
+def _joined(fields: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(fields) if len(fields) > 1 else fields[0]
 
 
 def _rows_of(batch: Batch, begin: int, end: int) -> Batch:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aejax.artefacts import writing
-from aejax.artefacts.writing import atomic_path, clear_leftovers
+from aejax.artefacts.writing import atomic_path, clear_leftovers, passing_path
 
 
 def written(path, text="new"):
@@ -114,6 +114,18 @@ def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not(t
     os.utime(elsewhere, (0, 0))
     clear_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"b.csv", ".aejax-notes.txt"}
+
+
+def test_a_passing_file_stays_as_long_as_it_is_needed(tmp_path):
+    with passing_path(tmp_path, ".parquet") as path:
+        path.write_text("rows")
+        clear_leftovers(tmp_path)
+        assert path.read_text() == "rows"
+    assert list(tmp_path.iterdir()) == []
+    assert writing.is_partial(path.name)
+    path.write_text("rows")  # as a process leaves it that is killed
+    clear_leftovers(tmp_path)
+    assert not path.exists()
 
 
 def test_all_is_synced_before_it_takes_its_name_and_after(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from aejax.data.columns.scalers import fit_scaler
 from aejax.data.formats import blocks as file_blocks
 from aejax.data.formats.tables import read_table, write_table
 from aejax.data.formats.text import parts as text_parts
-from aejax.tables import files, survey
+from aejax.tables import evaluation, files, survey
 from aejax.tables.columns import scaled_batch
 from aejax.tables.config import TrainConfig
 from aejax.tables.profiles import fit_profile, pinned
@@ -310,18 +310,23 @@ def test_parquet_is_written_in_the_groups_of_one_piece(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_rows(runs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("task", ["detect", "evaluate"])
+def test_memory_does_not_grow_with_the_rows(task, runs, tmp_path, monkeypatch):
     monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(4096, 2**22))
+    monkeypatch.setattr(evaluation, "ROWS_A_BLOCK", 4096)
     run = runs("vae")
     taken = []
     for num_rows in (40_000, 120_000):
         write_table(tmp_path / "new.parquet", columns_of(run, values_of(num_rows, 1)))
         tracemalloc.start()  # of Python and NumPy; what pyarrow takes is not counted
-        tables.write_results(run, "detect", tmp_path / "new.parquet", tmp_path / "out.csv", size=1 << 20)
+        if task == "detect":
+            tables.write_results(run, task, tmp_path / "new.parquet", tmp_path / "out.csv", size=1 << 20)
+        else:
+            assert tables.evaluate_files(run, tmp_path / "new.parquet", size=1 << 20)["num_rows"] == num_rows
         taken.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert taken[1] < 1.2 * taken[0]
-    assert len(read_table(tmp_path / "out.csv", columns=["score"]).values) == 120_000
+    assert task == "evaluate" or len(read_table(tmp_path / "out.csv", columns=["score"]).values) == 120_000
 
 
 def test_a_small_table_is_read_whole(runs, tmp_path):

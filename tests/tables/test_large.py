@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 
+import chex
 import numpy as np
 import pyarrow as arrow
 import pytest
 from pyarrow import parquet
 
 import aejax
+from aejax.data.formats import stored_files
 from aejax.data.formats.options import ReadOptions
 from aejax.data.formats.tables import read_table, write_table
 from aejax.tables import large, preparation
@@ -51,6 +53,8 @@ def of_kind(kind, num_rows=1200):
 def written(path, values):
     if path.suffix == ".npy":
         np.save(path, values)
+    elif path.suffix == ".csv":
+        write_table(path, dict(zip(NAMES, values.T, strict=True)))
     else:
         columns = [arrow.array(column, from_pandas=True) for column in values.T]
         parquet.write_table(arrow.table(dict(zip(NAMES, columns, strict=True))), path, row_group_size=170)
@@ -186,16 +190,51 @@ def test_a_table_with_categories_is_read_whole(tmp_path):
     assert read_large(tmp_path / "t.parquet", TrainConfig(), size=4000) is None
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_csv_is_trained_on_as_its_numbers_in_parquet_are(tmp_path, monkeypatch, is_folder):
+    """Columns, rows held out, scales and steps are those of the Parquet file that is written of it."""
+    values, source, copy = messy(), tmp_path / "t.csv", tmp_path / "copy.parquet"
+    if is_folder:
+        source = tmp_path / "days"
+        source.mkdir()
+        written(source / "1.csv", values[:500])
+        written(source / "2.csv", values[500:])
+    else:
+        written(source, values)
+    monkeypatch.setattr(stored_files, "_GROUP_NUMBERS", 7 * 130)
+    table = read_large(source, QUICK, size=8 * 7 * 300, copy=lambda: copy)
+    known = read_large(copy, QUICK, size=8 * 7 * 300)
+    assert len(table.training.sizes) >= 10
+    assert table.reading.sha256 == large.sha256_of(sorted(source.iterdir()) if is_folder else [source])
+    assert (table.columns, table.has_header) == (NAMES, True)
+    np.testing.assert_array_equal(
+        np.concatenate(list(table.training.rows())), np.concatenate(list(known.training.rows()))
+    )
+    np.testing.assert_array_equal(table.excerpt.values, known.excerpt.values)
+    runs = [train(each, QUICK, tmp_path / f"run{place}") for place, each in enumerate((table, known))]
+    chex.assert_trees_all_equal(runs[0].variables, runs[1].variables)
+    columns = parquet.read_table(copy).to_pydict()
+    np.testing.assert_array_equal(np.array(list(columns.values())).T, values)
+
+
+def test_a_small_csv_is_not_copied(tmp_path):
+    def copy():
+        raise AssertionError
+
+    assert read_large(written(tmp_path / "t.csv", messy()), QUICK, copy=copy) is None
+
+
 class StopHere(Exception):
     pass
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".npy"])
+@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".csv"])
 def test_broken_off_and_resumed_writes_the_same_run(tmp_path, suffix):
     path = written(tmp_path / f"t{suffix}", messy())
 
     def run(folder, **options):
-        return train(read_large(path, QUICK, size=8 * 7 * 300), QUICK, tmp_path / folder, **options)
+        table = read_large(path, QUICK, size=8 * 7 * 300, copy=lambda: tmp_path / f"{folder}.copy")
+        return train(table, QUICK, tmp_path / folder, **options)
 
     def stop(report):
         if report.epoch == 1:
@@ -211,7 +250,7 @@ def test_broken_off_and_resumed_writes_the_same_run(tmp_path, suffix):
     )
     assert cut == expected
     assert len(cut) == 2
-    assert whole.source.columns == read_large(path, QUICK, size=8 * 7 * 300).columns
+    assert len(whole.source.columns) == 7
     found = aejax.load(tmp_path / "whole", Run)
     scores = aejax.tables.detect(found, read_table(path))
     assert 0 <= scores["is_anomaly"].mean() < 0.2
@@ -253,7 +292,7 @@ ON_THE_COMMAND_LINE = """
 import sys
 from aejax.data.formats import blocks
 from aejax.tables import large
-large.read_large.__defaults__ = (None, 240_000, 2000)
+large.read_large.__defaults__ = (None, 240_000, 2000, None)
 from aejax.cli.main import main
 main(sys.argv[1:])
 """
@@ -278,12 +317,14 @@ def run_of(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_any_time_and_resumed_gives_the_same_bytes(tmp_path):
-    path = written(tmp_path / "t.parquet", of_kind("whole", 40_000))
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_killed_at_any_time_and_resumed_gives_the_same_bytes(tmp_path, suffix):
+    path = written(tmp_path / f"t{suffix}", of_kind("whole", 40_000))
     whole = begun(path, tmp_path / "whole", 6)
     said, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, said
     assert "the rows stay in their files: 36000 train, 2000 validate, 2000 calibrate" in said
+    assert (f"the rows were copied to {tmp_path / 'whole'}, 3 MB of Parquet, which are" in said) == (suffix == ".csv")
     killed = begun(path, tmp_path / "killed", 6)
     checkpoints = tmp_path / "killed" / "checkpoints"
     wait_for(lambda: checkpoints.is_dir() and any(name.name.isdigit() for name in checkpoints.iterdir()), killed)
@@ -294,6 +335,8 @@ def test_killed_at_any_time_and_resumed_gives_the_same_bytes(tmp_path):
     subprocess.run(words, check=True, timeout=300, capture_output=True)
     assert run_of(tmp_path / "killed") == run_of(tmp_path / "whole")
     assert run_of(tmp_path / "whole")
+    for folder in ("killed", "whole"):
+        assert not list((tmp_path / folder).glob(".aejax*"))
 
 
 @pytest.mark.slow

@@ -12,6 +12,9 @@ import numpy as np
 
 import aejax
 from aejax import models
+from aejax.data.stored import Stored
+from aejax.training.checkpoint import Checkpoints
+from aejax.training.sources import stored_rows
 
 X = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
 OPTIONS = {"num_epochs": 4, "batch_size": 48}
@@ -49,6 +52,19 @@ def streamed(folder):
     return curve(fit(aejax.stream(batches), **options))
 
 
+def stored(folder):
+    """Each process reads the groups that its share of each batch comes from, in 20 passes."""
+    num_read = []
+
+    def read(group):
+        num_read.append(10)
+        yield X[10 * group : 10 * group + 10]
+
+    source = stored_rows(jax.random.key(3), Stored(np.full(len(X) // 10, 10), read), 20, window_bytes=6 * 5 * 40)
+    found = curve(fit(source, num_epochs=20, validation=X[:60]))
+    return found | {"num_read": sum(num_read)}
+
+
 def large(folder):
     """Parameters that are cut over the processes, with checkpoints."""
     x = np.random.default_rng(2).normal(size=(64, 2048)).astype(np.float32)
@@ -67,6 +83,8 @@ def killed(folder):
 
     if jax.process_index() == jax.process_count() - 1:
         threading.Thread(target=end, daemon=True).start()
+    # Each part waits for its checkpoint: few epochs are done when the process ends.
+    Checkpoints.is_ready = lambda self: self.wait() is None
     options = {**OPTIONS, "num_epochs": 10**6}
     try:
         fit(X, checkpoint_dir=folder, checkpoint_seconds=0, **options)

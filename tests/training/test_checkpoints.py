@@ -1,19 +1,23 @@
 """Checkpoints: resumed runs are whole ones, and what does not belong to a run is refused."""
 
 import contextlib
+import errno
 import json
 import threading
 import warnings
 
 import chex
 import jax
+import numpy as np
 import optax
 import pytest
 
 from aejax import models
 from aejax.artefacts.locking import FolderInUseError
 from aejax.training import checkpoint, fit
+from aejax.training.snapshots import Snapshot
 from tests.conftest import REGISTRY
+from tests.training.parts import one_step_at_a_time
 
 VAE = REGISTRY["vae"]
 
@@ -173,3 +177,60 @@ def test_two_runs_do_not_share_their_checkpoints(rows, key, tmp_path):
         thread.start()
         thread.join()
     assert done
+
+
+def _held_back(monkeypatch, until):
+    """The first checkpoint is written only once an event is set; the rest of them at once."""
+    write = checkpoint.Checkpoints._write
+
+    def held_back(self, number, arrays):
+        assert until.wait(60), "the steps wait for the checkpoint"
+        write(self, number, arrays)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "_write", held_back)
+
+
+def test_steps_go_on_while_a_checkpoint_is_written(rows, key, tmp_path, monkeypatch):
+    """It holds the run of the step that it is named after, whose buffers the steps that follow write into."""
+    one_step_at_a_time(monkeypatch)
+    far = threading.Event()
+    _held_back(monkeypatch, far)
+
+    def report(progress):
+        if progress.epoch == 3:
+            far.set()
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, checkpoint_seconds=0, progress=report)
+    (saved,) = checkpoint.verify(tmp_path)
+    assert saved < 5  # within the first epoch
+    with contextlib.closing(checkpoint.Checkpoints(tmp_path)) as checkpoints:
+        step = jax.tree.leaves(checkpoints._manager.restore(saved)["state"])[0]
+    assert step == saved
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    whole = fit(key, VAE, rows, num_epochs=6)
+    chex.assert_trees_all_equal((resumed.variables, resumed.history), (whole.variables, whole.history))
+
+
+def test_what_cannot_be_written_ends_the_run(rows, key, tmp_path, monkeypatch):
+    def full(self, number, arrays):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "_write", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path)
+    resumed = fit(key, VAE, rows, num_epochs=6, checkpoint_dir=tmp_path, resume=True)
+    chex.assert_trees_all_equal(resumed.variables, fit(key, VAE, rows, num_epochs=6).variables)
+
+
+def test_what_only_an_epoch_changes_is_copied_once_an_epoch():
+    snapshot, arrays = Snapshot(of_an_epoch=["best"]), {"epoch": np.zeros(2), "best": np.ones(3), "state": np.ones(3)}
+    first = snapshot.taken(arrays)
+    assert not any(np.shares_memory(first[name], arrays[name]) for name in arrays)
+    arrays["best"][:], arrays["state"][:] = 2, 2
+    second = snapshot.taken(arrays)
+    assert (second["best"].tolist(), second["state"].tolist()) == ([1] * 3, [2] * 3)
+    arrays["epoch"][1] = 1  # one of the members
+    assert snapshot.taken(arrays)["best"].tolist() == [2] * 3

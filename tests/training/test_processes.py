@@ -53,6 +53,19 @@ def test_two_processes_have_the_curve_of_one(case, tmp_path):
 
 
 @pytest.mark.slow
+def test_each_process_reads_its_share_of_the_rows(tmp_path):
+    (alone,) = measured("stored", tmp_path, 1)
+    both = measured("stored", tmp_path, 2)
+    num_read = [found.pop("num_read") for found in both]
+    of_one = alone.pop("num_read")
+    assert both[0] == both[1]
+    assert_close(both[0], alone)
+    assert of_one >= 20 * 300
+    for count in num_read:
+        assert count < 0.6 * of_one, (num_read, of_one)
+
+
+@pytest.mark.slow
 def test_where_one_process_dies_the_other_says_so_and_the_run_is_resumed(tmp_path):
     (output, code), (_, killed) = started("killed", tmp_path / "run", 2)
     assert (code, killed) == (1, 9)

@@ -16,8 +16,8 @@ from pyarrow import parquet
 
 from aejax.data.formats.table_files.groups import npy_groups, parquet_groups
 from aejax.data.formats.table_files.registry import WholeError
-from aejax.data.stored import Stored, joined, leaving_out, stored_array
-from aejax.training import fit
+from aejax.data.stored import Stored, joined, leaving_out, stored_array, stored_records
+from aejax.training import fit, windows
 from aejax.training.sources import stored_rows
 from tests.conftest import REGISTRY
 from tests.training.parts import one_step_at_a_time
@@ -43,7 +43,8 @@ def seen(source, num_steps, step=0):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12).filter(any),
+    sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12).filter(any)
+    | st.lists(st.integers(0, 4), min_size=16, max_size=80).filter(any),
     batch_size=st.integers(1, 40),
     window_rows=st.integers(1, 50),
     number=st.integers(0, 2**31 - 1),
@@ -57,14 +58,18 @@ def test_each_pass_sees_each_row_once_whatever_the_sizes(sizes, batch_size, wind
         np.testing.assert_array_equal(np.sort(rows[first : first + num_rows]), np.arange(num_rows))
 
 
-@settings(max_examples=15, deadline=None)
-@given(step=st.integers(0, 60), batch_size=st.integers(1, 40))
-def test_what_a_step_sees_does_not_depend_on_where_a_run_began(step, batch_size):
-    source = stored_rows(jax.random.key(3), numbered([17, 30, 1, 0, 44]), batch_size, window_bytes=5 * 40)
+MANY = [5, 3, 0, 7, 1] * 9  # of which several lanes are made
+
+
+@settings(max_examples=30, deadline=None)
+@given(step=st.integers(0, 60), batch_size=st.integers(1, 40), sizes=st.sampled_from([[17, 30, 1, 0, 44], MANY]))
+def test_what_a_step_sees_does_not_depend_on_where_a_run_began(step, batch_size, sizes):
+    source = stored_rows(jax.random.key(3), numbered(sizes), batch_size, window_bytes=5 * 40)
     np.testing.assert_array_equal(seen(source, 3, step), seen(source, step + 3)[step:])
 
 
-def test_the_order_is_another_in_each_pass_and_for_each_key_and_mixes_rows_of_a_window():
+def test_the_order_is_another_in_each_pass_and_for_each_key_and_mixes_rows_of_a_window(monkeypatch):
+    monkeypatch.setattr(windows, "_MOST_LANES", 1)
     sizes, num_rows = [100] * 20, 2000
     orders = [
         seen(stored_rows(jax.random.key(key), numbered(sizes), 50, window_bytes=5 * 500), 80).reshape(2, num_rows)
@@ -76,18 +81,19 @@ def test_the_order_is_another_in_each_pass_and_for_each_key_and_mixes_rows_of_a_
     together = {tuple(sorted(set(window // 100))) for order in passes for window in order.reshape(4, 500)}
     assert len(together) == 16, "other groups share a window in each pass, and for each key"
     for order in passes:
-        windows = order.reshape(4, 500)
-        assert [len(set(window // 100)) for window in windows] == [5] * 4
+        of_windows = order.reshape(4, 500)
+        assert [len(set(window // 100)) for window in of_windows] == [5] * 4
         # Within a window a row's place tells nothing of its number.
-        ranks = windows.argsort(axis=1).argsort(axis=1)
+        ranks = of_windows.argsort(axis=1).argsort(axis=1)
         assert max(abs(np.corrcoef(np.arange(500), rank)[0, 1]) for rank in ranks) < 0.2
         # Nor does the place of a group in the pass.
         assert abs(np.corrcoef(np.arange(num_rows), order)[0, 1]) < 0.6
 
 
-def test_processes_share_the_rows_of_each_batch(monkeypatch):
+@pytest.mark.parametrize("sizes", [[30, 11, 40], MANY])
+def test_processes_share_the_rows_of_each_batch(monkeypatch, sizes):
     def source():
-        return stored_rows(jax.random.key(0), numbered([30, 11, 40]), 12, window_bytes=5 * 30)
+        return stored_rows(jax.random.key(0), numbered(sizes), 12, window_bytes=5 * 30)
 
     whole = seen(source(), 9)
     monkeypatch.setattr(jax, "process_count", lambda: 3)
@@ -96,6 +102,44 @@ def test_processes_share_the_rows_of_each_batch(monkeypatch):
         monkeypatch.setattr(jax, "process_index", lambda index=index: index)
         shares.append(seen(source(), 9))
     np.testing.assert_array_equal(np.concatenate(shares, axis=1), whole)
+
+
+@pytest.mark.parametrize("num_processes", [2, 3, 4])
+def test_a_process_reads_the_groups_of_its_share(monkeypatch, num_processes):
+    num_groups, batch_size, read = 400, 24, []
+
+    def counted(group):
+        read.append(group)
+        yield np.full((10, 1), group, float)
+
+    def groups_read():
+        """In two passes, but for what is read ahead."""
+        read.clear()
+        source = stored_rows(jax.random.key(0), Stored(np.full(num_groups, 10), counted), batch_size, window_bytes=400)
+        for _ in itertools.islice(source.batches(0), 2 * num_groups * 10 // batch_size):
+            pass
+        return len(read)
+
+    assert 2 * num_groups <= groups_read() <= 2.1 * num_groups
+    monkeypatch.setattr(jax, "process_count", lambda: num_processes)
+    lanes_of_a_process = {2: 4, 3: 3, 4: 2}[num_processes]  # of 8
+    for index in range(num_processes):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        most = 4 if num_processes == 3 and index == 1 else lanes_of_a_process  # it begins and ends within one
+        assert groups_read() <= 2.1 * num_groups * most / 8 + 20
+
+
+def test_lanes_are_mixed_from_other_groups_in_each_pass():
+    """Each batch has rows of as many groups as there are lanes, and of a lane a window is shuffled."""
+    source = stored_rows(jax.random.key(0), numbered([10] * 400), 40, window_bytes=5 * 160)
+    (first, second), groups = seen(source, 200).reshape(2, 100, 40), seen(source, 200).reshape(2, 100, 40) // 10
+    assert all(len(set(batch)) >= 8 for batch in groups.reshape(-1, 40))
+    assert (first == second).mean() < 0.01
+    lane = first[:, 5:10].ravel()  # the second of eight
+    windows_of_lane = lane.reshape(-1, 20)
+    assert max(len(set(window // 10)) for window in windows_of_lane) <= 3
+    assert np.mean(np.abs(np.diff(lane)) == 1) < 0.2
+    assert len(set(groups[0, :, 5:10].ravel()) & set(groups[1, :, 5:10].ravel())) < 30
 
 
 def of_files(folder, rows):
@@ -125,6 +169,42 @@ def test_files_give_the_rows_that_were_written(tmp_path, rows):
     assert rest.num_rows == len(rows) - 5
     for group, size in enumerate(rest.sizes):
         assert sum(map(len, rest.read(group))) == size
+
+
+def decoded(record):
+    return np.frombuffer(record, np.float32)
+
+
+def test_records_are_read_a_group_at_a_time(rows):
+    class Records(list):
+        def __getitems__(self, numbers):
+            asked.append(numbers)
+            return [self[number] for number in numbers]
+
+    asked = []
+    records = [row.tobytes() for row in rows.astype(np.float32)]
+    for held in (records, Records(records)):
+        stored = stored_records(held, decoded, group_rows=70)
+        np.testing.assert_array_equal(np.concatenate(list(stored.rows())), rows.astype(np.float32))
+    assert asked == [list(range(begin, min(begin + 70, len(rows)))) for begin in range(0, len(rows), 70)]
+    assert stored_records(records, decoded).sizes.tolist() == [len(rows)]
+    assert stored_records([], decoded).num_rows == 0
+
+
+def test_an_array_record_is_trained_on_by_way_of_grain(tmp_path, key, rows):
+    sources = pytest.importorskip("grain.sources")
+    writers = pytest.importorskip("array_record.python.array_record_module")
+    rows, path = rows.astype(np.float32), str(tmp_path / "rows.array_record")
+    writer = writers.ArrayRecordWriter(path)
+    for row in rows:
+        writer.write(row.tobytes())
+    writer.close()
+    stored = stored_records(sources.ArrayRecordDataSource(path), decoded, group_rows=40)
+    runs = [
+        fit(key, VAE, stored_rows(key, each, 50), num_epochs=3, validation=0)
+        for each in (stored, stored_array(rows, group_rows=40))
+    ]
+    chex.assert_trees_all_equal(runs[0].variables, runs[1].variables)
 
 
 def test_of_parquet_only_columns_of_numbers_are_read(tmp_path):

@@ -1,9 +1,11 @@
 """The table that a command is given."""
 
+import contextlib
 import dataclasses
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aejax.data.formats.options import ReadOptions
@@ -49,27 +51,43 @@ def read_table(
     return table
 
 
-def read_training_table(
-    path: str, config: "TrainConfig", columns: Sequence[str] | None, notice: Callable[[str], None]
-) -> "Table | LargeTable":
+@contextlib.contextmanager
+def training_table(
+    path: str, config: "TrainConfig", columns: Sequence[str] | None, folder: Path, notice: Callable[[str], None]
+) -> Iterator["Table | LargeTable"]:
     """The same of a table to train on, whose rows stay in the files where they are many.
+
+    The rows of large CSV files are copied to a Parquet file, which is there as long as the table is in use.
 
     Args:
         path: as in ``read_table``.
         config: the TrainConfig.
         columns: those of a run that is resumed; None for a new one.
+        folder: for the copy.
         notice: takes what was read, a line each.
 
-    Returns:
+    Yields:
         The Table, or a LargeTable.
     """
+    from aejax.artefacts.writing import passing_path
     from aejax.tables.large import read_large
 
-    table = read_large(path, config, columns)
-    if table is None:
-        return read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
-    _say(table, columns, notice)
-    return table
+    copies: list[Path] = []
+    with contextlib.ExitStack() as in_use:
+
+        def copy() -> Path:
+            copies.append(in_use.enter_context(passing_path(folder, ".parquet")))
+            return copies[0]
+
+        table: Table | LargeTable | None = read_large(path, config, columns, copy=copy)
+        if table is None:
+            table = read_table(path, config.reading, config.drop_columns, columns, config.condition_columns, notice)
+        else:
+            _say(table, columns, notice)
+        for name in copies:
+            size = name.stat().st_size / 1e6
+            notice(f"the rows were copied to {folder}, {size:.0f} MB of Parquet, which are deleted after the training")
+        yield table
 
 
 def _say(table: "Table | LargeTable", columns: Sequence[str] | None, notice: Callable[[str], None]) -> None:

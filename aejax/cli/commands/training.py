@@ -1,5 +1,6 @@
 """``aejax train`` and ``aejax report``: a run folder from a table, and its page of pictures."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -14,7 +15,7 @@ from aejax.cli.commands import tracking
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, flags_that_differ
 from aejax.cli.commands.results import say
-from aejax.cli.commands.tables import read_training_table
+from aejax.cli.commands.tables import training_table
 from aejax.data.formats.options import ReadOptions
 from aejax.tables.config import TrainConfig
 
@@ -129,17 +130,21 @@ def train(command: TrainCommand) -> None:
         raise ValueError("DATA: found none, expected a CSV, Parquet, NPY or NPZ file, or - for standard input")
     notice = functools.partial(note, quiet=command.quiet or not is_first())
     columns = source.columns if source else None
-    table = read_training_table(path, config, columns, notice)
-    sha256 = table.reading.sha256
-    if source and sha256 != source.sha256:
-        raise ValueError(
-            f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., expected "
-            f"{source.sha256[:12]}...); give that table as DATA, or train anew"
-        )
+    with contextlib.ExitStack() as in_use:
+        # What processes other than the first would write is thrown away.
+        own = folder if is_first() else Path(in_use.enter_context(tempfile.TemporaryDirectory()))
+        table = in_use.enter_context(training_table(path, config, columns, own, notice))
+        sha256 = table.reading.sha256
+        if source and sha256 != source.sha256:
+            raise ValueError(
+                f"DATA: {path} is not the table that {folder} was begun with (its SHA-256 is {sha256[:12]}..., "
+                f"expected {source.sha256[:12]}...); give that table as DATA, or train anew"
+            )
+        if not is_first():
+            command = dataclasses.replace(command, quiet=True, track=())
+        run = _train(command, own, config, path, table)
     if not is_first():
-        _train_along(command, config, path, table)
         return
-    run = _train(command, folder, config, path, table)
     text, figures = _write_report(folder, run)
     written = f"\nwritten to {folder}, pictures in {folder / 'report.html'}"
     say({"figures": figures, "written": str(folder)}, [text, written], command.json)
@@ -152,12 +157,6 @@ def _check_free(folder: Path) -> None:
         raise FileExistsError(
             f"out: {folder} is not empty; resume it by aejax train --resume {folder}, or choose another folder"
         )
-
-
-def _train_along(command: TrainCommand, config: TrainConfig, path: str, table: "Table | LargeTable") -> None:
-    """Trains as one of the processes that do not write: what they would write is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        _train(dataclasses.replace(command, quiet=True, track=()), Path(folder), config, path, table)
 
 
 def _train(command: TrainCommand, folder: Path, config: TrainConfig, path: str, table: "Table | LargeTable") -> "Run":

@@ -74,9 +74,39 @@ def gross_errors(limits: Limits, x: ArrayLike) -> np.ndarray:
         >>> gross_errors(limits, [[5e6], [1e6], [4e6]]).any()
         np.False_
     """
+    is_beyond = beyond(limits, x)
+    return is_beyond & are_rare(is_beyond.sum(axis=0), len(is_beyond))
+
+
+def beyond(limits: Limits, x: ArrayLike) -> np.ndarray:
+    """Which values lie beyond the limits, however many they are.
+
+    Args:
+        limits: from ``fit_limits``.
+        x: (n, c), NaN where missing.
+
+    Returns:
+        (n, c) bool.
+    """
     values = np.asarray(x, float)
-    is_beyond = (values < limits.lower) | (values > limits.upper)
-    return is_beyond & (is_beyond.sum(axis=0) <= max(2, _MOST_ELSEWHERE * len(values)))
+    return (values < limits.lower) | (values > limits.upper)
+
+
+def are_rare(num_beyond: np.ndarray, num_rows: int) -> np.ndarray:
+    """In which columns what lies beyond the limits is so rare that it counts as gross errors: see ``gross_errors``.
+
+    Args:
+        num_beyond: (c,) values beyond the limits.
+        num_rows: of the table.
+
+    Returns:
+        (c,) bool.
+
+    Example:
+        >>> are_rare(np.array([2, 3, 5, 6]), 100)
+        array([ True,  True,  True, False])
+    """
+    return num_beyond <= max(2, _MOST_ELSEWHERE * num_rows)
 
 
 def no_limits(num_columns: int) -> Limits:

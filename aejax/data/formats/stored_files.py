@@ -1,11 +1,16 @@
 """The rows of files in groups that are read in any order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from aejax.data.formats.stamps import Stamp, check_unchanged
 from aejax.data.formats.table_files.registry import WholeError, format_of
 from aejax.data.stored import Stored, joined
 
+# Of a row group that is written: several of them fit into a window of rows that are shuffled together.
+_GROUP_NUMBERS = 1 << 19
 HEAD = 64  # bytes, by which a format is known
 
 
@@ -43,3 +48,32 @@ def stored_files(stamps: Sequence[Stamp], columns: Sequence[str]) -> Stored:
         parts.append(found.groups(stamp.path, columns))
     check_unchanged(stamps)
     return joined(parts)
+
+
+def write_rows(path: Path, columns: Sequence[str], parts: Iterable[np.ndarray]) -> None:
+    """Writes rows to a Parquet file whose row groups are read in any order.
+
+    Args:
+        path: the file.
+        columns: names of the c columns.
+        parts: (m, c) float64 some rows at a time, NaN where missing.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from aejax.data.formats.stamps import stamp_of
+        >>> path = Path(tempfile.mkdtemp()) / "rows.parquet"
+        >>> write_rows(path, ["a"], [np.zeros((3, 1)), np.ones((2, 1))])
+        >>> stored_files([stamp_of(path)], ["a"]).num_rows
+        5
+    """
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    schema = arrow.schema([(name, arrow.float64()) for name in columns])
+    with parquet.ParquetWriter(path, schema) as file:
+        for part in parts:
+            rows = arrow.table(list(map(arrow.array, np.ascontiguousarray(part.T))), schema=schema)
+            file.write_table(rows, row_group_size=max(1, _GROUP_NUMBERS // len(columns)))
