@@ -39,8 +39,9 @@ def fit_compression(
     its cut-off lies to the region's: the widened maps of a region weigh together as much as 400 maps that lie there.
     Where there are few maps the stretching decides, which is a guess; where there are many, what they are like. Each
     basis is turned towards the one before it (orthogonal Procrustes; Schönemann 1966), so that coefficients change
-    little from region to region and a place between two of them means something. No gradient is needed: the numbers
-    come from singular vectors, and the same key gives the same.
+    little from region to region and a place between two of them means something. Errors of pixels that are bright in a
+    region count more, since subspaces are to hold intensity as well. No gradient is needed: the numbers come from
+    singular vectors, and the same key gives the same.
 
     Pixels may be missing, and may be noise below 0. Such maps are completed first: by subspaces learned from a rough
     guess, then by those learned from the completed maps, as in expectation maximisation for principal components
