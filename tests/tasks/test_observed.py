@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from aejax.base import Batch
+from aejax.models.subspaces import local_subspaces
 from aejax.tasks.surrogate import (
+    Compression,
     compress,
     compress_maps,
     evaluate_surrogate,
@@ -20,7 +22,7 @@ from aejax.tasks.surrogate import (
     through_components,
 )
 from aejax.tasks.surrogate.codes import observed_codes
-from aejax.tasks.surrogate.compression import _whitening
+from aejax.tasks.surrogate.compression import _directions_of_maps, _whitening, principal_directions
 from aejax.tasks.surrogate.observed import Observed, completed, observe, product_of_profiles
 from tests.real_data import FOLDER, present
 from tests.tasks.test_surrogate import ENERGY, MOMENTUM, two_lines
@@ -169,6 +171,26 @@ def test_small_errors_are_no_errors(truth, complete):
         for errors in (None, 1e-4 * np.ones_like(truth[120:]))
     ]
     assert explained(answers[0], answers[1], truth[:120].mean(axis=0)) > 0.98
+
+
+def test_codes_are_means_of_a_power():
+    """The known answer for flat maps in spots: (mean x^p)^(1/p), which roots put 12 % below the mean."""
+    model = local_subspaces((30, 40), 2, scale="sqrt")
+    flat = Compression(model, {"params": {"basis": np.full((1, 1, 30, 40), 1200**-0.5, np.float32)}})
+    spots = np.random.default_rng(7).gamma(2, 0.5, (3, 30, 40)).astype(np.float32)
+    for options, power in (({}, 2 / 3), ({"error": "sqrt"}, 1 / 2), ({"error": "intensity"}, 1)):
+        expected = np.mean(spots**power, axis=(1, 2)) ** (1 / power)
+        np.testing.assert_allclose(expand(flat, compress(flat, spots, **options))[:, 0, 0], expected, rtol=1e-3)
+
+
+def test_subspaces_hold_what_differs_in_bright_pixels():
+    """A pattern of two bright pixels is small in roots beside one of twenty dark pixels, and large in intensity."""
+    bright, dark = np.random.default_rng(8).standard_normal((2, 200, 1))
+    y = np.concatenate([10 + bright, 10 - bright, 0.5 + 0.4 * dark * np.ones(20)], axis=1).astype(np.float32)
+    basis = _directions_of_maps(y, 2)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(2), atol=1e-5)
+    left = [np.square(y[:, :2] - (y @ rows.T @ rows)[:, :2]).mean() for rows in (basis, principal_directions(y, 2))]
+    assert left[0] < 0.1 * left[1]
 
 
 def test_weights_decide_as_masks_do(truth, complete):

@@ -103,7 +103,7 @@ def test_refinement_lessens_the_error_it_is_asked_to(maps, compression):
         return np.sum((scale(expand(compression, z)) - scale(maps[120:])) ** 2, axis=(1, 2))
 
     begin = compress(compression, maps[120:], num_steps=0)
-    for name, scale in (("sqrt", np.sqrt), ("intensity", lambda x: x)):
+    for name, scale in (("sqrt", np.sqrt), ("balanced", lambda x: np.cbrt(x) ** 2), ("intensity", lambda x: x)):
         refined = compress(compression, maps[120:], error=name)
         assert np.all(error(refined, scale) <= error(begin, scale) * 1.001)
         assert error(refined, scale).sum() < 0.99 * error(begin, scale).sum()
@@ -304,7 +304,7 @@ def test_edges_of_bins_are_named_as_such(maps, key):
 def test_what_cannot_work_is_refused(maps, properties, compression, key):
     with pytest.raises(ValueError, match="a GAN has no encoder"):
         compress(Compression(models.gan((6,), 2), {}), maps)
-    with pytest.raises(ValueError, match="for square roots"):
+    with pytest.raises(ValueError, match='at least 0 for error="balanced"; give error="intensity"'):
         compress(compression, -maps)
     with pytest.raises(ValueError, match="properties: found missing"):
         fit_predictor(key, compression, np.full((160, 1), np.nan), maps)

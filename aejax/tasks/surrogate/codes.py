@@ -13,7 +13,8 @@ from aejax.tasks.reduction import check_encodes
 from aejax.tasks.rows import over_rows
 from aejax.tasks.surrogate.observed import Observed, misfit
 
-Error = Literal["intensity", "sqrt"]
+Error = Literal["balanced", "sqrt", "intensity"]
+_POWERS = {"balanced": 2 / 3, "sqrt": 1 / 2, "intensity": 1.0}
 
 _DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-2, 1e-6, 1e6
 _LEAST_INTENSITY = 1e-10  # of a map's largest
@@ -37,7 +38,7 @@ class Compression(NamedTuple):
     whitening: np.ndarray | None = None
 
 
-def compress(compression: Compression, x: RowsLike, *, error: Error = "sqrt", num_steps: int = 10) -> np.ndarray:
+def compress(compression: Compression, x: RowsLike, *, error: Error = "balanced", num_steps: int = 10) -> np.ndarray:
     """Codes of maps: the encoder's, refined so that the decoder fits each map best.
 
     An encoder answers for all maps at once and is off for each by a little (the amortisation gap; Cremer, Li & Duvenaud
@@ -50,15 +51,17 @@ def compress(compression: Compression, x: RowsLike, *, error: Error = "sqrt", nu
     Args:
         compression: the Compression.
         x: (n, *event), NaN where missing, or a Batch with conditions, a mask, or weights of the squared differences.
-        error: ``"sqrt"`` for squared differences of square roots, which suit counts and give weak bands their weight;
-            ``"intensity"`` for squared differences as they are, which any data allow.
+        error: whose squared differences are minimised. ``"sqrt"``, square roots, gives weak bands most weight, but a
+            fit to the roots of what is noisy or in spots lies below its mean. ``"intensity"``, as it is, is right in
+            the mean, follows the brightest spots, and allows values below 0. ``"balanced"``, the power 2/3 of
+            intensity (Anscombe's residuals of counts; McCullagh & Nelder 1989, section 2.4), lies between.
         num_steps: of refinement; 0 leaves the encoder's codes.
 
     Returns:
         (n, d) codes; NaN for a row of which nothing is observed.
 
     Raises:
-        ValueError: a GAN, rows that do not fit the model, negative values where square roots are asked for.
+        ValueError: a GAN, rows that do not fit the model, negative values where a root is taken.
 
     Example:
         >>> from aejax.models import autoencoder
@@ -71,7 +74,7 @@ def compress(compression: Compression, x: RowsLike, *, error: Error = "sqrt", nu
 
 
 def codes_and_metrics(
-    compression: Compression, x: RowsLike, *, error: Error = "sqrt", num_steps: int = 10
+    compression: Compression, x: RowsLike, *, error: Error = "balanced", num_steps: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
     """The codes of ``compress``, and what changing them costs: J'J, with the decoder's Jacobian on the error's scale.
 
@@ -97,15 +100,15 @@ def _codes_and_metrics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """``codes_and_metrics``; with a whitening, codes are drawn to 0 as much as errors of 1 leave them open."""
     check_encodes(compression.model)
-    if error not in ("intensity", "sqrt"):
-        raise ValueError(f'error: found {error!r}, expected "intensity" or "sqrt"')
+    if error not in _POWERS:
+        raise ValueError(f'error: found {error!r}, expected "balanced", "sqrt" or "intensity"')
     if num_steps < 0:
         raise ValueError(f"num_steps: found {num_steps}, expected at least 0")
     rows = np.asarray(x.x if isinstance(x, Batch) else x)
-    if error == "sqrt" and np.nanmin(rows, initial=0) < 0:
+    if error != "intensity" and np.nanmin(rows, initial=0) < 0:
         raise ValueError(
-            f'x: found {np.nanmin(rows):.3g}, expected at least 0 for square roots; give error="intensity" for '
-            "data that may be negative"
+            f'x: found {np.nanmin(rows):.3g}, expected at least 0 for error="{error}"; give error="intensity" for data '
+            "that may be negative"
         )
     arguments = compression.variables, whitening
     return over_rows(_refine, compression.model, arguments, x, error=error, num_steps=num_steps)
@@ -116,9 +119,9 @@ def observed_codes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The codes of maps as they were observed, and what changing them costs.
 
-    Without errors, differences of square roots are minimised. With errors, differences are weighted by one over their
-    variance: the square of the error, and the misfit that the fit before leaves beyond the errors, at first that of the
-    encoder. Where errors are small that comes to differences of square roots again.
+    Without errors, the ``"balanced"`` error of ``compress`` is minimised. With errors, differences are weighted by one
+    over their variance: the square of the error, and the misfit that the fit before leaves beyond the errors, at first
+    that of the encoder. Where errors are small that comes to differences of square roots.
 
     Args:
         compression: the Compression.
@@ -190,11 +193,11 @@ def _refine(
         x, z, cond, weight = row
         seen = ~jnp.isnan(x)
         share = 1.0 if weight is None else jnp.sqrt(weight)
-        # The gradient of a square root is infinite at 0, where much of a map is.
+        # The gradient of a root is infinite at 0, where much of a map is.
         least = _LEAST_INTENSITY * jnp.max(jnp.where(seen, x, 0)) + jnp.finfo(x.dtype).tiny
 
         def transform(x: Array) -> Array:
-            return jnp.sqrt(jnp.maximum(x, least)) if error == "sqrt" else x
+            return x if error == "intensity" else jnp.maximum(x, least) ** _POWERS[error]
 
         target = jnp.where(seen, transform(x), 0)
 

@@ -13,6 +13,7 @@ from aejax.tasks.surrogate.observed import Observed, completed, observe, product
 
 _PRIOR_MAPS = 400.0
 _REACH = 0.3  # in log energy: a standard deviation, over which a map counts for a region
+_WEIGHT_OF_INTENSITY = 1.0  # of its errors, beside those of square roots, in what subspaces are to hold
 _SPARE_DIRECTIONS, _NUM_ITERATIONS = 10, 6
 _TINY = float(np.finfo(np.float32).tiny)
 _NUM_COMPLETIONS = 2  # the third changes little
@@ -38,8 +39,9 @@ def fit_compression(
     its cut-off lies to the region's: the widened maps of a region weigh together as much as 400 maps that lie there.
     Where there are few maps the stretching decides, which is a guess; where there are many, what they are like. Each
     basis is turned towards the one before it (orthogonal Procrustes; Schönemann 1966), so that coefficients change
-    little from region to region and a place between two of them means something. No gradient is needed: the numbers
-    come from singular vectors, and the same key gives the same.
+    little from region to region and a place between two of them means something. Errors of pixels that are bright in a
+    region count more, since subspaces are to hold intensity as well. No gradient is needed: the numbers come from
+    singular vectors, and the same key gives the same.
 
     Pixels may be missing, and may be noise below 0. Such maps are completed first: by subspaces learned from a rough
     guess, then by those learned from the completed maps, as in expectation maximisation for principal components
@@ -134,7 +136,7 @@ def _subspaces(
         near = np.exp(-0.5 * ((place - np.log(cutoffs[rows]).mean()) / _REACH) ** 2)
         some = near > 1e-3
         both = np.concatenate([np.sqrt(_PRIOR_MAPS / len(rows)) * y[rows], np.sqrt(near[some, None]) * given[some]])
-        basis = principal_directions(both.astype(np.float32), num_directions)
+        basis = _directions_of_maps(both.astype(np.float32), num_directions)
         if bases:
             left, _, right = np.linalg.svd(bases[-1] @ basis.T)
             basis = left @ right @ basis
@@ -143,6 +145,18 @@ def _subspaces(
     basis = np.stack(bases).reshape(num_regions, num_directions, *maps.shape[1:])
     variables = {"params": {"basis": jnp.asarray(basis, jnp.float32)}}
     return Compression(model, variables, np.stack(whitening).astype(np.float32))
+
+
+def _directions_of_maps(y: np.ndarray, num: int) -> np.ndarray:
+    """Orthonormal directions (num, elements) for roots y of maps that serve both the roots and the intensity.
+
+    An error of a root is one of intensity times twice the root. So squares of errors of roots weigh by 1, plus the
+    square of what roots the pixel has, in units of the mean one: bright spots have directions of their own, and dark
+    pixels count as ever.
+    """
+    level = np.sqrt(np.mean(np.square(y), axis=0))
+    weight = np.hypot(1, _WEIGHT_OF_INTENSITY * level / max(level.mean(), _TINY)).astype(y.dtype)
+    return np.linalg.qr((principal_directions(y * weight, num) / weight).T)[0].T
 
 
 def _whitening(coefficients: np.ndarray) -> np.ndarray:
