@@ -6,8 +6,8 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import UnionType
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
 from aejax import losses
 from aejax.artefacts import described
@@ -289,7 +289,7 @@ def build_model(config: TrainConfig, num_features: int, columns: Sequence[Column
     """
     factory = MODELS[config.model]
     known = {
-        name: parameter.default
+        name: parameter
         for name, parameter in inspect.signature(factory).parameters.items()
         if name not in ("event_shape", "latent_dim", "hidden_dims", "likelihood", "encoder", "decoder", "visible")
     }
@@ -331,22 +331,26 @@ def earlier_model(config: TrainConfig, num_columns: int) -> Model | Adversary:
     return build_model(dataclasses.replace(config, options=(*config.options, *added)), num_columns)
 
 
-def _value(name: str, text: str, default: object) -> object:
-    """The value of the text, of the default's type."""
+def _value(name: str, text: str, parameter: inspect.Parameter) -> object:
+    """The value of the text, of a type that the parameter takes."""
     try:
-        value = json.loads(text)
+        value = json.loads(_AS_JSON.get(text, text))
     except json.JSONDecodeError:
         value = text
-    kinds: dict[type, tuple[type | UnionType, str]] = {
-        bool: (bool, "true or false"),
-        int: (int, "a whole number"),
-        float: (int | float, "a number"),
-    }
-    accepted, what = kinds.get(type(default), (object, ""))
-    is_switch = isinstance(value, bool) and type(default) is not bool  # Python's True is an int
-    if not isinstance(value, accepted) or (is_switch and what):
-        raise ValueError(f"options: {name}: found {text!r}, expected {what}")
+    taken = set(get_args(parameter.annotation)) or {parameter.annotation}
+    kind = next((kind for kind in _EXPECTED if kind in taken and taken <= {kind, NoneType}), None)
+    if kind is None or (value is None and NoneType in taken):
+        return value
+    accepted = int | float if kind is float else kind
+    is_switch = isinstance(value, bool) and kind is not bool  # Python's True is an int
+    if not isinstance(value, accepted) or is_switch:
+        raise ValueError(f"options: {name}: found {text!r}, expected {_EXPECTED[kind]}")
     return value
+
+
+# As Python spells them.
+_AS_JSON = {"True": "true", "False": "false", "None": "null"}
+_EXPECTED: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

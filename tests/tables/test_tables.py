@@ -6,7 +6,7 @@ import pytest
 import aejax
 from aejax import tables
 from aejax.data.formats.tables import Table
-from aejax.tables.config import TrainConfig
+from aejax.tables.config import TrainConfig, build_model
 from aejax.training import DivergenceError
 
 COLUMNS = ("pressure", "flow", "level", "load")
@@ -77,6 +77,7 @@ def test_a_table_in_which_nothing_varies_is_refused(tmp_path):
         ({"options": ("beta=abc",)}, "options: beta: found 'abc', expected a number"),
         ({"options": ("beta=true",)}, "options: beta: found 'true', expected a number"),
         ({"options": ("beta=-1",)}, "beta: found -1"),
+        ({"options": ("shortcut=nonsense",)}, "options: shortcut: found 'nonsense', expected true or false"),
         ({"options": ("batch_norm=1",)}, "batch_norm: found '1', expected true or false"),
         ({"options": ("num_importance_samples=1.5",)}, "num_importance_samples: found '1.5', expected a whole number"),
         ({"model": "conditional_vae"}, "--condition-columns"),
@@ -86,6 +87,17 @@ def test_what_a_model_refuses_leaves_no_folder(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         train(table_of(100), tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_options_are_spelled_as_in_json_or_as_in_python():
+    """``False`` was text, and so it was true."""
+
+    def built(*options):
+        return build_model(TrainConfig("vae", latent_dim=2, options=options), 5)
+
+    assert built("shortcut=False") is built("shortcut=false") is not built("shortcut=True")
+    assert built("shortcut=None") is built("shortcut=null")
+    assert built("remat=False", "shortcut=False") is built("shortcut=false")
 
 
 def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
