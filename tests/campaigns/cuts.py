@@ -1,5 +1,6 @@
 """Writes cut at every point: a killed process, and a power cut that loses what was not synced."""
 
+import copy
 import random
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import numpy as np
 
 import aejax
 from aejax.artefacts import manifest
-from tests.artefacts.examples import EXAMPLES
+from tests.artefacts.examples import EXAMPLES, table
 from tests.campaigns.disk import Recorder, lay_out
 from tests.campaigns.figures import Figures
 from tests.campaigns.runs import end_it, options, run, state_of, table_file
@@ -78,6 +79,8 @@ def _judge_save(figures, name, folder, thing, allowed):
 
 def _other(thing):
     """A thing of the same kind with other numbers."""
+    if hasattr(thing, "fit"):
+        return copy.deepcopy(thing).fit(1.5 * table().values.astype(np.float32))
     if hasattr(thing, "variables"):
         return thing._replace(variables=jax.tree.map(lambda leaf: leaf * 1.5, thing.variables))
     for name, value in thing._asdict().items():
