@@ -10,7 +10,7 @@ import pytest
 from aejax.artefacts import codecs, storage
 from aejax.tasks.denoising import Denoiser, denoise
 from aejax.tasks.inversion import Sections
-from aejax.tasks.surrogate import Surrogate, compress_maps, expand, predict_maps
+from aejax.tasks.surrogate import Surrogate, compress, expand, predict_maps
 
 EARLIER = Path(__file__).parent / "earlier"
 
@@ -58,7 +58,7 @@ def test_a_surrogate(earlier):
     surrogate = codecs.load(folder, Surrogate)
     assert surrogate.names == ("place", "pair")
     assert surrogate.measured["R2 of prediction on groups held out"] < 0
-    code = compress_maps(surrogate, answers["given"])
+    code = compress(surrogate.compression, answers["given"], error="sqrt")
     np.testing.assert_allclose(code, answers["code"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(expand(surrogate.compression, code), answers["S"], rtol=1e-4, atol=1e-4)
     with pytest.warns(UserWarning, match="no better than the mean map"):
@@ -82,7 +82,9 @@ def test_a_compression(earlier):
     folder, answers = earlier("compression")
     surrogate = codecs.load(folder)
     assert surrogate.predictor is None
-    np.testing.assert_allclose(compress_maps(surrogate, answers["given"]), answers["code"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        compress(surrogate.compression, answers["given"], error="sqrt"), answers["code"], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_damaged_surrogate_is_refused(earlier):

@@ -140,7 +140,7 @@ def test_rows_are_drawn_and_written_some_at_a_time(first, tmp_path, monkeypatch)
     run_of = aejax.load(first / "run", aejax.Run)
     codes = tables.fit_codes(run_of, tables.read_table(first / "plant.csv"), "mixture")
     whole = tables.generate(run_of, 25, codes=codes)
-    monkeypatch.setattr(tables.generation, "_ROWS_A_BLOCK", 10)
+    monkeypatch.setattr(tables.generation, "ROWS_A_BLOCK", 10)
     blocks = list(tables.generated_blocks(run_of, 25, codes=codes))
     assert [len(block["a"] if "a" in block else next(iter(block.values()))) for block in blocks] == [10, 10, 5]
     parts = tables.generate(run_of, 25, codes=codes)
