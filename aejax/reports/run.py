@@ -1,5 +1,6 @@
 """What a run looks like: a page with its pictures."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,10 @@ import jax
 import numpy as np
 
 from aejax import metrics, plots
+from aejax.artefacts.outside import shortened
 from aejax.base import Model
 from aejax.data.columns.kinds import CATEGORY, KINDS
+from aejax.data.formats.options import ReadOptions
 from aejax.plots.style import BLUE, new_figure, tidy
 from aejax.reports import pages
 from aejax.reports.pages import Panel
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 # Bars that a picture can hold, and how many of the worst are shown where there are more.
 _MOST_BARS, _NUM_WORST = 60, 20
+_MOST_NAMES, _LONGEST_NAME = 60, 40  # of columns, that are listed
 _MOST_CATEGORIES = 8  # of a column, that are listed
 
 
@@ -45,6 +49,7 @@ def write_report(path: str | Path, run: Run, record: Record, extra: list[Panel] 
             *(Panel("Warning", text=text) for text in divergence(run)),
             _overview(run, record),
             *(extra or []),
+            _table(run),
             *_columns(run),
             *_pictures(run, record),
         ],
@@ -58,6 +63,36 @@ def _overview(run: Run, record: Record) -> Panel:
         text="Measured on rows that neither training nor the choice of the best epoch has seen.",
         table=[("result", "value"), *results(run, record)],
     )
+
+
+def _table(run: Run) -> Panel:
+    """What the run was trained on, and how it was read where that was told or found."""
+    told = dataclasses.asdict(run.config.reading)
+    usual = dataclasses.asdict(ReadOptions())
+    lists = {
+        "columns": run.columns,
+        "conditions": run.config.condition_columns,
+        "left out as asked": run.config.drop_columns,
+    }
+    return Panel(
+        "Table",
+        table=[
+            ("what was read", ""),
+            ("file", shortened(run.source.path) if run.source.path != "-" else "standard input"),
+            ("SHA-256", run.source.sha256),
+            ("names of columns", "in the file" if run.source.has_header else "none in the file"),
+            *((name, _listed(names)) for name, names in lists.items() if names),
+            *((name.replace("_", " "), _listed(value)) for name, value in told.items() if value != usual[name]),
+        ],
+    )
+
+
+def _listed(value: object) -> str:
+    """Names one after the other; of many the first ones."""
+    if not isinstance(value, list | tuple):
+        return shortened(str(value))
+    more = f" and {len(value) - _MOST_NAMES} more" if len(value) > _MOST_NAMES else ""
+    return ", ".join(shortened(str(name), _LONGEST_NAME) for name in value[:_MOST_NAMES]) + more
 
 
 def _columns(run: Run) -> list[Panel]:

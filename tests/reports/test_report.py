@@ -118,3 +118,22 @@ def test_rows_without_a_verdict_are_not_called_normal():
     assert detections.detection_summary(found).startswith("none of the 2 rows could be judged")
     some = found | {"score": np.array([np.nan, 1.0])}
     assert detections.detection_summary(some) == "0 of 2 rows are anomalies; 1 without a verdict"
+
+
+def test_the_page_says_what_was_read(folder, tmp_path):
+    run = aejax.load(folder, aejax.Run)
+    reading = dataclasses.replace(run.config.reading, separator=";", missing=("Bad", "No Data"))
+    told = run._replace(config=dataclasses.replace(run.config, reading=reading, drop_columns=("remarks",)))
+    record = aejax.load(tables.record_folder(folder), tables.Record)
+    report.write_report(tmp_path / "page.html", told, record)
+    page = (tmp_path / "page.html").read_text()
+    for name, value in {
+        "file": run.source.path.replace("-", "standard input"),
+        "SHA-256": run.source.sha256,
+        "columns": "a, b, c, d, e, f",
+        "left out as asked": "remarks",
+        "separator": ";",
+        "missing": "Bad, No Data",
+    }.items():
+        assert f"<td>{name}</td><td>{value}</td>" in page, name
+    assert "<td>decimal</td>" not in page  # nobody told it
