@@ -19,6 +19,8 @@ import numpy as np
 
 _NUM_COLUMNS = 12
 _MODEL = ("--latent-dim", "4", "--hidden-dims", "64", "32", "--patience", "1000", "--quiet")
+# The network of d98ade0, before the defaults were chosen anew.
+_AS_BEFORE = ("--options", "shortcut=false", "activation=tanh")
 _COMMANDS = {
     "train, 5,000 rows, 50 epochs": ("train", "5000.csv", "--num-epochs", "50", *_MODEL),
     "train, 100,000 rows, 10 epochs": ("train", "100000.csv", "--num-epochs", "10", *_MODEL),
@@ -63,8 +65,9 @@ def compare(earlier: Path, num_rounds: int) -> dict[str, dict[str, float]]:
         for number in range(num_rounds + 1):
             for command, (name, words) in enumerate(_COMMANDS.items()):
                 for side in sorted(sides, reverse=bool(number % 2)):
+                    told = _AS_BEFORE if words[0] == "train" and side == "now" else ()
                     out = f"out-{number}-{command}" + ("" if words[0] == "train" else ".csv")
-                    seconds = _seconds(sides[side], places[side], *words, "--out", out)
+                    seconds = _seconds(sides[side], places[side], *words, *told, "--out", out)
                     if number:
                         taken[name][side].append(seconds)
     return {
