@@ -288,7 +288,7 @@ def _pack(flow: Flow) -> Stored:
 
 def _unpack(stored: Stored) -> Flow:
     model, scaler = codecs.stored_model(stored), Scaler(**stored.arrays["cond_scaler"])
-    mean, cholesky = (jnp.asarray(stored.arrays[name]) for name in ("mean", "cholesky"))
+    mean, cholesky = jax.device_put([stored.arrays[name] for name in ("mean", "cholesky")])
     cond = jnp.zeros((1, len(scaler.mean))) if len(scaler.mean) else None
     variables = codecs.fitted_variables(stored, model, Batch(jnp.zeros((1, len(mean))), cond=cond))
     return Flow(model, variables, mean, cholesky, scaler)

@@ -177,7 +177,7 @@ def _pack(mixture: Mixture) -> Stored:
 
 
 def _unpack(stored: Stored) -> Mixture:
-    mixture = Mixture(*(jnp.asarray(stored.arrays[name]) for name in Mixture._fields))
+    mixture = Mixture(*jax.device_put([stored.arrays[name] for name in Mixture._fields]))
     shape = mixture.mean.shape
     found = {name: array.shape for name, array in mixture._asdict().items()}
     if len(shape) != 2 or found["log_weight"] != shape[:1] or found["cholesky"] != (*shape, shape[-1]):

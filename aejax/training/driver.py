@@ -134,10 +134,11 @@ def drive(
             before, place = place, _place(run, plan, origin)
             seconds = time.monotonic() - began
             pace.measure(seconds, place.step - before.step, (place.epoch, place.block) != (before.epoch, before.block))
-            is_due = checkpoints and time.monotonic() - saved > checkpoint_seconds and checkpoints.is_ready()
-            if checkpoints and (place.is_over or is_any(stop.is_asked() or bool(is_due))):
-                checkpoints.save(run)
-                saved = time.monotonic()
+            if checkpoints:
+                is_due = time.monotonic() - saved > checkpoint_seconds and checkpoints.is_ready()
+                if place.is_over or is_any(stop.is_asked() or is_due):
+                    checkpoints.save(run)
+                    saved = time.monotonic()
             if teller:
                 teller.tell(run, place)
         was_stopped = is_any(stop.is_asked())

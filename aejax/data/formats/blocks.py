@@ -20,13 +20,14 @@ from aejax.data.formats.options import ReadOptions, categories_told, checked
 from aejax.data.formats.reading import Reading
 from aejax.data.formats.selecting import modelled
 from aejax.data.formats.stamps import Stamp, check_unchanged, stamp_of
+from aejax.data.formats.stored_files import HEAD
 from aejax.data.formats.table_files.csv import CSV
 from aejax.data.formats.table_files.registry import UNSEEN, Column, Content, Parts, WholeError, format_of
 from aejax.data.formats.tables import Table
 from aejax.data.formats.text.sums import Above, may_end_in_sums
 
 PART = 1 << 25  # bytes
-_HEAD = 1 << 18
+_HEAD = 1 << 18  # bytes of text, in which its decimal mark is looked for
 
 
 class Blocks(NamedTuple):
@@ -138,17 +139,17 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
     opened = []
     for path in files_of(source):
         stamp = stamp_of(path)
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-        is_packed = head.startswith((b"PK", b"\x1f\x8b"))
-        opened.append((path, stamp, head, (format_of(head) if not is_packed else None) or CSV, is_packed))
-    if all(known is CSV for *_, known, _ in opened) and sum(stamp.size for _, stamp, *_ in opened) < size:
+        begins = _begin(path, HEAD)
+        is_packed = begins.startswith((b"PK", b"\x1f\x8b"))
+        opened.append((path, stamp, (format_of(begins) if not is_packed else None) or CSV, is_packed))
+    if all(known is CSV for _, _, known, _ in opened) and sum(stamp.size for _, stamp, *_ in opened) < size:
         return []
     files, marks = [], []
-    for path, stamp, head, known, is_packed in opened:
+    for path, stamp, known, is_packed in opened:
         parts = known.parts(path, options, size) if known.parts and not is_packed else None
         mark = UNSEEN
         if known is CSV and parts is not None:
+            head = _begin(path, _HEAD)
             mark = CSV.read(head[: head.rfind(b"\n") + 1], options).dialect["decimal mark"]
             marks.append(mark)
         files.append((path, known, parts, mark, stamp))
@@ -167,6 +168,11 @@ def _files(source: str | os.PathLike[str], options: ReadOptions, size: int) -> l
             parts = known.parts(path, of_file, size) or parts
         found.append(_File(path, known.name, of_file, parts, stamp))
     return found
+
+
+def _begin(path: Path, num_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(num_bytes)
 
 
 def _in_one(path: Path, options: ReadOptions) -> Parts:

@@ -120,14 +120,14 @@ def tail_threshold(normal: ArrayLike, num_stretches: float, false_alarm_rate: fl
         >>> [round(tail_threshold(scores, stretches, 0.01)) for stretches in (400, 10, 4)]
         [10, 21, 329]
     """
+    from scipy import special
+
     check_rate(false_alarm_rate)
     scores = _ordered(normal)
     scores = np.log(scores[scores > 0])
     if num_stretches < 2 or not len(scores):
         return math.inf
     deviation = scores.std() * math.sqrt(num_stretches / (num_stretches - 1))
-    from scipy import special
-
     quantile = float(special.stdtrit(num_stretches - 1, 1 - false_alarm_rate))
     return math.exp(scores.mean() + quantile * deviation * math.sqrt(1 + 1 / num_stretches))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -129,7 +130,7 @@ def unpack_monitor(stored: Stored) -> Monitor:
         model,
         codecs.fitted_variables(stored, model, _row(window, num_conditions)),
         scaler,
-        Whitening(**{name: jnp.asarray(array) for name, array in arrays["whitening"].items()}),
+        jax.device_put(Whitening(**arrays["whitening"])),
         num_lags,
         settings["smoothing"],
         tuple(settings["alarm_rule"]),

@@ -57,6 +57,8 @@ def _first(score: np.ndarray, rows: np.ndarray) -> int:
 
 def _run(logs: np.ndarray, rows: np.ndarray) -> int:
     """How many first rows stand out most, or 0 where that is no more than chance."""
+    from scipy import special
+
     longest = int(_LONGEST * len(logs))
     others = logs[longest:]
     stretches = num_stretches(others, *rows[longest:].T)
@@ -68,8 +70,6 @@ def _run(logs: np.ndarray, rows: np.ndarray) -> int:
     variance = others.var() * stretches / (stretches - 1)
     distance = (means - others.mean()) / np.sqrt(variance * (1 / independent + 1 / stretches))
     farthest = int(distance.argmax())
-    from scipy import special
-
     is_chance = special.stdtr(stretches - 1, -distance[farthest]) > _LEVEL
     spread = np.std([part.mean() for part in np.array_split(others, _PARTS)], ddof=1)
     is_usual = means[farthest] - others.mean() < max(_DEVIATIONS * spread, others.std())
