@@ -153,12 +153,18 @@ def _main(words: list[str]) -> int:
         return 0
     command = _parse(words)
     _use_compilation_cache()
-    if isinstance(command, training.TrainCommand) and command.distributed:
-        from aejax.training import processes
+    with _others(command):
+        _check_platform()
+        return _run(command)
 
-        processes.join()
-    _check_platform()
-    return _run(command)
+
+def _others(command: object) -> contextlib.AbstractContextManager[None]:
+    """With the other processes of a run, if the command is one of several."""
+    if not (isinstance(command, training.TrainCommand) and command.distributed):
+        return contextlib.nullcontext()
+    from aejax.training import processes
+
+    return processes.joined()
 
 
 def _run(command: object) -> int:

@@ -20,7 +20,7 @@ from aejax.base import Fitted, PyTree
 from aejax.training.engine import DIVERGED, RUNNING, Clock, RunState, last_good
 from aejax.training.pace import Pace
 from aejax.training.plans import Plan
-from aejax.training.processes import agreed, is_any, is_first, naming_the_lost
+from aejax.training.processes import agreed, is_any, is_first
 from aejax.training.progress import Progress
 from aejax.training.sharding import gathered
 from aejax.training.shared_checkpoints import SharedCheckpoints
@@ -114,12 +114,11 @@ def drive(
     Raises:
         DivergenceError: the run diverged, a single one.
         Interrupted: Ctrl-C. SIGTERM ends the process, once a checkpoint is written.
-        ProcessLostError: another process of the run has ended.
     """
     place = _place(run, plan, origin)
     teller = _Teller(report, plan, place) if report and is_first() else None
     saved = time.monotonic()
-    with _interruptible(checkpoints is not None) as stop, naming_the_lost():
+    with _interruptible(checkpoints is not None) as stop:
         while not (place.is_over or is_any(stop.is_asked())):
             until, num_blocks = agreed(*pace.next_part(place.step - origin))
             until += origin

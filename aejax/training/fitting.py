@@ -49,6 +49,7 @@ from aejax.training.fingerprints import fingerprint
 from aejax.training.meshes import check_mesh, laid_out, placed
 from aejax.training.optimizers import Anneal, Optimizer, adam, check_rate, takes_rate
 from aejax.training.pace import pace_of
+from aejax.training.processes import naming_the_lost
 from aejax.training.progress import Progress, ProgressBar
 from aejax.training.scales import warn_if_unscaled
 from aejax.training.shared_checkpoints import SharedCheckpoints
@@ -193,6 +194,7 @@ def fit(
     return fit_members(key, model, x, (), {}, options)
 
 
+@naming_the_lost()
 def fit_members(
     key: Array, model: Fittable, x: SourceLike, axes: tuple[str, ...], over: Mapping[str, ArrayLike], given: FitOptions
 ) -> Fitted:

@@ -4,8 +4,11 @@ Each runs the same program; one that decided for itself would wait for the other
 here costs anything.
 """
 
+import atexit
 import contextlib
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -18,18 +21,44 @@ from aejax.base import PyTree
 
 _T = TypeVar("_T")
 _MESSAGE_BYTES = 1_000
+_SECONDS_FOR_THE_OTHERS = 3.0  # until the first process ends: JAX aborts those that still run then
+# What Gloo, NCCL and JAX's service say begins so; out of memory and a wrong program begin otherwise.
+_STATUSES_OF_A_LOSS = (
+    "UNKNOWN:",
+    "INTERNAL:",
+    "UNAVAILABLE:",
+    "ABORTED:",
+    "CANCELLED:",
+    "DEADLINE_EXCEEDED:",
+    "FAILED_PRECONDITION:",
+)
 
 
 class ProcessLostError(RuntimeError):
-    """Another process of the run has ended, so that no step can be finished. The run is resumed from checkpoints."""
+    """Another process of the run has ended, so that no step can be finished. The run is resumed from checkpoints.
+
+    This process then ends with exit code 1, at once: JAX's own end would wait for the lost one and abort.
+    """
 
 
-def join() -> None:
-    """Joins the other processes of a run; call it before anything else of JAX.
+@contextlib.contextmanager
+def joined() -> Iterator[None]:
+    """Joins the other processes of a run, before anything else of JAX; after an error the process ends at once.
 
     Raises:
-        RuntimeError: nothing says where they are.
+        RuntimeError: nothing says where the others are.
+        ProcessLostError: another process has ended.
     """
+    _join()
+    try:
+        with naming_the_lost():
+            yield
+    except Exception:
+        atexit.register(_leave)
+        raise
+
+
+def _join() -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # without it CPUs have no way to each other
     count, own = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
     try:
@@ -41,9 +70,44 @@ def join() -> None:
         ) from error
 
 
+def _leave() -> None:
+    """Ends this process, where it is one of several that cannot go on, so that those that wait for it see it.
+
+    JAX's own end waits for the others, which may wait for this one: all abort minutes later.
+    """
+    if jax.process_count() == 1:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    if is_first():
+        time.sleep(_SECONDS_FOR_THE_OTHERS)
+    os._exit(1)
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes and reports."""
     return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def naming_the_lost() -> Iterator[None]:
+    """Says that another process has ended where something that all of them do fails.
+
+    Raises:
+        ProcessLostError: in place of what the transport says.
+    """
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # JAX raises either, by where it waits
+        said = (str(error).splitlines() or [""])[0][:200]
+        if jax.process_count() == 1 or not said.startswith(_STATUSES_OF_A_LOSS):
+            raise
+        atexit.register(_leave)
+        raise ProcessLostError(
+            f"another of the {jax.process_count()} processes of this run has ended ({said}); start all of them again "
+            "with resume=True (--resume)"
+        ) from error
 
 
 def agreed(*numbers: int) -> tuple[int, ...]:
@@ -108,25 +172,6 @@ def of_the_first(arrays: PyTree) -> PyTree:
     return jax.tree.unflatten(
         structure, [np.frombuffer(data.tobytes(), leaf.dtype).reshape(leaf.shape) for leaf, data in pairs]
     )
-
-
-@contextlib.contextmanager
-def naming_the_lost() -> Iterator[None]:
-    """Says that another process has ended where a sum over all of them fails.
-
-    Raises:
-        ProcessLostError: in place of what the transport says.
-    """
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        said = str(error).splitlines()[0][:200]
-        raise ProcessLostError(
-            f"another of the {jax.process_count()} processes of this run has ended ({said}); start all of them again "
-            "with resume=True (--resume)"
-        ) from error
 
 
 def whole(arrays: PyTree) -> PyTree:

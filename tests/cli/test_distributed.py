@@ -13,16 +13,16 @@ import aejax
 from aejax.cli.main import main
 
 
-def both(words):
-    """The exit codes of two processes that train together, and what they said."""
+def both(*words):
+    """The exit codes of two processes that train together, and what they said; the second's words, if they differ."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     shared = {**os.environ, "JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2", "JAX_NUM_CPU_DEVICES": "1"}
-    command = [sys.executable, "-m", "aejax", "train", *words, "--distributed"]
+    commands = [[sys.executable, "-m", "aejax", "train", *words[rank % len(words)], "--distributed"] for rank in (0, 1)]
     running = [
         subprocess.Popen(
-            command,
+            commands[rank],
             env={**shared, "JAX_PROCESS_ID": str(rank)},
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -54,6 +54,16 @@ def test_two_processes_write_the_run_of_one(tmp_path):
     refused = both([*words, str(tmp_path / "both")])
     assert [code for _, code in refused] == [1, 1]
     assert all("is not empty; resume it by aejax train --resume" in said for said, _ in refused)
+
+
+@pytest.mark.slow
+def test_where_one_process_alone_fails_the_other_says_so(tmp_path):
+    np.savetxt(tmp_path / "t.csv", np.random.default_rng(0).normal(size=(400, 5)), delimiter=",")
+    words = ["--num-epochs", "5", "--out", str(tmp_path / "run")]
+    (said, code), (cause, second) = both([str(tmp_path / "t.csv"), *words], [str(tmp_path / "none.csv"), *words])
+    assert (code, second) == (1, 1)
+    assert "aejax: error: another of the 2 processes of this run has ended" in said
+    assert "there is no such file" in cause
 
 
 def test_nothing_says_where_the_others_are(monkeypatch, capsys):

@@ -90,7 +90,7 @@ def killed(folder):
         fit(X, checkpoint_dir=folder, checkpoint_seconds=0, **options)
     except aejax.ProcessLostError as error:
         print(json.dumps({"lost": str(error)}), flush=True)
-        os._exit(1)
+        raise
 
 
 def resumed(folder):

@@ -1,5 +1,6 @@
 """One run of two processes, over loopback: the curve of one process, checkpoints of the first, and no hanging."""
 
+import atexit
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -91,6 +93,18 @@ def test_what_the_first_process_refuses_all_refuse(tmp_path):
     first, second = measured("refused", tmp_path / "run", 2)
     assert first == second
     assert "belong to a run begun with something else: x: found" in first["refused"]
+
+
+@pytest.mark.parametrize("kind", [ValueError, jax.errors.JaxRuntimeError])
+def test_only_what_the_transport_says_is_a_lost_process(kind, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(atexit, "register", lambda action: None)
+    lost = pytest.raises(processes.ProcessLostError, match=r"another of the 2 .* ended \(UNKNOWN: Gloo failed\)")
+    with lost, processes.naming_the_lost():
+        raise kind("UNKNOWN: Gloo failed\nsomewhere")
+    for said in ("RESOURCE_EXHAUSTED: out of memory", "x: found 2", ""):
+        with pytest.raises(kind, match=f"^{said}$"), processes.naming_the_lost():
+            raise kind(said)
 
 
 def test_with_one_process_nothing_is_exchanged():
