@@ -7,6 +7,7 @@ import pytest
 from aejax.artefacts.locking import locked
 from aejax.cli import main as cli
 from aejax.cli.commands import training
+from aejax.cli.commands.command import Command
 from aejax.training import checkpoint
 from tests.campaigns.runs import assert_whole, options, state_of, table_file
 
@@ -155,8 +156,7 @@ def test_debug_shows_where_an_error_happened(monkeypatch, capsys):
     def fail(command):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setitem(cli._RUNS, training.ReportCommand, fail)
-    monkeypatch.setitem(cli._FOLDERS, training.ReportCommand, lambda command: None)
+    monkeypatch.setitem(training.COMMANDS, "report", Command(training.ReportCommand, fail))
     assert run("report", "nowhere") == 1
     assert "error: ZeroDivisionError: by zero (--debug shows where it happened)" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):

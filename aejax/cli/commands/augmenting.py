@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading
 from aejax.cli.commands.results import say
@@ -102,3 +103,6 @@ def _gain(command: AugmentCommand, table: "Table", rows: "dict[str, np.ndarray]"
         "learned from the real rows, on rows held out": learned(real, held_out, command.target),
         "learned from real and new rows": learned(joined(real, new), held_out, command.target),
     }
+
+
+COMMANDS = {"augment": Command(AugmentCommand, run)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, Reading
 from aejax.cli.commands.results import say
@@ -75,3 +76,6 @@ def _text(found: "Comparison") -> str:
             *([format_table([("worst pairs, error", "new rows", "real rows"), *pairs])] if pairs else []),
         ]
     )
+
+
+COMMANDS = {"compare": Command(CompareCommand, run)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note, warnings_noted
 from aejax.cli.commands.options import Json, Quiet
 from aejax.cli.commands.results import say
@@ -283,3 +284,9 @@ def _denoised(
             command.quiet,
         )
     return estimates
+
+
+COMMANDS = {
+    "denoise-train": Command(DenoiseTrainCommand, run, folder=lambda command: command.out),
+    "denoise": Command(DenoiseCommand, run),
+}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, flags_that_differ
 from aejax.cli.commands.results import say
@@ -96,3 +97,6 @@ def _export_monitor(command: ExportCommand, monitor: "TableMonitor", folder: Pat
         f"written to {folder}; export.json says what the state begins with",
     ]
     say({"columns": columns, "largest_difference": largest, "written": str(folder)}, lines, command.json)
+
+
+COMMANDS = {"export": Command(ExportCommand, run, folder=folder_of)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading
 from aejax.cli.commands.results import say
@@ -90,3 +91,6 @@ def run(command: ImputeCommand) -> None:
     written = [str(path) for path in results]
     lines = [f"{name}: {value:.4g}" for name, value in figures.items()] + [f"written to {path}" for path in written]
     say({"figures": figures, "written": written}, lines, command.json)
+
+
+COMMANDS = {"impute": Command(ImputeCommand, run)}

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.options import Json, Reading
 from aejax.cli.commands.results import say
 from aejax.cli.commands.tables import read_table
@@ -60,3 +61,6 @@ def _text(found: dict[str, Any]) -> str:
 def _counts(levels: dict[str, int]) -> str:
     shown = [f"{name} ({count})" for name, count in list(levels.items())[:_MOST_LEVELS]]
     return ", ".join(shown + ([f"and {len(levels) - _MOST_LEVELS} more"] if len(levels) > _MOST_LEVELS else []))
+
+
+COMMANDS = {"inspect": Command(InspectCommand, run)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, Reading
 from aejax.cli.commands.results import say
@@ -228,3 +229,6 @@ def _across(values: "dict[str, np.ndarray]", command: InvertCommand, width: floa
         )
     note(f"the boreholes are {found:g} m apart, in a section {width:g} m wide", command.quiet)
     return [end - left for end in ends]
+
+
+COMMANDS = {"invert": Command(InvertCommand, invert)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note, warnings_noted
 from aejax.cli.commands.options import Json, KeepFormulas, Quiet, Reading, flags_that_differ
 from aejax.cli.commands.results import say
@@ -165,3 +166,6 @@ def _rebased(command: MonitorCommand, monitor: "TableMonitor") -> "TableMonitor"
             limits=command.limits,
             false_alarm_rate=command.false_alarm_rate if differs else None,
         )
+
+
+COMMANDS = {"monitor": Command(MonitorCommand, run, folder=lambda command: command.out)}

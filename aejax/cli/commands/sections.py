@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet
 
@@ -96,3 +97,6 @@ def _image(command: TrainSectionsCommand) -> "np.ndarray":
         command.quiet,
     )
     return facies.cells
+
+
+COMMANDS = {"sections": Command(TrainSectionsCommand, train, folder=lambda command: command.out)}

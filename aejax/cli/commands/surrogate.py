@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note, warnings_noted
 from aejax.cli.commands.options import Json, Quiet
 from aejax.cli.commands.results import say
@@ -227,3 +228,10 @@ def _read(path: Path, names: tuple[str, ...]) -> "dict[str, np.ndarray]":
         if arrays[name].ndim < 1:
             raise ValueError(f"{path}: {name}: found a single value, expected an array")
     return arrays
+
+
+COMMANDS = {
+    "surrogate": Command(SurrogateCommand, run, folder=lambda command: command.out),
+    "surrogate-compress": Command(SurrogateCompressCommand, run_compress),
+    "surrogate-predict": Command(SurrogatePredictCommand, run_predict),
+}

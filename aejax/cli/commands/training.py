@@ -12,6 +12,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from aejax.artefacts.outside import reading
 from aejax.cli.commands import tracking
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Json, Quiet, flags_that_differ
 from aejax.cli.commands.results import say
@@ -82,6 +83,10 @@ def config_of(words: list[str]) -> TrainConfig:
                     raise ValueError(f"found {type(content).__name__}, expected an object of options")
                 return configs.from_dict(content.get("train", content), f"config: {path}")
     return TrainConfig()
+
+
+def _defaults(words: list[str]) -> TrainCommand:
+    return TrainCommand(train=config_of(words))
 
 
 def folder_of(command: TrainCommand) -> Path | None:
@@ -295,3 +300,9 @@ def _data_of(config: Path | None) -> str | None:
     """The table that a run's config.json names."""
     content = json.loads(config.read_text()) if config else {}
     return content.get("data", {}).get("path") if isinstance(content, dict) else None
+
+
+COMMANDS = {
+    "train": Command(TrainCommand, train, folder=folder_of, defaults=_defaults),
+    "report": Command(ReportCommand, report, folder=lambda command: command.run),
+}

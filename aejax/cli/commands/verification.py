@@ -8,6 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from aejax.cli.commands.command import Command
+
 
 @dataclasses.dataclass(frozen=True)
 class VerifyCommand:
@@ -69,3 +71,6 @@ def _findings(folder: Path, names: set[str]) -> list[tuple[bool, str]]:
         except ValueError as error:
             found.append((False, str(error)))
     return found
+
+
+COMMANDS = {"verify": Command(VerifyCommand, run)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from aejax.cli.commands.command import Command
 from aejax.cli.commands.notes import note
 from aejax.cli.commands.options import Quiet, Reading
 from aejax.data.formats.options import ReadOptions, told_last
@@ -302,3 +303,6 @@ def _warm_up(watcher: "Watcher") -> None:
     with_gap[-1] = np.nan
     for row in (watcher.usual, with_gap):
         watcher.judge(watcher.begin(), row)
+
+
+COMMANDS = {"watch": Command(WatchCommand, run)}

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aejax.artefacts.rules import FLAG, TEXT, check_all, each, optional, whole
-from aejax.data.columns.kinds import CATEGORY, KINDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,7 @@ _RULES = {
     **dict.fromkeys(("missing", "keep_columns", "kinds"), each(TEXT)),
     **dict.fromkeys(("rename_duplicates", "keep_totals"), FLAG),
 }
-_KINDS = [name for name in KINDS if name not in ("constant", "levels", "ranks")]
+_KINDS_NOT_TOLD = ("constant", "levels", "ranks")
 _SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 _DECIMALS = {"point": ".", "comma": ","}
 _THOUSANDS = {"space": " ", "point": ".", "comma": ",", "apostrophe": "'", "none": "none"}
@@ -101,11 +100,16 @@ def kinds_told(options: ReadOptions) -> dict[str, str]:
         >>> kinds_told(ReadOptions(kinds=("grade=category", "wind=angle")))
         {'grade': 'category', 'wind': 'angle'}
     """
+    if not options.kinds:
+        return {}
+    from aejax.data.columns.kinds import KINDS  # which loads JAX: a command's help needs none
+
+    allowed = [name for name in KINDS if name not in _KINDS_NOT_TOLD]
     kinds: dict[str, str] = {}
     for text in options.kinds:
         name, _, kind = text.rpartition("=")
-        if not name or kind not in _KINDS:
-            raise ValueError(f"kinds: found {text!r}, expected NAME=KIND with a kind of {', '.join(_KINDS)}")
+        if not name or kind not in allowed:
+            raise ValueError(f"kinds: found {text!r}, expected NAME=KIND with a kind of {', '.join(allowed)}")
         if kinds.setdefault(name, kind) != kind:
             raise ValueError(f"kinds: found {kinds[name]!r} and {kind!r} for column {name!r}, expected one of them")
     return kinds
@@ -118,6 +122,10 @@ def categories_told(options: ReadOptions) -> frozenset[str]:
         >>> categories_told(ReadOptions(kinds=("grade=category", "wind=angle")))
         frozenset({'grade'})
     """
+    if not options.kinds:
+        return frozenset()
+    from aejax.data.columns.kinds import CATEGORY
+
     return frozenset(name for name, kind in kinds_told(options).items() if kind == CATEGORY)
 
 
@@ -135,6 +143,8 @@ def with_categories(options: ReadOptions, names: Iterable[str]) -> ReadOptions:
         >>> with_categories(ReadOptions(kinds=("grade=category",)), ["grade", "shift"]).kinds
         ('grade=category', 'shift=category')
     """
+    from aejax.data.columns.kinds import CATEGORY
+
     told = kinds_told(options)
     found = (f"{name}={CATEGORY}" for name in names if name not in told)
     return dataclasses.replace(options, kinds=(*options.kinds, *found))
