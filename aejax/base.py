@@ -326,11 +326,14 @@ class Stream(NamedTuple):
             step at which it stood.
         first: () -> the first batch, from which shapes and types are known; ``batches`` yields it as well.
         steps_per_pass: the steps that see all rows once, 0 where there is no last row.
+        order: what the order of the rows follows from, in words: a run is not resumed in another order. None where
+            nothing is known of it.
     """
 
     batches: Callable[[int], Iterator[Batch]]
     first: Callable[[], Batch]
     steps_per_pass: int = 0
+    order: str | None = None
 
 
 Source = Rows | Drawn | Stream

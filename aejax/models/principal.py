@@ -88,6 +88,8 @@ def begun(params: Variables, batch: Batch, latent_dim: int, is_gaussian: bool) -
     Returns:
         The parameters; those that were given where the rows do not vary, as a single one.
     """
+    if batch.x.shape[0] == 1:  # as where a saved model is loaded, which should not wait for eigenvectors
+        return params
     rows = batch.x.reshape(batch.x.shape[0], -1)
     found = principal(rows, batch.cond, latent_dim)
     is_there = found.variance > 0

@@ -1,6 +1,7 @@
 """Where the batches of a run come from: rows by number, here or in files, rows drawn by a key, batches of the host."""
 
 import functools
+import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,9 @@ from aejax.data.orders import seed_of
 from aejax.data.stored import Stored, stored_array
 from aejax.training.meshes import placed, placed_block
 from aejax.training.windows import Window, ahead, lanes, read_window, windows_from
+
+# The way in which a step finds its rows; it gets another number whenever that changes.
+_ORDER = "order 2"
 
 
 def rows(x: RowsLike) -> Rows:
@@ -142,7 +146,7 @@ def stored_rows(
         raise ValueError("rows: found none, expected at least one")
     if batch_size < 1 or batch_size % num_processes:
         raise ValueError(f"batch_size: found {batch_size}, expected a positive multiple of {num_processes} processes")
-    seed = seed_of(key)
+    seed, groups = seed_of(key), hashlib.sha256(stored.sizes.astype(np.int64).tobytes()).hexdigest()
     make = transform or _float32
     part = batch_size // num_processes
     share = slice(part * jax.process_index(), part * (jax.process_index() + 1))
@@ -177,6 +181,7 @@ def stored_rows(
         batches,
         functools.cache(lambda: jax.tree.map(np.copy, next(batches(0)))),
         steps_per_pass=-(-stored.num_rows // batch_size),
+        order=f"{_ORDER} of seed {seed}, groups of SHA-256 {groups[:12]}, windows of {window_bytes} bytes",
     )
 
 

@@ -1,6 +1,7 @@
 """Rows that lie in files: each once a pass, in an order that the key and the step tell, however a run is cut."""
 
 import itertools
+import json
 import os
 import threading
 import time
@@ -240,6 +241,33 @@ def test_broken_off_within_a_window_and_resumed_gives_the_same_bits(tmp_path, ke
     np.testing.assert_array_equal(resumed.history["loss"], whole.history["loss"])
     assert whole.history["loss"].shape == (3,)
     assert int(whole.state.step) == 3 * source().steps_per_pass == 3 * 10
+
+
+@pytest.mark.parametrize(
+    ("number", "sizes", "window_bytes"),
+    [(2, [10] * 10, 2000), (1, [20] * 5, 2000), (1, [10] * 10, 4000)],
+    ids=["key", "groups", "window"],
+)
+def test_a_run_is_not_resumed_in_another_order(tmp_path, rows, number, sizes, window_bytes):
+    def begun(number, sizes, window_bytes, **options):
+        stored = joined([stored_array(part) for part in np.split(rows[:100], np.cumsum(sizes)[:-1])])
+        source = stored_rows(jax.random.key(number), stored, 20, window_bytes=window_bytes)
+        return fit(jax.random.key(0), VAE, source, num_epochs=1, validation=0, checkpoint_dir=tmp_path, **options)
+
+    begun(1, [10] * 10, 2000)
+    begun(1, [10] * 10, 2000, resume=True)
+    with pytest.raises(ValueError, match="begun with something else: order: found '"):
+        begun(number, sizes, window_bytes, resume=True)
+
+
+def test_a_run_of_an_earlier_order_is_not_resumed(tmp_path, key, rows):
+    options = {"num_epochs": 1, "validation": 0, "checkpoint_dir": tmp_path}
+    fit(key, VAE, stored_rows(key, rows[:100], 20), **options)
+    begun_with = json.loads((tmp_path / "begun_with.json").read_text())
+    del begun_with["order"]
+    (tmp_path / "begun_with.json").write_text(json.dumps(begun_with))
+    with pytest.raises(ValueError, match=r"order: found '.*', expected nothing"):
+        fit(key, VAE, stored_rows(key, rows[:100], 20), resume=True, **options)
 
 
 def test_a_stored_table_trains_as_the_same_rows_in_memory_do(key, rows):
