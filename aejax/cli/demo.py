@@ -184,7 +184,7 @@ def _labelled(faulty: dict[str, plant.PlantData]) -> dict[str, np.ndarray]:
     """The faulty trajectories as one table; the label is text, which a run that does not know it leaves out."""
     parts = [_by_name(_table(data)) for data in faulty.values()]
     columns = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
-    label = [np.where(np.ravel(data.faulty), fault, "none") for fault, data in faulty.items()]
+    label = [np.where(np.ravel(data.faulty), fault, "normal") for fault, data in faulty.items()]
     return {**columns, "fault": np.concatenate(label)}
 
 
