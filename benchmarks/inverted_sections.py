@@ -9,6 +9,8 @@ times of 100 rays with noise of 0.3 ns, which are inverted. Blocks are of 4 x 4 
 
 import argparse
 import os
+import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +92,13 @@ def inverted(key: jax.Array, sections: inversion.Sections, truth: np.ndarray, nu
     parts = (
         (found.cells["probability"] > 0.5) == (truth > 0.5),
         is_of_both,
-        is_held[is_of_both] if is_of_both.any() else np.nan,  # a truth without such blocks says nothing of them
+        is_held[is_of_both],
         is_held,
         randomised_coverage(draws, velocity),
     )
-    return {name: 100 * float(np.mean(part)) for name, part in zip(SHARES, parts, strict=True)} | {
+    # A truth of one facies has no blocks of both, and says nothing of them.
+    shares = [100 * float(np.mean(part)) if part.size else None for part in parts]
+    return dict(zip(SHARES, shares, strict=True)) | {
         "misfit": found.verdict.misfit,
         "usual misfit": found.verdict.most,
         "R-hat": float(found.posterior.r_hat.max()),
@@ -102,16 +106,16 @@ def inverted(key: jax.Array, sections: inversion.Sections, truth: np.ndarray, nu
     }
 
 
-def mean_and_error(values: list[float]) -> tuple[float, float]:
+def mean_and_error(values: Iterable[float | None]) -> tuple[float, float]:
     """The mean over truths, and its standard error; those that say nothing are left out."""
-    known = np.array(values)[~np.isnan(values)]
-    return float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known)))
+    known = [value for value in values if value is not None]
+    return statistics.mean(known), statistics.stdev(known) / len(known) ** 0.5
 
 
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--truths", type=int, default=8)
+    parser.add_argument("--truths", type=int, default=8, help="at least 2, for a spread")
     parser.add_argument("--seed", type=int, default=19, help="of the truths' places, the noise and the draws")
     parser.add_argument("--samples", type=int, default=100, help="of each of four chains")
     parser.add_argument("--model", type=Path, help="folder of the decoder; it is trained and written there if new")
@@ -133,11 +137,11 @@ def main() -> None:
         found = inverted(key, sections, truth, arguments.samples)
         results.append({"row": row, "column": column} | found)
         print(results[-1], flush=True)
-        means = {name: mean_and_error([one[name] for one in results]) for name in SHARES} if index else {}
-        content = {"environment": where, **vars(arguments), "results": results, "mean, standard error": means}
         name = f"inverted-sections-{where['backend']}-{where['date']}-seed-{arguments.seed}.json"
-        write_json(arguments.out / name, {k: str(v) if isinstance(v, Path) else v for k, v in content.items()})
-    for name, (mean, error) in means.items():
+        settings = {"seed": arguments.seed, "samples": arguments.samples}
+        write_json(arguments.out / name, {"environment": where, **settings, "results": results})
+    for name in SHARES:
+        mean, error = mean_and_error(one[name] for one in results)
         print(f"{name}: {mean:.1f} ± {error:.1f} %")
     print(f"called unexplained: {sum(bool(one['warnings']) for one in results)} of {len(results)}")
 
