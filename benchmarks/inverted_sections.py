@@ -36,6 +36,7 @@ SHARES = (
     "held, of blocks of both facies",
     "held, of all blocks",
     "randomised",
+    "randomised, of blocks left open",
 )
 
 
@@ -88,17 +89,21 @@ def inverted(key: jax.Array, sections: inversion.Sections, truth: np.ndarray, nu
     is_of_both = (velocity > min(VELOCITIES) + ROUNDING) & (velocity < max(VELOCITIES) - ROUNDING)
     low, high = found.blocks["block_low"] - ROUNDING, found.blocks["block_high"] + ROUNDING
     is_held = (low <= velocity) & (velocity <= high)
+    is_open = high - low > 4 * ROUNDING  # by the draws alone, as the truth must not choose what is to be 90 %
     draws = inversion.block_draws(draw_key, sections, found.posterior.z, VELOCITIES, BLOCK)
+    randomised = randomised_coverage(draws, velocity)
     parts = (
         (found.cells["probability"] > 0.5) == (truth > 0.5),
         is_of_both,
         is_held[is_of_both],
         is_held,
-        randomised_coverage(draws, velocity),
+        randomised,
+        randomised[is_open],
     )
     # A truth of one facies has no blocks of both, and says nothing of them.
     shares = [100 * float(np.mean(part)) if part.size else None for part in parts]
     return dict(zip(SHARES, shares, strict=True)) | {
+        "blocks left open": 100 * float(is_open.mean()),
         "misfit": found.verdict.misfit,
         "usual misfit": found.verdict.most,
         "R-hat": float(found.posterior.r_hat.max()),
