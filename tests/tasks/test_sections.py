@@ -93,6 +93,18 @@ def test_what_is_measured_of_sections(trained, image):
         sections.evaluate_sections(trained, x[..., 1:])
 
 
+def test_intervals_of_blocks_are_those_of_their_draws(trained, key):
+    z = np.random.default_rng(0).normal(size=(2, 30, 2))
+    draws = inversion.block_draws(key, trained, z, (0.06, 0.08))
+    assert draws.shape == (60, 3, 2)
+    edges = trained.x[:, :12, :8].reshape(-1, 3, 4, 2, 4).mean(axis=(2, 4))
+    velocities = np.unique(1 / ((1 - edges) / 0.06 + edges / 0.08))
+    assert np.abs(draws[..., None] - velocities).min(axis=-1).max() < 1e-7
+    found = inversion.block_velocities(key, trained, z, (0.06, 0.08), level=0.5)
+    np.testing.assert_array_equal(found["block_low"], np.quantile(draws, 0.25, axis=0))
+    np.testing.assert_array_equal(found["block_high"], np.quantile(draws, 0.75, axis=0))
+
+
 @pytest.mark.slow
 def test_travel_times_from_a_table_to_velocities(trained, tmp_path, capsys):
     pytest.importorskip("blackjax")

@@ -22,7 +22,7 @@ from aejax.tasks.inversion.rays import Explanation, Rays, explanations, travel_t
 from aejax.tasks.inversion.sampling import Posterior, posterior
 from aejax.tasks.inversion.sections import Sections, evaluate_sections, fit_sections
 from aejax.tasks.inversion.travel_times import TravelTimeInversion, invert_travel_times
-from aejax.tasks.inversion.velocities import block_velocities, cell_velocities, check_block
+from aejax.tasks.inversion.velocities import block_draws, block_velocities, cell_velocities, check_block
 from aejax.tasks.inversion.verdict import Usual, Verdict, judge, usual
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Usual",
     "Verdict",
     "approximation_error",
+    "block_draws",
     "block_velocities",
     "cell_velocities",
     "chain_starts",

@@ -65,10 +65,7 @@ def block_velocities(
     block: int = 4,
     level: float = 0.9,
 ) -> dict[str, np.ndarray]:
-    """Velocities of square blocks, the inverse of their mean slowness, with what the decoder leaves out of them.
-
-    Each block of a draw is replaced by the truth of a block like it in the held-out rows. Inside a facies the decoder
-    is nearly always right, and on an edge it is off by much: one error for both would be wrong twice.
+    """What the draws of ``block_draws`` say of each block.
 
     Args:
         key: PRNG key, of the truths.
@@ -85,6 +82,32 @@ def block_velocities(
     Raises:
         ValueError: a block that does not fit.
     """
+    draws = block_draws(key, sections, z, velocities, block)
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {"block_mean": draws.mean(axis=0), "block_spread": draws.std(axis=0), "block_low": low, "block_high": high}
+
+
+def block_draws(
+    key: Array, sections: Sections, z: ArrayLike, velocities: tuple[float, float], block: int = 4
+) -> np.ndarray:
+    """Velocities of square blocks, the inverse of their mean slowness, with what the decoder leaves out of them.
+
+    Each block of a draw is replaced by the truth of a block like it in the held-out rows. Inside a facies the decoder
+    is nearly always right, and on an edge it is off by much: one error for both would be wrong twice.
+
+    Args:
+        key: PRNG key, of the truths.
+        sections: the Sections, whose held-out rows say what the decoder leaves out.
+        z: (..., latent_dim), draws from the posterior.
+        velocities: of facies 0 and 1, in m/ns.
+        block: side of a block, in cells; cells below and to the right that fill no block belong to none.
+
+    Returns:
+        (n, rows // block, columns // block) in m/ns, a row for each of the n draws, chains joined.
+
+    Raises:
+        ValueError: a block that does not fit.
+    """
     check_block(block, sections)
 
     def quantity(x: Array) -> Array:
@@ -96,10 +119,7 @@ def block_velocities(
 
     truth = np.asarray(jax.vmap(quantity)(jnp.asarray(sections.x, jnp.float32)))
     draws = truths_alike(key, predicted(z), predicted(sections.z), truth)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    parts = {"block_mean": draws.mean(axis=0), "block_spread": draws.std(axis=0), "block_low": low, "block_high": high}
-    shape = tuple(size // block for size in sections.patch_shape)
-    return {name: part.reshape(shape) for name, part in parts.items()}
+    return draws.reshape(-1, *(size // block for size in sections.patch_shape))
 
 
 def check_block(block: int, sections: Sections) -> None:
