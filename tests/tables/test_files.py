@@ -1,5 +1,6 @@
 """Files that are read, judged and written some rows at a time give the bytes, and the notes, of one piece."""
 
+import functools
 import itertools
 import os
 import tracemalloc
@@ -61,12 +62,13 @@ def odd_rows(num_rows=510, seed=1):
     return values
 
 
-def run_of(name, gaps=False, seed=0):
+@functools.cache
+def run_of(name, gaps=False):
     """A run of a model that was not trained, which tells as much of the bits."""
     conditional = name.startswith("conditional")
     config = TrainConfig(model=name, condition_columns=(LOAD,) if conditional else ())
     columns = (*NAMES, LOAD) if conditional else NAMES
-    values = values_of(400, seed)
+    values = values_of(400, 0)
     x, cond = values[:, :6], values[:, 6:] if conditional else values[:, :0]
     if gaps:
         x[np.random.default_rng(2).random(x.shape) < 0.02] = np.nan
@@ -116,18 +118,6 @@ def written(run, task, path, out, size):
     return notes, len(taken)
 
 
-@pytest.fixture(scope="module")
-def runs():
-    made = {}
-
-    def run(name, gaps=False):
-        if (name, gaps) not in made:
-            made[name, gaps] = run_of(name, gaps)
-        return made[name, gaps]
-
-    return run
-
-
 _OTHERS = [name for name in sorted(REGISTRY) if name not in ("conditional_vae", "gan", "vae")]
 
 
@@ -141,8 +131,8 @@ _OTHERS = [name for name in sorted(REGISTRY) if name not in ("conditional_vae", 
         *(pytest.param(name, True, marks=pytest.mark.slow) for name in _OTHERS),
     ],
 )
-def test_blocks_of_any_size_give_the_bytes_of_one_piece(name, gaps, runs, tmp_path):
-    run = runs(name, gaps)
+def test_blocks_of_any_size_give_the_bytes_of_one_piece(name, gaps, tmp_path):
+    run = run_of(name, gaps)
     write_table(tmp_path / "new.parquet", columns_of(run, odd_rows()))
     for task in ("detect", "encode", "reconstruct") if name in CODING else ("detect",):
         notes = in_one_piece(run, task, tmp_path / "new.parquet", tmp_path / "whole.csv")
@@ -173,8 +163,8 @@ ENDINGS = [".csv", ".parquet", ".feather"]
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("out", [".csv", ".parquet", ".feather"])
-def test_labels_and_notes_are_those_of_one_piece(ending, out, runs, tmp_path):
-    run = runs("conditional_vae", True)
+def test_labels_and_notes_are_those_of_one_piece(ending, out, tmp_path):
+    run = run_of("conditional_vae", True)
     write_table(tmp_path / f"new{ending}", with_labels(run))
     notes = in_one_piece(run, "detect", tmp_path / f"new{ending}", tmp_path / f"whole{out}")
     said, num_blocks = in_blocks(run, "detect", tmp_path / f"new{ending}", tmp_path / f"parts{out}", 1 << 12)
@@ -185,8 +175,8 @@ def test_labels_and_notes_are_those_of_one_piece(ending, out, runs, tmp_path):
     assert list(read_table(tmp_path / f"parts{out}", columns=["score"]).labels) == ["time", "id"]
 
 
-def test_the_rows_of_an_array_are_taken_by_their_place(runs, tmp_path):
-    run = runs("vae")
+def test_the_rows_of_an_array_are_taken_by_their_place(tmp_path):
+    run = run_of("vae")
     np.save(tmp_path / "new.npy", odd_rows()[:, :6].astype(np.float32))
     notes = in_one_piece(run, "encode", tmp_path / "new.npy", tmp_path / "whole.csv")
     said, num_blocks = in_blocks(run, "encode", tmp_path / "new.npy", tmp_path / "parts.csv", 100)
@@ -195,8 +185,8 @@ def test_the_rows_of_an_array_are_taken_by_their_place(runs, tmp_path):
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_the_files_of_a_folder_follow_each_other(runs, tmp_path):
-    run = runs("vae")
+def test_the_files_of_a_folder_follow_each_other(tmp_path):
+    run = run_of("vae")
     (tmp_path / "days").mkdir()
     whole = with_labels(run)
     for number, begin in enumerate(range(0, 1500, 350)):
@@ -209,9 +199,9 @@ def test_the_files_of_a_folder_follow_each_other(runs, tmp_path):
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_more_patterns_than_are_treated_one_by_one(runs, tmp_path, monkeypatch):
+def test_more_patterns_than_are_treated_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr("aejax.tasks.anomaly.patterns._MOST_PATTERNS", 3)
-    run = runs("vae", True)
+    run = run_of("vae", True)
     values = odd_rows()
     values[np.random.default_rng(8).random(values.shape) < 0.3] = np.nan
     write_table(tmp_path / "new.parquet", columns_of(run, values))
@@ -222,8 +212,8 @@ def test_more_patterns_than_are_treated_one_by_one(runs, tmp_path, monkeypatch):
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_a_run_without_rows_to_compare_with_says_so_of_all_rows(runs, tmp_path):
-    run = runs("vae")
+def test_a_run_without_rows_to_compare_with_says_so_of_all_rows(tmp_path):
+    run = run_of("vae")
     run = run._replace(calibration=run.calibration._replace(rows=None))
     write_table(tmp_path / "new.parquet", columns_of(run, odd_rows()))
     notes = in_one_piece(run, "detect", tmp_path / "new.parquet", tmp_path / "whole.csv")
@@ -234,9 +224,9 @@ def test_a_run_without_rows_to_compare_with_says_so_of_all_rows(runs, tmp_path):
 
 @pytest.mark.parametrize("cell", ["Bad", "1,234.5", "true", "12:00"])
 @pytest.mark.parametrize("row", [3, 1499])
-def test_a_cell_that_is_no_number_gets_its_sentence(cell, row, runs, tmp_path):
+def test_a_cell_that_is_no_number_gets_its_sentence(cell, row, tmp_path):
     """Wherever it stands: the row is counted from the first of the file."""
-    run = runs("vae")
+    run = run_of("vae")
     columns = with_labels(run)
     columns["flow"] = columns["flow"].astype(object)
     columns["flow"][row] = cell
@@ -261,8 +251,8 @@ def said_or_raised(call):
 
 
 @pytest.mark.parametrize("number", [np.inf, 1e39])
-def test_a_number_that_cannot_be_is_refused_as_in_one_piece(number, runs, tmp_path):
-    run = runs("vae")
+def test_a_number_that_cannot_be_is_refused_as_in_one_piece(number, tmp_path):
+    run = run_of("vae")
     values = odd_rows()
     values[-1, 0] = number
     write_table(tmp_path / "new.parquet", columns_of(run, values))
@@ -271,8 +261,8 @@ def test_a_number_that_cannot_be_is_refused_as_in_one_piece(number, runs, tmp_pa
     assert said_or_raised(lambda: written(run, "detect", path, tmp_path / "parts.csv", 20 * ROW)[0]) == wanted
 
 
-def test_a_file_that_changes_or_goes_is_named(runs, tmp_path):
-    run = runs("vae")
+def test_a_file_that_changes_or_goes_is_named(tmp_path):
+    run = run_of("vae")
     path = tmp_path / "new.parquet"
     for happen, kind, message in (
         (lambda: os.utime(path, (1, 1)), ValueError, r"new\.parquet: it has changed while it was read"),
@@ -316,10 +306,10 @@ def test_parquet_is_written_in_the_groups_of_one_piece(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["detect", "evaluate"])
-def test_memory_does_not_grow_with_the_rows(task, runs, tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_rows(task, tmp_path, monkeypatch):
     monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(4096, 2**22))
     monkeypatch.setattr(evaluation, "ROWS_A_BLOCK", 4096)
-    run = runs("vae")
+    run = run_of("vae")
     taken = []
     for num_rows in (40_000, 120_000):
         write_table(tmp_path / "new.parquet", columns_of(run, values_of(num_rows, 1)))
@@ -334,7 +324,7 @@ def test_memory_does_not_grow_with_the_rows(task, runs, tmp_path, monkeypatch):
     assert task == "evaluate" or len(read_table(tmp_path / "out.csv", columns=["score"]).values) == 120_000
 
 
-def test_a_small_table_is_read_whole(runs, tmp_path):
-    run = runs("vae")
+def test_a_small_table_is_read_whole(tmp_path):
+    run = run_of("vae")
     write_table(tmp_path / "new.csv", columns_of(run, odd_rows()))
     assert file_blocks.read_blocks(tmp_path / "new.csv", run.config.reading, run.source.columns) is None
