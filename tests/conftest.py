@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import gc
 import importlib.util
@@ -42,7 +43,7 @@ AS_USERS = os.environ.get("AEJAX_TEST_FLAGS") == "as-users"
 FAST = ("laws/", "losses/", "test_metrics", "models/test_known_answers", "data/", "simulate/", "properties/")
 
 # A program that was compiled longer ago is compiled anew, so that the folder does not grow for ever.
-_DAYS_KEPT = 7
+_DAYS_KEPT = 3
 
 NUM_COLUMNS = 6
 
@@ -68,14 +69,16 @@ def pytest_configure(config):
 
 
 def _compiled(config):
-    """The folder beside pytest's own; without one (``-p no:cacheprovider``) a folder of this run alone."""
-    if not hasattr(config, "cache"):
+    """The folder beside pytest's own; where pytest keeps none, or cannot write, a folder of this run alone."""
+    try:
+        folder = config.cache.mkdir("compiled")
+    except (AttributeError, OSError):
         config.own_cache = tempfile.mkdtemp(prefix="aejax-tests-")
         return config.own_cache
-    folder = config.cache.mkdir("compiled")
     for path in folder.iterdir():
-        if time.time() - path.stat().st_mtime > _DAYS_KEPT * 86_400:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another run may look through it, too
+            if time.time() - path.stat().st_mtime > _DAYS_KEPT * 86_400:
+                path.unlink()
     return folder
 
 
