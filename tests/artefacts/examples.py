@@ -28,7 +28,7 @@ def table():
 
 @functools.cache
 def run_and_record():
-    config = TrainConfig("conditional_vae", num_epochs=2, hidden_dims=(), condition_columns=("level",))
+    config = TrainConfig("conditional_vae", num_epochs=2, hidden_dims=(3,), condition_columns=("level",))
     three = np.column_stack([table().values, table().values[:, 0] ** 2])
     with tempfile.TemporaryDirectory() as folder:
         run = tables.train(Table((*NAMES, "valve"), three, True, ()), config, folder)
