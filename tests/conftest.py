@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import gc
 import importlib.util
@@ -5,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 # Every test runs on the CPU with its own fixed number of host devices, whatever machine it is on.
@@ -40,25 +42,44 @@ AS_USERS = os.environ.get("AEJAX_TEST_FLAGS") == "as-users"
 # The fast part: laws and known answers, marked `fast`.
 FAST = ("laws/", "losses/", "test_metrics", "models/test_known_answers", "data/", "simulate/", "properties/")
 
+# A program that was compiled longer ago is compiled anew, so that the folder does not grow for ever.
+_DAYS_KEPT = 3
+
 NUM_COLUMNS = 6
 
 # One small instance of every model in the registry; a new model is tested by being registered.
 REGISTRY = {name: factory((NUM_COLUMNS,), 2, hidden_dims=(8,)) for name, factory in sorted(models.MODELS.items())}
 CODING = [name for name, member in REGISTRY.items() if isinstance(member, Model)]
+# What training does is the same for every model: the smallest that draws numbers, which is compiled in half the time.
+VAE = models.vae((NUM_COLUMNS,), 2, hidden_dims=())
 _OPTIMISED = engine.program
 _num_tests = 0
 
 
 def pytest_configure(config):
-    """Most of the time goes into compiling: what one process has compiled, others take from a folder of this run."""
+    """Most of the time goes into compiling: what was compiled, other processes and the next run take from a folder."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.own_cache = tempfile.mkdtemp(prefix="aejax-tests-")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compiled(config))
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     # What is traced lives long: a collector that looks every 700 objects takes a fifteenth of the time.
     gc.set_threshold(50_000, 20, 20)
     _optimise(AS_USERS)
+
+
+def _compiled(config):
+    """The folder beside pytest's own; where pytest keeps none, or cannot write, a folder of this run alone."""
+    try:
+        folder = config.cache.mkdir("compiled")
+    except (AttributeError, OSError):
+        config.own_cache = tempfile.mkdtemp(prefix="aejax-tests-")
+        return config.own_cache
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another run may look through it, too
+            if time.time() - path.stat().st_mtime > _DAYS_KEPT * 86_400:
+                path.unlink()
+    return folder
 
 
 @pytest.hookimpl(wrapper=True)

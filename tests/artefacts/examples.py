@@ -50,7 +50,7 @@ def detector():
 @functools.cache
 def denoiser():
     model = masking_autoencoder((256,), frame_length=64, hop=32, hidden_dim=4, dilations=(1,))
-    variables = model.init(jax.random.key(0), aejax.Batch(np.zeros((1, 256), np.float32)))
+    variables = jax.jit(model.init)(jax.random.key(0), aejax.Batch(np.zeros((1, 256), np.float32)))
     return denoising.Denoiser(model, variables, 256, 100.0)
 
 
@@ -72,7 +72,7 @@ def fitted_surrogate():
 @functools.cache
 def sections():
     model = section_vae((9, 5), 2)
-    variables = model.init(jax.random.key(0), aejax.Batch(np.zeros((1, 9, 5), np.float32)))
+    variables = jax.jit(model.init)(jax.random.key(0), aejax.Batch(np.zeros((1, 9, 5), np.float32)))
     x = np.random.default_rng(0).integers(0, 2, (3, 9, 5)).astype(np.float32)
     return Sections(model, variables, (9, 5), 2, x, np.zeros((3, 2), np.float32))
 
@@ -92,6 +92,16 @@ def flow():
     return aejax.fit_flow(jax.random.key(1), model, variables, table().values, hidden_dims=(4,), num_steps=2)
 
 
+@functools.cache
+def table_monitor():
+    return tables.table_monitor(monitor(), table())
+
+
+@functools.cache
+def imputer():
+    return imputation.fit_imputer(jax.random.key(0), table().values, num_steps=2)
+
+
 def estimator(name, **params):
     """A factory of a fitted estimator, by the name of its kind."""
 
@@ -107,17 +117,17 @@ EXAMPLES = {
     "run": lambda: run_and_record()[0],
     "record": lambda: run_and_record()[1],
     "monitor": monitor,
-    "table monitor": lambda: tables.table_monitor(monitor(), table()),
+    "table monitor": table_monitor,
     "detector": detector,
     "denoiser": denoiser,
     "surrogate": fitted_surrogate,
     "sections": sections,
     "mixture": mixture,
     "flow": flow,
-    "imputer": lambda: imputation.fit_imputer(jax.random.key(0), table().values, num_steps=2),
-    **estimator("AutoencoderTransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
-    **estimator("VAETransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
-    **estimator("DenoisingTransformer", latent_dim=1, num_epochs=2, hidden_dims=(3,)),
+    "imputer": imputer,
+    **estimator("AutoencoderTransformer", latent_dim=1, num_epochs=2, hidden_dims=()),
+    **estimator("VAETransformer", latent_dim=1, num_epochs=2, hidden_dims=()),
+    **estimator("DenoisingTransformer", latent_dim=1, num_epochs=2, hidden_dims=()),
     **estimator("OutlierDetector", num_steps=2),
     **estimator("ProcessMonitor", num_epochs=1),
 }

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from aejax.artefacts import codecs
+from aejax.base import Batch
 from aejax.cli.commands import inversion as commands
 from aejax.data.facies import two_facies
 from aejax.data.formats.grids import read_grid
 from aejax.data.formats.tables import read_table
 from aejax.simulate import geology
 from aejax.tasks import inversion
+from aejax.tasks.inversion.sections import section_vae
 from tests.real_data import FOLDER, present
 
 SHAPE = (41, 33)
@@ -58,8 +60,10 @@ def test_a_small_image_holds_out_as_much_as_a_section_needs(folder):
 def untrained(image, tmp_path_factory):
     """A model of sections of the size of the cases; what is refused is refused before it is used."""
     folder = tmp_path_factory.mktemp("sections")
-    size = {"num_steps": 3, "batch_size": 2, "num_held_out": 10}
-    codecs.save(folder, inversion.fit_sections(jax.random.key(0), image, SHAPE, 2, **size))
+    model = section_vae(SHAPE, 2)
+    x = np.lib.stride_tricks.sliding_window_view(image, SHAPE)[::100, ::100].reshape(-1, *SHAPE)[:10].astype(np.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), Batch(x[:1]))
+    codecs.save(folder, inversion.Sections(model, variables, SHAPE, 2, x, np.zeros((len(x), 2), np.float32)))
     return folder
 
 

@@ -45,7 +45,7 @@ def plant(num_rows, seed, noise=0.1):
 
 
 # The tests fit the same sizes where they can: one program for them.
-SMALL = {"hidden_dims": (8,), "num_epochs": 5, "random_state": 0}
+SMALL = {"hidden_dims": (), "num_epochs": 5, "random_state": 0}
 FITTED = {
     "AutoencoderTransformer": AutoencoderTransformer(2, **SMALL),
     "VAETransformer": VAETransformer(2, **SMALL),
@@ -85,7 +85,7 @@ def test_codes_and_rows_are_those_of_the_library_in_the_units_of_the_table():
     x = plant(200, 1)
     estimator = VAETransformer(2, beta=0.5, **SMALL).fit(x)
     scaler = fit_scaler(x)
-    model = aejax.models.vae((5,), 2, hidden_dims=(8,))
+    model = aejax.models.vae((5,), 2, hidden_dims=())
     options = {"num_epochs": 5, "hparams": model.hparams._replace(beta=0.5)}
     expected = aejax.fit(jax.random.key(0), model, scaled_rows(scaler, x), **options).variables
     new = plant(50, 2)

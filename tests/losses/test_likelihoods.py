@@ -133,7 +133,7 @@ def test_heavy_tails_are_more_likely_under_student_t(key):
     train, held_out = np.split(x.astype(np.float32), [2000])
     found = {}
     for name in ("gaussian", "student_t"):
-        model = models.vae((6,), 2, hidden_dims=(16,), likelihood=losses.likelihood(name))
+        model = models.vae((6,), 2, hidden_dims=(), likelihood=losses.likelihood(name))
         fitted = aejax.fit(key, model, train, num_epochs=20, learning_rate=3e-3)
         found[name] = log_likelihood(key, model, fitted.variables, held_out).mean()
     assert found["student_t"] > found["gaussian"] + 1

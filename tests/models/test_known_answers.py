@@ -67,7 +67,7 @@ def test_a_denoiser_stays_above_the_wiener_error_and_comes_near_it(key):
     model = models.denoising_autoencoder((6,), 2, hidden_dims=(32,), noise_level=noise)
     train, test, noisy = clean[:4000], clean[4000:], noisy[4000:]
     keys = jax.random.split(key, 3)
-    fitted = ensemble(keys, model, train, num_epochs=120, learning_rate=3e-3, optimizer=adam("cosine", 120 * 57))
+    fitted = ensemble(keys, model, train, num_epochs=60, learning_rate=3e-3, optimizer=adam("cosine", 60 * 57))
     errors = [
         np.mean((reconstruct(model, jax.tree.map(lambda leaf, i=i: leaf[i], fitted.variables), noisy) - test) ** 2)
         for i in range(3)

@@ -73,7 +73,7 @@ def test_a_vae_on_linear_gaussian_data_is_bounded_by_their_entropy(key):
 
 
 def test_warm_up_weighs_the_kl_term_from_nothing_to_all(rows, key):
-    model = models.vae((6,), 2, hidden_dims=(8,), beta=4.0)
+    model = models.vae((6,), 2, hidden_dims=(), beta=4.0)
     anneal = warm_up("beta", 10)
     assert [float(anneal(step, model.hparams).beta) for step in (0, 5, 10, 99)] == [0, 2, 4, 4]
     annealed, plain = (minimise(model, anneal=choice) for choice in (anneal, None))

@@ -20,7 +20,7 @@ def folders(rows, tmp_path_factory):
     table = Table(tuple("abcdef"), rows.astype(float), True, ())
     folder = tmp_path_factory.mktemp("two")
     for name, beta in (("plain", 1), ("strong", 4)):
-        config = TrainConfig(num_epochs=2, hidden_dims=(8,), options=(f"beta={beta}",))
+        config = TrainConfig(num_epochs=2, hidden_dims=(), options=(f"beta={beta}",))
         tables.train(table, config, folder / name, sha256="1" * 64)
     return folder / "plain", folder / "strong"
 

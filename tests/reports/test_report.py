@@ -18,7 +18,7 @@ from aejax.tables.config import TrainConfig
 def folder(rows, tmp_path_factory):
     table = Table(tuple("abcdef"), rows.astype(float), True, ())
     folder = tmp_path_factory.mktemp("report") / "run"
-    tables.train(table, TrainConfig(num_epochs=2, hidden_dims=(8,)), folder)
+    tables.train(table, TrainConfig(num_epochs=2, hidden_dims=()), folder)
     return folder
 
 

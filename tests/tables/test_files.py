@@ -1,5 +1,6 @@
 """Files that are read, judged and written some rows at a time give the bytes, and the notes, of one piece."""
 
+import functools
 import itertools
 import os
 import tracemalloc
@@ -34,7 +35,7 @@ ROW = 8 * (NUM_COLUMNS + 1)
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
     """Small tables are read in parts, and judged in blocks, as large ones are."""
-    monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(64, 2**22))
+    monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(32, 2**22))
     monkeypatch.setattr(files, "PART", 1)
     monkeypatch.setattr(file_blocks, "_HEAD", 1 << 12)
     monkeypatch.setattr(text_parts, "_HEAD", 1 << 12)
@@ -49,7 +50,7 @@ def values_of(num_rows, seed):
     return np.column_stack([x[:, :3], constants, x[:, 3]])
 
 
-def odd_rows(num_rows=1000, seed=1):
+def odd_rows(num_rows=510, seed=1):
     """New rows with gaps, changed constants, new levels and odd conditions, some of them near the end alone."""
     values = values_of(num_rows, seed)
     rng = np.random.default_rng(seed)
@@ -61,12 +62,13 @@ def odd_rows(num_rows=1000, seed=1):
     return values
 
 
-def run_of(name, gaps=False, seed=0):
+@functools.cache
+def run_of(name, gaps=False):
     """A run of a model that was not trained, which tells as much of the bits."""
     conditional = name.startswith("conditional")
     config = TrainConfig(model=name, condition_columns=(LOAD,) if conditional else ())
     columns = (*NAMES, LOAD) if conditional else NAMES
-    values = values_of(400, seed)
+    values = values_of(400, 0)
     x, cond = values[:, :6], values[:, 6:] if conditional else values[:, :0]
     if gaps:
         x[np.random.default_rng(2).random(x.shape) < 0.02] = np.nan
@@ -99,8 +101,13 @@ def in_one_piece(run, task, path, out):
 
 
 def in_blocks(run, task, path, out, size):
-    assert file_blocks.read_blocks(path, run.config.reading, run.source.columns, size=size) is not None
-    return written(run, task, path, out, size)
+    """What is written where the table is read in parts, which is looked at on the way."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "read_blocks", lambda *given: found.append(file_blocks.read_blocks(*given)) or found[-1])
+        result = written(run, task, path, out, size)
+    assert found[-1] is not None
+    return result
 
 
 def written(run, task, path, out, size):
@@ -109,18 +116,6 @@ def written(run, task, path, out, size):
         run, task, path, out, notice=notes.append, size=size, note=lambda found: taken.append(len(found))
     )
     return notes, len(taken)
-
-
-@pytest.fixture(scope="module")
-def runs():
-    made = {}
-
-    def run(name, gaps=False):
-        if (name, gaps) not in made:
-            made[name, gaps] = run_of(name, gaps)
-        return made[name, gaps]
-
-    return run
 
 
 _OTHERS = [name for name in sorted(REGISTRY) if name not in ("conditional_vae", "gan", "vae")]
@@ -136,8 +131,8 @@ _OTHERS = [name for name in sorted(REGISTRY) if name not in ("conditional_vae", 
         *(pytest.param(name, True, marks=pytest.mark.slow) for name in _OTHERS),
     ],
 )
-def test_blocks_of_any_size_give_the_bytes_of_one_piece(name, gaps, runs, tmp_path):
-    run = runs(name, gaps)
+def test_blocks_of_any_size_give_the_bytes_of_one_piece(name, gaps, tmp_path):
+    run = run_of(name, gaps)
     write_table(tmp_path / "new.parquet", columns_of(run, odd_rows()))
     for task in ("detect", "encode", "reconstruct") if name in CODING else ("detect",):
         notes = in_one_piece(run, task, tmp_path / "new.parquet", tmp_path / "whole.csv")
@@ -149,7 +144,7 @@ def test_blocks_of_any_size_give_the_bytes_of_one_piece(name, gaps, runs, tmp_pa
             assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes(), (task, num_rows)
 
 
-def with_labels(run, num_rows=3000):
+def with_labels(run, num_rows=1500):
     """A table as a historian writes it: a time, an id, a text and a sensor that the run does not know."""
     values = odd_rows(num_rows)
     rng = np.random.default_rng(4)
@@ -158,7 +153,7 @@ def with_labels(run, num_rows=3000):
         "time": np.char.replace(times, "T", " "),
         "id": 7.0 + np.arange(num_rows),
         **columns_of(run, values),
-        "shift": np.array(["day", "night"])[np.arange(num_rows) // 480 % 2],
+        "shift": np.array(["day", "night"])[np.arange(num_rows) // 240 % 2],
         "T9": rng.standard_normal(num_rows),
     }
 
@@ -168,11 +163,11 @@ ENDINGS = [".csv", ".parquet", ".feather"]
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("out", [".csv", ".parquet", ".feather"])
-def test_labels_and_notes_are_those_of_one_piece(ending, out, runs, tmp_path):
-    run = runs("conditional_vae", True)
+def test_labels_and_notes_are_those_of_one_piece(ending, out, tmp_path):
+    run = run_of("conditional_vae", True)
     write_table(tmp_path / f"new{ending}", with_labels(run))
     notes = in_one_piece(run, "detect", tmp_path / f"new{ending}", tmp_path / f"whole{out}")
-    said, num_blocks = in_blocks(run, "detect", tmp_path / f"new{ending}", tmp_path / f"parts{out}", 1 << 13)
+    said, num_blocks = in_blocks(run, "detect", tmp_path / f"new{ending}", tmp_path / f"parts{out}", 1 << 12)
     assert num_blocks > 40
     assert said == notes
     assert any("ignored: T9" in note and "shift" in note for note in notes)
@@ -180,8 +175,8 @@ def test_labels_and_notes_are_those_of_one_piece(ending, out, runs, tmp_path):
     assert list(read_table(tmp_path / f"parts{out}", columns=["score"]).labels) == ["time", "id"]
 
 
-def test_the_rows_of_an_array_are_taken_by_their_place(runs, tmp_path):
-    run = runs("vae")
+def test_the_rows_of_an_array_are_taken_by_their_place(tmp_path):
+    run = run_of("vae")
     np.save(tmp_path / "new.npy", odd_rows()[:, :6].astype(np.float32))
     notes = in_one_piece(run, "encode", tmp_path / "new.npy", tmp_path / "whole.csv")
     said, num_blocks = in_blocks(run, "encode", tmp_path / "new.npy", tmp_path / "parts.csv", 100)
@@ -190,23 +185,23 @@ def test_the_rows_of_an_array_are_taken_by_their_place(runs, tmp_path):
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_the_files_of_a_folder_follow_each_other(runs, tmp_path):
-    run = runs("vae")
+def test_the_files_of_a_folder_follow_each_other(tmp_path):
+    run = run_of("vae")
     (tmp_path / "days").mkdir()
     whole = with_labels(run)
-    for number, begin in enumerate(range(0, 3000, 700)):
-        part = {name: cells[begin : begin + 700] for name, cells in whole.items()}
+    for number, begin in enumerate(range(0, 1500, 350)):
+        part = {name: cells[begin : begin + 350] for name, cells in whole.items()}
         write_table(tmp_path / "days" / f"day_{number}{ENDINGS[number % 2]}", part)
     notes = in_one_piece(run, "detect", tmp_path / "days", tmp_path / "whole.csv")
-    said, num_blocks = in_blocks(run, "detect", tmp_path / "days", tmp_path / "parts.csv", 1 << 13)
+    said, num_blocks = in_blocks(run, "detect", tmp_path / "days", tmp_path / "parts.csv", 1 << 12)
     assert num_blocks > 40
     assert said == notes
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_more_patterns_than_are_treated_one_by_one(runs, tmp_path, monkeypatch):
+def test_more_patterns_than_are_treated_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setattr("aejax.tasks.anomaly.patterns._MOST_PATTERNS", 3)
-    run = runs("vae", True)
+    run = run_of("vae", True)
     values = odd_rows()
     values[np.random.default_rng(8).random(values.shape) < 0.3] = np.nan
     write_table(tmp_path / "new.parquet", columns_of(run, values))
@@ -217,8 +212,8 @@ def test_more_patterns_than_are_treated_one_by_one(runs, tmp_path, monkeypatch):
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_a_run_without_rows_to_compare_with_says_so_of_all_rows(runs, tmp_path):
-    run = runs("vae")
+def test_a_run_without_rows_to_compare_with_says_so_of_all_rows(tmp_path):
+    run = run_of("vae")
     run = run._replace(calibration=run.calibration._replace(rows=None))
     write_table(tmp_path / "new.parquet", columns_of(run, odd_rows()))
     notes = in_one_piece(run, "detect", tmp_path / "new.parquet", tmp_path / "whole.csv")
@@ -228,17 +223,17 @@ def test_a_run_without_rows_to_compare_with_says_so_of_all_rows(runs, tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["Bad", "1,234.5", "true", "12:00"])
-@pytest.mark.parametrize("row", [3, 2999])
-def test_a_cell_that_is_no_number_gets_its_sentence(cell, row, runs, tmp_path):
+@pytest.mark.parametrize("row", [3, 1499])
+def test_a_cell_that_is_no_number_gets_its_sentence(cell, row, tmp_path):
     """Wherever it stands: the row is counted from the first of the file."""
-    run = runs("vae")
+    run = run_of("vae")
     columns = with_labels(run)
     columns["flow"] = columns["flow"].astype(object)
     columns["flow"][row] = cell
     write_table(tmp_path / "new.csv", columns)
     wanted, found = (
         said_or_raised(lambda: in_one_piece(run, "detect", tmp_path / "new.csv", tmp_path / "whole.csv")),
-        said_or_raised(lambda: written(run, "detect", tmp_path / "new.csv", tmp_path / "parts.csv", 1 << 13)[0]),
+        said_or_raised(lambda: written(run, "detect", tmp_path / "new.csv", tmp_path / "parts.csv", 1 << 12)[0]),
     )
     assert found == wanted
     if cell == "1,234.5":  # which is one
@@ -256,8 +251,8 @@ def said_or_raised(call):
 
 
 @pytest.mark.parametrize("number", [np.inf, 1e39])
-def test_a_number_that_cannot_be_is_refused_as_in_one_piece(number, runs, tmp_path):
-    run = runs("vae")
+def test_a_number_that_cannot_be_is_refused_as_in_one_piece(number, tmp_path):
+    run = run_of("vae")
     values = odd_rows()
     values[-1, 0] = number
     write_table(tmp_path / "new.parquet", columns_of(run, values))
@@ -266,8 +261,8 @@ def test_a_number_that_cannot_be_is_refused_as_in_one_piece(number, runs, tmp_pa
     assert said_or_raised(lambda: written(run, "detect", path, tmp_path / "parts.csv", 20 * ROW)[0]) == wanted
 
 
-def test_a_file_that_changes_or_goes_is_named(runs, tmp_path):
-    run = runs("vae")
+def test_a_file_that_changes_or_goes_is_named(tmp_path):
+    run = run_of("vae")
     path = tmp_path / "new.parquet"
     for happen, kind, message in (
         (lambda: os.utime(path, (1, 1)), ValueError, r"new\.parquet: it has changed while it was read"),
@@ -311,10 +306,10 @@ def test_parquet_is_written_in_the_groups_of_one_piece(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["detect", "evaluate"])
-def test_memory_does_not_grow_with_the_rows(task, runs, tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_rows(task, tmp_path, monkeypatch):
     monkeypatch.setitem(task_rows._SIZES, "cpu", task_rows._Sizes(4096, 2**22))
     monkeypatch.setattr(evaluation, "ROWS_A_BLOCK", 4096)
-    run = runs("vae")
+    run = run_of("vae")
     taken = []
     for num_rows in (40_000, 120_000):
         write_table(tmp_path / "new.parquet", columns_of(run, values_of(num_rows, 1)))
@@ -329,7 +324,7 @@ def test_memory_does_not_grow_with_the_rows(task, runs, tmp_path, monkeypatch):
     assert task == "evaluate" or len(read_table(tmp_path / "out.csv", columns=["score"]).values) == 120_000
 
 
-def test_a_small_table_is_read_whole(runs, tmp_path):
-    run = runs("vae")
+def test_a_small_table_is_read_whole(tmp_path):
+    run = run_of("vae")
     write_table(tmp_path / "new.csv", columns_of(run, odd_rows()))
     assert file_blocks.read_blocks(tmp_path / "new.csv", run.config.reading, run.source.columns) is None

@@ -24,7 +24,7 @@ from aejax.tables.run import Run, Source
 from aejax.tables.training import train
 
 NAMES = ("pressure", "flow", "level", "pump", "fixed", "leak", "load")
-QUICK = TrainConfig(num_epochs=2, latent_dim=2, batch_size=64)
+QUICK = TrainConfig(num_epochs=2, latent_dim=2, hidden_dims=(), batch_size=64)
 
 
 def messy(num_rows=1200, seed=1):
@@ -258,7 +258,7 @@ def test_broken_off_and_resumed_writes_the_same_run(tmp_path, suffix):
 
 def test_it_learns_what_the_same_table_in_memory_teaches(tmp_path):
     path = written(tmp_path / "t.npy", of_kind("whole", 4000))
-    config = TrainConfig(num_epochs=30, latent_dim=4, batch_size=64)
+    config = TrainConfig(num_epochs=30, latent_dim=4, hidden_dims=(), batch_size=64)
     stored = train(read_large(path, config, size=8 * 7 * 1000), config, tmp_path / "stored")
     memory = train(read_table(path), config, tmp_path / "memory")
     errors = [aejax.tables.evaluate(run, read_table(path))["mse"] for run in (stored, memory)]

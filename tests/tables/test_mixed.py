@@ -25,6 +25,7 @@ from aejax.tables.watching import watcher_of
 CENTRES = {"A": 60.0, "B": 80.0, "C": 100.0}
 COLUMNS = ("temp", "grade", "press", "shift", "wind", "flow")
 CONFIG = TrainConfig(num_epochs=40, latent_dim=4, hidden_dims=(32,), learning_rate=3e-3)
+QUICK = dataclasses.replace(CONFIG, num_epochs=1, hidden_dims=())
 
 
 # The scale that the conditional VAE predicts is a second output of its decoder: beside categories it has one a column.
@@ -144,7 +145,7 @@ def test_a_run_comes_back_and_its_page_is_drawn(run, new, tmp_path):
 
 def test_the_page_tells_of_categories(tmp_path):
     folder = tmp_path / "run"
-    run = tables.train(table_of(frame_of(300, 0)), dataclasses.replace(CONFIG, num_epochs=1), folder)
+    run = tables.train(table_of(frame_of(120, 0)), QUICK, folder)
     write_report(tmp_path / "report.html", run, aejax.load(runs.record_folder(folder), runs.Record))
     page = (tmp_path / "report.html").read_text()
     assert "not be drawn" not in page
@@ -195,10 +196,15 @@ def test_a_condition_may_be_a_category(tmp_path):
     np.testing.assert_array_equal(again["grade"], odd["grade"][4:])
 
 
+def _layers(name):
+    """As few as the model may have: compiling them takes the time."""
+    return (4,) if "convolutional" in name or name == "deep_autoencoder" else ()
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_model_takes_a_table_with_categories(name, tmp_path):
     frame = frame_of(120, 0)
-    config = TrainConfig(name, latent_dim=2, num_epochs=1, hidden_dims=(4, 4) if "convolutional" in name else (8,))
+    config = TrainConfig(name, latent_dim=2, num_epochs=1, hidden_dims=_layers(name))
     if name.startswith("conditional"):
         config = dataclasses.replace(config, condition_columns=("shift",))
     run = tables.train(table_of(frame), config, tmp_path / "run")
@@ -215,7 +221,7 @@ def test_every_model_takes_a_table_with_categories(name, tmp_path):
 def test_the_likelihood_of_numbers_is_the_models_own(name):
     """A table of numbers and categories has for its numbers what a table of numbers has."""
     own = configs._OWN_LIKELIHOODS.get(name, losses.squared_error)()
-    shape, options = (8,), {"hidden_dims": (4, 4)} if "convolutional" in name else {}
+    shape, options = (8,), {"hidden_dims": _layers(name)}
     told = MODELS[name](shape, 2, likelihood=own, **options)
     batch = aejax.Batch(jax.random.normal(jax.random.key(1), (5, 8)))
     model, key = MODELS[name](shape, 2, **options), jax.random.key(0)
@@ -240,7 +246,7 @@ def test_only_categories_is_a_table_too(tmp_path):
 def test_one_row_of_a_category_is_enough(tmp_path):
     frame = {name: np.array(values) for name, values in frame_of(200, 0).items()}
     frame["grade"][7] = "Z"
-    run = tables.train(as_table(frame), dataclasses.replace(CONFIG, num_epochs=1), tmp_path / "run")
+    run = tables.train(as_table(frame), QUICK, tmp_path / "run")
     facts = run.profile.columns[1].facts
     assert facts["levels"] == ["A", "B", "C", "Z"]
     assert facts["rare"] == 1 / 200
@@ -257,7 +263,7 @@ def test_an_angle_of_the_version_before_stays_one_number():
 def test_counts_leave_an_angle_as_it_is(tmp_path):
     rng = np.random.default_rng(0)
     frame = {"wind": rng.integers(0, 360, 500), "count": rng.poisson(3, 500), "grade": rng.choice(["a", "b"], 500)}
-    config = TrainConfig(likelihood="poisson", latent_dim=1, num_epochs=1, hidden_dims=(8,))
+    config = TrainConfig(likelihood="poisson", latent_dim=1, num_epochs=1, hidden_dims=())
     run = tables.train(as_table(frame), config, tmp_path / "run")
     assert run.profile.columns[0].kind == "number"
     assert set(tables.generate(run, 50)["grade"]) <= {"a", "b"}
@@ -293,7 +299,7 @@ def test_text_where_numbers_were_is_no_number(takes, tmp_path):
     frame = {"temp": rng.normal(size=300), "mode": rng.normal(size=300)}
     new = {"temp": rng.normal(size=40), "mode": rng.choice(["on", "off"], 40), "note": ["a", "b"] * 20}
     if takes == "run":
-        run = tables.train(as_table(frame), dataclasses.replace(CONFIG, num_epochs=1, latent_dim=1), tmp_path)
+        run = tables.train(as_table(frame), dataclasses.replace(QUICK, latent_dim=1), tmp_path)
         judge = functools.partial(tables.detect, run)
     else:
         monitor = tables.fit_monitor(jax.random.key(0), as_table(frame), num_epochs=1, false_alarm_rate=0.05)
@@ -303,9 +309,9 @@ def test_text_where_numbers_were_is_no_number(takes, tmp_path):
 
 
 def test_a_run_of_a_file_knows_its_table_again(tmp_path):
-    rows = {name: values.astype(str) for name, values in frame_of(100, 0).items()}
+    rows = {name: values.astype(str) for name, values in frame_of(120, 0).items()}
     write_table(tmp_path / "t.csv", rows)
     table = tables.read_table(tmp_path / "t.csv")
-    run = tables.train(table, dataclasses.replace(CONFIG, num_epochs=1), tmp_path / "run")
+    run = tables.train(table, QUICK, tmp_path / "run")
     assert run.source.sha256 == table.reading.sha256 != ""
     assert set(tables.generate(run, 5, codes=tables.fit_codes(run, table, "mixture"))) == set(COLUMNS)

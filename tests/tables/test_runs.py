@@ -19,7 +19,7 @@ from aejax.tables.config import TrainConfig
 from tests.artefacts.examples import EXAMPLES
 
 COLUMNS = ("a", "b", "c", "d", "e", "f")
-CONFIG = TrainConfig(num_epochs=2, condition_columns=("f",), hidden_dims=(8,))
+CONFIG = TrainConfig(num_epochs=2, condition_columns=("f",), hidden_dims=())
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def changed(table, rows, column, value):
 
 def train(table, folder, **options):
     notes = []
-    config = TrainConfig(**{"num_epochs": 1, **options})
+    config = TrainConfig(**{"num_epochs": 1, "hidden_dims": (), **options})
     return tables.train(table, config, folder, notice=notes.append), notes
 
 
@@ -58,9 +58,9 @@ def test_rows_without_conditions_are_passed_over(tmp_path):
 
 
 def test_numbers_that_stand_for_a_missing_value_are_pointed_out(tmp_path):
-    _, notes = train(changed(table_of(200), slice(0, 60), "flow", -999.0), tmp_path)
+    _, notes = train(changed(table_of(300), slice(0, 60), "flow", -999.0), tmp_path)
     assert any("training rows hold -999" in note and "'flow'" in note for note in notes)
-    _, notes = train(changed(table_of(200), slice(0, 60), "flow", 3.0), tmp_path)
+    _, notes = train(changed(table_of(300), slice(0, 60), "flow", 3.0), tmp_path)
     assert not any("training rows hold" in note for note in notes)
 
 
@@ -102,16 +102,16 @@ def test_options_are_spelled_as_in_json_or_as_in_python():
 
 def test_a_run_that_diverged_later_says_so_wherever_it_is_used(tmp_path):
     table = table_of(500)
-    plain = ("shortcut=false", "activation=tanh")  # a linear map diverges at once
+    plain = {"hidden_dims": None, "options": ("shortcut=false", "activation=tanh")}  # a linear map diverges at once
     with pytest.raises(DivergenceError) as caught:
-        train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50, options=plain)
+        train(table, tmp_path, batch_size=512, learning_rate=4.0, num_epochs=50, **plain)
     assert caught.value.epoch > 1
     run = aejax.load(tmp_path)
     assert run.diverged == str(caught.value)
     notes = []
     assert np.isfinite(tables.encode(run, table, notes.append)["z1"]).all()
     assert any("diverged" in note for note in notes)
-    fine, _ = train(table, tmp_path / "fine")
+    fine, _ = train(table_of(300), tmp_path / "fine")
     assert aejax.load(tmp_path / "fine").diverged is fine.diverged is None
 
 
@@ -194,7 +194,7 @@ def test_an_interrupted_run_is_not_written_over(tmp_path):
 def test_bad_averages_and_conditions_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ema_decay: found 1.5, expected a number in \[0, 1\)"):
         tables.train(table_of(60), TrainConfig(ema_decay=1.5), tmp_path / "a")
-    config = TrainConfig("conditional_vae", condition_columns=("load",), num_epochs=1)
+    config = TrainConfig("conditional_vae", condition_columns=("load",), num_epochs=1, hidden_dims=())
     run = tables.train(table_of(60), config, tmp_path / "b")
     with pytest.raises(ValueError, match=r"condition: found .*=nan, expected a finite number"):
         tables.generate(run, 3, {"load": float("nan")})
@@ -230,7 +230,7 @@ def test_gross_errors_leave_scale_and_limit_as_they_are_wherever_they_lie(tmp_pa
 
 
 def test_spikes_in_new_rows_leave_the_explained_variance_meaningful(tmp_path):
-    run, _ = train(table_of(300), tmp_path, num_epochs=60)
+    run, _ = train(table_of(300), tmp_path, num_epochs=60, hidden_dims=None)
     notes = []
     result = tables.evaluate(run, changed(table_of(300, 1), [5], "flow", 1e9), notes.append)
     assert result["explained_variance"] > 0

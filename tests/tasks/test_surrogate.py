@@ -165,7 +165,7 @@ def test_a_linear_autoencoder_is_refined_to_least_squares(rows, key):
 
 
 def test_any_model_with_encoder_and_decoder(maps, properties, key):
-    model = models.vae(maps.shape[1:], 3, hidden_dims=(8,))
+    model = models.vae(maps.shape[1:], 3, hidden_dims=())
     variables = model.init(key, Batch(jnp.zeros((1, *maps.shape[1:]))))
     surrogate = fit_predictor(
         key, Compression(model, variables), properties, maps, error="intensity", num_members=2, num_epochs=2

@@ -49,8 +49,8 @@ def test_the_loss_falls_with_every_optimizer(name, rows, key):
 def test_members_of_an_ensemble_step_each_for_itself(name, rows, key):
     algorithm = minimise(AUTOENCODER, OPTIMIZERS[name])
     keys = jax.random.split(key, 2)
-    together = ensemble(keys, algorithm, rows, num_epochs=2, batch_size=100)
-    alone = fit(keys[1], algorithm, rows, num_epochs=2, batch_size=100)
+    together = ensemble(keys, algorithm, rows, validation=0, num_epochs=2, batch_size=100)
+    alone = fit(keys[1], algorithm, rows, validation=0, num_epochs=2, batch_size=100)
     np.testing.assert_allclose(together.history["loss"][1], alone.history["loss"], rtol=1e-3)
 
 
@@ -102,8 +102,9 @@ def test_rates_of_a_schedule_that_looks_at_them_can_be_swept(rows, key):
         return optax.adam(optax.warmup_cosine_decay_schedule(0.0, rate, 5, 50))
 
     rates = [1e-3, 1e-2]
-    swept = sweep(key, AUTOENCODER, rows, over={"learning_rate": rates}, optimizer=optimizer, num_epochs=3)
-    alone = fit(key, AUTOENCODER, rows, learning_rate=rates[1], optimizer=optimizer, num_epochs=3)
+    options = {"optimizer": optimizer, "validation": 0, "num_epochs": 3}
+    swept = sweep(key, AUTOENCODER, rows, over={"learning_rate": rates}, **options)
+    alone = fit(key, AUTOENCODER, rows, learning_rate=rates[1], **options)
     np.testing.assert_allclose(swept.history["loss"][1], alone.history["loss"], rtol=1e-4)
     assert abs(swept.history["loss"][0, -1] - alone.history["loss"][-1]) > 1e-2
 
@@ -144,8 +145,9 @@ def test_a_rate_beside_an_optimizer_that_has_its_own_is_refused(rows, key):
 
 
 def test_a_built_optimizer_takes_the_steps_of_the_function_at_its_rate(rows, key):
-    built = fit(key, minimise(AUTOENCODER, optax.adam(3e-3)), rows, num_epochs=2)
-    given = fit(key, AUTOENCODER, rows, optimizer=optax.adam, learning_rate=3e-3, num_epochs=2)
+    options = {"validation": 0, "num_epochs": 2}
+    built = fit(key, minimise(AUTOENCODER, optax.adam(3e-3)), rows, **options)
+    given = fit(key, AUTOENCODER, rows, optimizer=optax.adam, learning_rate=3e-3, **options)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), built.variables, given.variables)
 
 

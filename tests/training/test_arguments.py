@@ -19,9 +19,7 @@ from aejax.training import (
     sweep,
 )
 from aejax.training.algorithms import minimise
-from tests.conftest import REGISTRY
-
-VAE = REGISTRY["vae"]
+from tests.conftest import VAE
 
 
 @pytest.mark.parametrize(

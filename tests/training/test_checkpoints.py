@@ -16,14 +16,12 @@ from aejax import models
 from aejax.artefacts.locking import FolderInUseError
 from aejax.training import checkpoint, fit
 from aejax.training.snapshots import Snapshot
-from tests.conftest import REGISTRY
+from tests.conftest import VAE
 from tests.training.parts import one_step_at_a_time
 
-VAE = REGISTRY["vae"]
 
-
-def _checkpointed(key, rows, directory):
-    fit(key, VAE, rows, num_epochs=6, checkpoint_dir=directory, checkpoint_seconds=0)
+def _checkpointed(key, rows, directory, model=VAE):
+    fit(key, model, rows, num_epochs=6, checkpoint_dir=directory, checkpoint_seconds=0)
     return sorted((path for path in directory.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
 
 
@@ -101,10 +99,11 @@ def test_a_run_is_resumed_for_longer_and_never_for_shorter(rows, key, tmp_path):
 
 
 def test_checkpoints_of_another_model_or_optimizer_are_not_called_damaged(rows, key, tmp_path):
-    _checkpointed(key, rows, tmp_path)
+    model = models.vae((6,), 2, hidden_dims=(8,))
+    _checkpointed(key, rows, tmp_path, model)
     options = {"num_epochs": 6, "checkpoint_dir": tmp_path, "resume": True}
     with pytest.raises(ValueError, match=r"another model, optimizer or data: (kept|state)/"):
-        fit(key, VAE, rows, optimizer=optax.sgd, **options)
+        fit(key, model, rows, optimizer=optax.sgd, **options)
     (tmp_path / "begun_with.json").unlink()
     with pytest.raises(ValueError, match=r"another model, optimizer or data: best/.*\(8,\), expected .*\(9,\)"):
         fit(key, models.vae((6,), 2, hidden_dims=(9,)), rows, **options)

@@ -13,10 +13,8 @@ import pytest
 
 from aejax import models
 from aejax.training import checkpoint, driver, ensemble, fit, pretrain
-from tests.conftest import REGISTRY
+from tests.conftest import VAE
 from tests.training.parts import one_step_at_a_time
-
-VAE = REGISTRY["vae"]
 
 
 def test_every_epoch_is_reported_with_the_history_so_far(rows, key):

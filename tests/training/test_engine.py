@@ -29,10 +29,8 @@ from aejax.training import (
 )
 from aejax.training.algorithms import MinimiseHparams, minimise
 from aejax.training.optimizers import adam
-from tests.conftest import REGISTRY
+from tests.conftest import REGISTRY, VAE
 from tests.training.parts import one_step_at_a_time
-
-VAE = REGISTRY["vae"]
 
 
 def test_chunks_never_change_a_result(model, data, key):
@@ -63,7 +61,7 @@ def assert_cut_alike(key, model, algorithm, data):
 
 def test_validation_may_be_cut_too(rows, key, monkeypatch):
     monkeypatch.setattr(plans, "_EVALUATION_ROWS", 1)
-    model, data = REGISTRY["vae"], plans.Data(as_batch(rows))
+    model, data = VAE, plans.Data(as_batch(rows))
     algorithm, hparams = minimise(model), jax.tree.map(jnp.asarray, MinimiseHparams(1e-2, model.hparams))
     plan = plans.Plan(num_epochs=2, steps_per_epoch=5, batch_size=8, num_rows=300, num_validation=60)
     assert plans.num_evaluation_blocks(plan, data) == 8
@@ -88,17 +86,17 @@ def num_programs():
 
 
 def test_a_run_compiles_once_whatever_its_hyperparameters_and_epochs(rows, key):
-    model = models.vae((6,), 2, hidden_dims=(9,))
+    model = models.vae((6,), 5, hidden_dims=())
     before = num_programs()
     for rate, beta in [(1e-3, 1.0), (1e-2, 4.0), (3e-3, 0.1)]:
         hparams = model.hparams._replace(beta=beta)
         fit(key, model, rows, learning_rate=rate, hparams=hparams, num_epochs=5)
-    fit(key, models.vae((6,), 2, hidden_dims=(9,)), rows, num_epochs=7)
+    fit(key, models.vae((6,), 5, hidden_dims=()), rows, num_epochs=7)
     assert num_programs() == before + 1
 
 
 def test_an_ensemble_and_a_sweep_compile_once_each(rows, key):
-    model = models.vae((6,), 2, hidden_dims=(10,))
+    model = models.vae((6,), 4, hidden_dims=())
     before = num_programs()
     for seed in range(2):
         keys = jax.random.split(jax.random.key(seed), 3)

@@ -81,7 +81,7 @@ def read_back(server, name, experiment="aejax"):
 def test_a_training_is_read_back_with_each_epoch_once(server, tmp_path):
     values = np.random.default_rng(0).normal(size=(100, 3))
     np.savetxt(tmp_path / "plant.csv", values, delimiter=",", header="a,b,c", comments="")
-    config = TrainConfig(model="autoencoder", latent_dim=1, num_epochs=4, hidden_dims=(4,))
+    config = TrainConfig(model="autoencoder", latent_dim=1, num_epochs=4, hidden_dims=())
     places = (f"mlflow:{server.address}#plant", f"jsonl:{tmp_path / 'log.jsonl'}")
     train(TrainCommand(str(tmp_path / "plant.csv"), tmp_path / "run", train=config, track=places, quiet=True))
     train(TrainCommand(resume=tmp_path / "run", track=places, quiet=True))  # over already: nothing is noted twice

@@ -12,10 +12,9 @@ import aejax
 from aejax import models
 from aejax.base import Batch
 from aejax.training import fit, sources
-from tests.conftest import REGISTRY
+from tests.conftest import VAE
 from tests.training.parts import one_step_at_a_time
 
-VAE = REGISTRY["vae"]
 OPTIONS = {"num_epochs": 3, "steps_per_epoch": 7, "validation": 0}
 
 

@@ -20,10 +20,9 @@ from aejax.data.formats.table_files.registry import WholeError
 from aejax.data.stored import Stored, joined, leaving_out, stored_array, stored_records
 from aejax.training import fit, windows
 from aejax.training.sources import stored_rows
-from tests.conftest import REGISTRY
+from tests.conftest import VAE
 from tests.training.parts import one_step_at_a_time
 
-VAE = REGISTRY["vae"]
 NAMES = [f"column_{i}" for i in range(1, 7)]
 
 

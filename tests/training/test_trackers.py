@@ -58,7 +58,7 @@ def test_what_is_noted_stays_noted_once(place):
 
 def test_the_epochs_of_a_training_that_was_cut_are_those_of_one_that_was_not(place, tmp_path, rows):
     where, noted = place
-    model = aejax.models.autoencoder((6,), 2, hidden_dims=(4,))
+    model = aejax.models.autoencoder((6,), 2, hidden_dims=())
     options = {"num_epochs": 12, "checkpoint_dir": tmp_path / "checkpoints", "checkpoint_seconds": 0.0}
     whole = aejax.fit(jax.random.key(0), model, rows, num_epochs=12)
 
@@ -131,7 +131,7 @@ def test_several_places_get_the_same(tmp_path):
 def test_the_command_notes_each_epoch_and_what_a_finished_run_lacks(tmp_path):
     values = np.random.default_rng(0).normal(size=(100, 3))
     np.savetxt(tmp_path / "plant.csv", values, delimiter=",", header="a,b,c", comments="")
-    config = TrainConfig(model="autoencoder", latent_dim=1, num_epochs=4, hidden_dims=(4,))
+    config = TrainConfig(model="autoencoder", latent_dim=1, num_epochs=4, hidden_dims=())
     log, folder = tmp_path / "log.jsonl", tmp_path / "run"
     places = (f"jsonl:{log}",)
     train(TrainCommand(str(tmp_path / "plant.csv"), folder, train=config, track=places, quiet=True))
