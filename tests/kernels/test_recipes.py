@@ -223,6 +223,7 @@ def test_other_hyperparameters_go_along():
         assert other.loss is VAE.loss
 
 
+@pytest.mark.slow
 def test_another_process_gets_an_equal_model_that_works(key, rows, tmp_path):
     algorithm = minimise(VAE, adam("cosine", num_steps=10, clip_norm=1.0), 0.9)
     state = algorithm.init(key, Batch(jnp.asarray(rows[:8])), algorithm.hparams)

@@ -190,7 +190,7 @@ def test_a_table_with_categories_is_read_whole(tmp_path):
     assert read_large(tmp_path / "t.parquet", TrainConfig(), size=4000) is None
 
 
-@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("is_folder", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_csv_is_trained_on_as_its_numbers_in_parquet_are(tmp_path, monkeypatch, is_folder):
     """Columns, rows held out, scales and steps are those of the Parquet file that is written of it."""
     values, source, copy = messy(), tmp_path / "t.csv", tmp_path / "copy.parquet"
@@ -256,6 +256,7 @@ def test_broken_off_and_resumed_writes_the_same_run(tmp_path, suffix):
     assert 0 <= scores["is_anomaly"].mean() < 0.2
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_same_table_in_memory_teaches(tmp_path):
     path = written(tmp_path / "t.npy", of_kind("whole", 4000))
     config = TrainConfig(num_epochs=30, latent_dim=4, hidden_dims=(), batch_size=64)

@@ -200,6 +200,7 @@ def test_bad_averages_and_conditions_are_refused(tmp_path):
         tables.generate(run, 3, {"load": float("nan")})
 
 
+@pytest.mark.slow
 def test_clean_rows_lose_nothing_to_the_search_for_gross_errors(tmp_path):
     """Not one cell of several clean tables is left out: the run is the same to the bit."""
     for seed in range(3):

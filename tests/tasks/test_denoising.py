@@ -288,7 +288,7 @@ def test_the_onset_is_where_the_variance_changes():
         pick_onset(traces, 0, 5)
 
 
-@pytest.mark.parametrize("name", ["convolutional_denoising_autoencoder", "vae"])
+@pytest.mark.parametrize("name", ["convolutional_denoising_autoencoder", pytest.param("vae", marks=pytest.mark.slow)])
 def test_any_model_of_windows_can_be_trained(key, name):
     """Those of the registry as well, though they compress what a mask keeps."""
     model = models.MODELS[name]((256,), 4, hidden_dims=(8,))

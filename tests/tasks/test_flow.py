@@ -145,6 +145,7 @@ def test_the_same_key_gives_the_same_bits(key):
     assert (drawn[0] != aejax.sample_flow(jax.random.key(1), first, 10)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.optimised
 def test_codes_follow_their_conditions(key):
     """The mean is linear in a number, and a class adds to it: z = 10 + 0.2 (T - 300) + 3 class + noise."""

@@ -109,6 +109,7 @@ def test_chains_begin_at_no_maximum_that_holds_nothing():
         inversion.chain_starts(found._replace(log_density=jnp.full(4, jnp.nan)), 2)
 
 
+@pytest.mark.slow
 @needs_blackjax
 def test_draws_are_of_the_well_that_holds_the_posterior(linear, key):
     """Of 32 starts few reach the one root of z^3 - 5 z = 10; the others end at z = -1.3, which fits nothing."""
@@ -129,6 +130,7 @@ def test_draws_are_of_the_well_that_holds_the_posterior(linear, key):
     assert found.misfit.max() < 5
 
 
+@pytest.mark.slow
 @needs_blackjax
 def test_intervals_hold_truths_drawn_from_the_prior(linear):
     """Simulation-based: z from the prior, y from z; the 90 % interval holds z nine times in ten."""

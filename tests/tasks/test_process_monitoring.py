@@ -258,6 +258,7 @@ def test_a_monitor_comes_back_from_its_folder_to_the_bit(monitor, tmp_path):
         aejax.load(tmp_path, model=anomaly.linear_autoencoder((12,), len(monitor.whitening.code_mean) + 1))
 
 
+@pytest.mark.slow
 def test_conditions_are_counted(tmp_path):
     x, cond = process(120), np.arange(120.0)[:, None] / 120
     monitor = anomaly.fit_monitor(
