@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from aejax.artefacts.interruption import raise_then_end
 from aejax.base import Fitted, PyTree
 from aejax.training.engine import DIVERGED, RUNNING, Clock, RunState, last_good
 from aejax.training.pace import Pace
@@ -259,6 +260,13 @@ def _raise_if_diverged(run: RunState, plan: Plan, origin: int) -> None:
     )
 
 
+# The handlers that a run replaces by its own, and what a second signal finds in their place.
+_SECOND: dict[int, dict[Any, Any]] = {
+    signal.SIGINT: {signal.default_int_handler: signal.default_int_handler, raise_then_end: signal.SIG_DFL},
+    signal.SIGTERM: {signal.SIG_DFL: signal.SIG_DFL},
+}
+
+
 class _Stop:
     """The signal that asked to stop after this part; None where none has."""
 
@@ -275,20 +283,19 @@ def _interruptible(has_checkpoints: bool) -> Iterator[_Stop]:
     So does SIGTERM, by which a cluster announces that it takes the machine, where there are checkpoints to write.
     """
     stop = _Stop()
-    defaults: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
-    if has_checkpoints:
-        defaults[signal.SIGTERM] = signal.SIG_DFL
+    signums = [signal.SIGINT, signal.SIGTERM] if has_checkpoints else [signal.SIGINT]
     is_ours = threading.current_thread() is threading.main_thread()
-    ours = [signum for signum, default in defaults.items() if is_ours and signal.getsignal(signum) is default]
+    before: dict[int, Any] = {signum: signal.getsignal(signum) for signum in signums if is_ours}
+    before = {signum: handler for signum, handler in before.items() if handler in _SECOND[signum]}
 
     def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stop.signum = signum
-        signal.signal(signum, defaults[signum])
+        signal.signal(signum, _SECOND[signum][before[signum]])
 
-    for signum in ours:
+    for signum in before:
         signal.signal(signum, handle)
     try:
         yield stop
     finally:
-        for signum in ours:
-            signal.signal(signum, defaults[signum])
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

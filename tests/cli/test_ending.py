@@ -1,10 +1,13 @@
 """A command ends with a sentence and an exit code, whatever is raised in it and wherever it is printed."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import aejax
@@ -91,3 +94,33 @@ def test_ctrl_c_while_the_command_line_is_loaded_is_no_traceback(tmp_path):
     surroundings = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(aejax.__file__).parents[1])])}
     ended = subprocess.run([sys.executable, "-m", "aejax", "--help"], env=surroundings, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "aejax: interrupted\n")
+
+
+SLOW_DISK = """
+import sys, time
+from aejax.training.checkpoint import Checkpoints
+
+def write(self, number, arrays):
+    print("writing", file=sys.stderr, flush=True)
+    time.sleep(100)
+
+Checkpoints._write = write
+sys.argv = ["aejax", "train", "t.csv", "--num-epochs", "100000", "--checkpoint-seconds", "0", "--out", "run", "--quiet"]
+from aejax.__main__ import main
+main()
+"""
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_slow_disk(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,c", comments="")
+    with subprocess.Popen([sys.executable, "-c", SLOW_DISK], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as train:
+        while "writing" not in train.stderr.readline():
+            assert train.poll() is None
+        for _ in range(2):
+            train.send_signal(signal.SIGINT)
+            time.sleep(1)
+        try:
+            assert train.wait(timeout=20) == -signal.SIGINT
+        finally:
+            train.kill()
