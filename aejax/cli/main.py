@@ -93,7 +93,7 @@ def _run(command: Command, options: object) -> int:
 
 
 def _parse(words: list[str]) -> tuple[Command, object]:
-    name = words[0] if words else ""
+    name = words[0].replace("_", "-") if words else ""
     if name not in _COMMANDS:
         _explain(words)
     command = _command(name)

@@ -37,6 +37,12 @@ def test_wrong_options_are_told_the_help_of_the_command(words, capsys):
     assert "aejax detect --help" in said.err
 
 
+def test_a_name_may_be_written_with_an_underscore(capsys):
+    code, said = ended(capsys, "surrogate_predict", "--help")
+    assert not code
+    assert "aejax surrogate-predict" in said.out
+
+
 def test_a_completion_knows_the_options_of_all_commands(capsys):
     code, said = ended(capsys, "--tyro-print-completion", "bash")
     assert not code
