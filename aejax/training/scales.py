@@ -1,6 +1,9 @@
 """A warning where rows look unscaled: networks take numbers near one."""
 
+import functools
 import warnings
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,8 @@ _LARGE = 100.0
 # Beside columns near one, a column this small has no say in a loss. Only in tables: the edges of spectra are small too.
 _SMALL = 1e-3
 _WIDEST_TABLE = 32
+# Of fewer elements NumPy has the sizes before a program for them is compiled.
+_FEW = 1_000_000
 
 
 def warn_if_unscaled(batch: Batch) -> None:
@@ -31,7 +36,7 @@ def warn_if_unscaled(batch: Batch) -> None:
     """
     for name, field in (("x", batch.x), ("cond", batch.cond)):
         if field is not None and field.ndim == 2 and field.size and not isinstance(field, jax.core.Tracer):
-            found = _unscaled(*jax.device_get(_sizes(field)))
+            found = _unscaled(*_measured(field))
             if found:
                 warnings.warn(
                     f"{name}: {found}; scale the columns first: aejax.data.columns.scalers.fit_scaler on training "
@@ -56,8 +61,17 @@ def _unscaled(size: np.ndarray, spread: np.ndarray, is_count: np.ndarray) -> str
     return ""
 
 
-@jax.jit
-def _sizes(x: Array) -> tuple[Array, Array, Array]:
+def _measured(x: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Root mean square, standard deviation and whether all are counts, of each column."""
-    is_count = ((x >= 0) & (x == jnp.round(x))).all(axis=0)
-    return jnp.sqrt(jnp.square(x).mean(axis=0)), x.std(axis=0), is_count
+    if x.size > _FEW or not x.is_fully_addressable:
+        found: tuple[np.ndarray, np.ndarray, np.ndarray] = jax.device_get(_sizes_on_device(x))
+        return found
+    return _sizes(np.asarray(jax.device_get(x), float), np)
+
+
+def _sizes(x: Any, xp: ModuleType) -> tuple[Any, Any, Any]:
+    is_count = ((x >= 0) & (x == xp.round(x))).all(axis=0)
+    return xp.sqrt(xp.square(x).mean(axis=0)), x.std(axis=0), is_count
+
+
+_sizes_on_device = jax.jit(functools.partial(_sizes, xp=jnp))
