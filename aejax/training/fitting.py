@@ -274,7 +274,9 @@ def fit_members(
     if options.checkpoint_dir is None:
         return go_on(run, None)
     with contextlib.closing(SharedCheckpoints(options.checkpoint_dir)) as checkpoints:
-        own, order = (data._replace(train=()), {"order": source.order}) if isinstance(source, Stream) else (data, {})
+        own, order = data, {}
+        if isinstance(source, Stream):
+            own, order = data._replace(train=()), {"order": source.order} if source.order else {}
         begun_with = fingerprint(own, plan, hparams, run.best, ema_decay=options.ema_decay, **order)
         if checkpoints.is_empty():
             checkpoints.begin(begun_with)

@@ -19,7 +19,7 @@ from aejax.data.formats.table_files.groups import npy_groups, parquet_groups
 from aejax.data.formats.table_files.registry import WholeError
 from aejax.data.stored import Stored, joined, leaving_out, stored_array, stored_records
 from aejax.training import fit, windows
-from aejax.training.sources import stored_rows
+from aejax.training.sources import stored_rows, stream
 from tests.conftest import VAE
 from tests.training.parts import one_step_at_a_time
 
@@ -267,6 +267,13 @@ def test_a_run_of_an_earlier_order_is_not_resumed(tmp_path, key, rows):
     (tmp_path / "begun_with.json").write_text(json.dumps(begun_with))
     with pytest.raises(ValueError, match=r"order: found '.*', expected nothing"):
         fit(key, VAE, stored_rows(key, rows[:100], 20), resume=True, **options)
+
+
+def test_of_batches_that_a_user_makes_no_order_is_noted(tmp_path, key, rows):
+    """Nothing is known of it, and runs begun before orders were noted are resumed."""
+    source = stream(lambda step: itertools.repeat(rows[:20]))
+    fit(key, VAE, source, num_epochs=1, steps_per_epoch=2, validation=0, checkpoint_dir=tmp_path)
+    assert "order" not in json.loads((tmp_path / "begun_with.json").read_text())
 
 
 def test_a_stored_table_trains_as_the_same_rows_in_memory_do(key, rows):
